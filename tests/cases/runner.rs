@@ -12,7 +12,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use ovstunnel_ovs::Switch;
 use ovstunnel_plan::{Flow, FlowsSeen, MacMatch, ObservedBridge, ObservedPort, Settings, TunnelEndpoint, View};
-use ovstunneld::testing::{Interfaces, assemble};
+use ovstunneld::testing::{Interfaces, assemble_routes};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -35,7 +35,7 @@ pub async fn run(case: &Path, switch: Switch, settings: Settings, others: impl F
     let content: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", case.display()));
     // Long, so that what is mended is mended at once.
     let interval = Duration::from_secs(100_000);
-    let (router, _) = assemble(switch.clone(), Interfaces::fixed(vec![]), settings, interval);
+    let (router, _) = assemble_routes(switch.clone(), Interfaces::of_list(vec![]), settings, interval);
     eventually("ready", || async { (json!(200), json!(ask(&router, "GET /readyz", &Value::Null).await.0)) }).await;
     for (n, step) in content["steps"].as_array().expect("a case has steps").iter().enumerate() {
         let place = format!("{}, step {} ({})", case.file_name().unwrap().display(), n + 1, step["what"]);

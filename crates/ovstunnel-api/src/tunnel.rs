@@ -6,7 +6,7 @@ use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use crate::whole::whole;
+use crate::whole::whole_number;
 use crate::{Bfd, Changed, Outcome, TunnelState};
 
 /// A host's id as the management server counts it: text, or a number, which means its decimal digits.
@@ -56,7 +56,7 @@ impl Visitor<'_> for IdVisitor {
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Id, E> {
-        match whole(number) {
+        match whole_number(number) {
             Some(number) => self.visit_i64(number),
             None => Err(E::invalid_type(Unexpected::Float(number), &self)),
         }

@@ -164,7 +164,7 @@ impl WatchEvent {
     ///
     /// # Errors
     /// Where the data is not what the name promises.
-    pub fn read(name: &str, data: &str) -> Result<Option<WatchEvent>, serde_json::Error> {
+    pub fn parse_event(name: &str, data: &str) -> Result<Option<WatchEvent>, serde_json::Error> {
         Ok(Some(match name {
             "snapshot" => WatchEvent::Snapshot(serde_json::from_str(data)?),
             "bridge" => WatchEvent::Bridge(serde_json::from_str(data)?),
@@ -194,9 +194,9 @@ mod tests {
     #[test]
     fn an_event_reads_as_written_an_unknown_one_is_skipped() {
         let gone = WatchEvent::BridgeGone(BridgeGone { name: "xapi3".into(), by_plugin: true });
-        assert_eq!(WatchEvent::read(gone.name(), &gone.data().unwrap()).unwrap(), Some(gone));
-        assert_eq!(WatchEvent::read("ping", "{}").unwrap(), Some(WatchEvent::Ping));
-        assert_eq!(WatchEvent::read("of_tomorrow", "{}").unwrap(), None);
-        assert!(WatchEvent::read("bridge", "{}").is_err());
+        assert_eq!(WatchEvent::parse_event(gone.name(), &gone.data().unwrap()).unwrap(), Some(gone));
+        assert_eq!(WatchEvent::parse_event("ping", "{}").unwrap(), Some(WatchEvent::Ping));
+        assert_eq!(WatchEvent::parse_event("of_tomorrow", "{}").unwrap(), None);
+        assert!(WatchEvent::parse_event("bridge", "{}").is_err());
     }
 }

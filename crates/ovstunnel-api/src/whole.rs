@@ -12,7 +12,7 @@ const EXACT: f64 = 4_503_599_627_370_496.0;
 
 /// The whole number that a floating one is, if it is one.
 #[allow(clippy::cast_possible_truncation, reason = "it is whole, and in the range of both")]
-pub(crate) fn whole(number: f64) -> Option<i64> {
+pub(crate) fn whole_number(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() < EXACT).then_some(number as i64)
 }
 
@@ -50,7 +50,7 @@ impl Visitor<'_> for Whole {
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<i64, E> {
-        whole(number).ok_or_else(|| E::invalid_type(Unexpected::Float(number), &self))
+        whole_number(number).ok_or_else(|| E::invalid_type(Unexpected::Float(number), &self))
     }
 }
 

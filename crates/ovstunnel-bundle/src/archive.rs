@@ -27,7 +27,7 @@ impl Part {
     }
 
     /// Cuts it to about `longest` bytes: of a log the beginning goes, of anything else the end.
-    fn cut(&mut self, longest: usize) {
+    fn cut_to(&mut self, longest: usize) {
         let (length, keep_end) = (self.text.len(), self.name.starts_with("log"));
         let mut at = if keep_end { length - longest } else { longest };
         while !self.text.is_char_boundary(at) {
@@ -42,14 +42,14 @@ impl Part {
 }
 
 /// Has all parts together be no longer than `limit` bytes, but for the markers: the longest are cut, to one length.
-pub fn bound(parts: &mut [Part], limit: usize) {
+pub fn bound_total_size(parts: &mut [Part], limit: usize) {
     let mut lengths: Vec<usize> = parts.iter().map(|part| part.text.len()).collect();
     lengths.sort_unstable();
     let (mut left, mut count) = (limit, lengths.len());
     for length in lengths {
         let share = left / count;
         if length > share {
-            parts.iter_mut().filter(|part| part.text.len() > share).for_each(|part| part.cut(share));
+            parts.iter_mut().filter(|part| part.text.len() > share).for_each(|part| part.cut_to(share));
             return;
         }
         (left, count) = (left - length, count - 1);
@@ -60,7 +60,7 @@ pub fn bound(parts: &mut [Part], limit: usize) {
 ///
 /// # Errors
 /// When it is there already, or cannot be made.
-pub fn create(file: &Path) -> io::Result<File> {
+pub fn create_archive(file: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)
 }
 
@@ -68,7 +68,7 @@ pub fn create(file: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write(file: File, name: &str, parts: &[Part], now: OffsetDateTime) -> io::Result<u64> {
+pub fn write_archive(file: File, name: &str, parts: &[Part], now: OffsetDateTime) -> io::Result<u64> {
     let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::default()));
     for part in parts {
         let mut header = tar::Header::new_gnu();
@@ -92,12 +92,12 @@ mod tests {
         let part = |name: &str, length: usize| Part::new(name, "x".repeat(length));
         let mut parts = [part("a.txt", 10), part("b.txt", 500), part("log.txt", 900), part("c.txt", 100)];
         parts[2].text.replace_range(899.., "E");
-        bound(&mut parts, 410);
+        bound_total_size(&mut parts, 410);
         assert_eq!((parts[0].text.len(), parts[3].text.len()), (10, 100));
         assert_eq!(parts[1].text, format!("{}\n[350 bytes are left out here]\n", "x".repeat(150)));
         assert!(parts[2].text.starts_with("[750 bytes are left out here]\nx") && parts[2].text.ends_with("xE"));
         let before = parts.clone();
-        bound(&mut parts, 4000);
+        bound_total_size(&mut parts, 4000);
         assert_eq!(parts, before);
     }
 

@@ -13,14 +13,14 @@ pub fn host_name() -> String {
 }
 
 /// A time in a file's name: `20260131T142500Z`.
-pub fn stamp(now: OffsetDateTime) -> String {
+pub fn file_timestamp(now: OffsetDateTime) -> String {
     let (date, time) = (now.date(), now.time());
     let (hour, minute, second) = (time.hour(), time.minute(), time.second());
     format!("{:04}{:02}{:02}T{hour:02}{minute:02}{second:02}Z", date.year(), u8::from(date.month()), date.day())
 }
 
 /// Versions and state of the host; `program` with its version is the first line.
-pub fn host(program: &str) -> String {
+pub fn host_versions(program: &str) -> String {
     let mut text = format!("{program}\n");
     for file in ["/proc/version", "/etc/os-release", "/proc/uptime", "/proc/loadavg", "/proc/meminfo", "/proc/net/dev"]
     {

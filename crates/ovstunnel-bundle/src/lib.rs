@@ -7,17 +7,17 @@ mod archive;
 mod host;
 mod secrets;
 
-pub use archive::{Part, bound, create, write};
-pub use host::{host, host_name, stamp};
+pub use archive::{Part, bound_total_size, create_archive, write_archive};
+pub use host::{file_timestamp, host_name, host_versions};
 pub use secrets::leave_out;
 
 /// Most of all texts together, in bytes, before they are packed.
 pub const LIMIT: usize = 24 << 20;
 
 /// The parts without secrets, within [`LIMIT`], by name.
-pub fn finish(mut parts: Vec<Part>) -> Vec<Part> {
+pub fn redact_and_bound(mut parts: Vec<Part>) -> Vec<Part> {
     parts.iter_mut().for_each(|part| leave_out(&mut part.text));
-    bound(&mut parts, LIMIT);
+    bound_total_size(&mut parts, LIMIT);
     parts.sort_by(|a, b| a.name.cmp(&b.name));
     parts
 }

@@ -29,133 +29,133 @@ pub(super) struct Call {
 }
 
 pub(super) fn put_bridge(bridge: &str, body: &PutBridge) -> Result<Call, ClientError> {
-    Call::new(Method::PUT, &["v1", "bridges", name("bridge", bridge)?]).json(body)
+    Call::new(Method::PUT, &["v1", "bridges", path_segment("bridge", bridge)?]).with_json(body)
 }
 
 pub(super) fn put_bfd(bridge: &str, body: &PutBfd) -> Result<Call, ClientError> {
-    Call::new(Method::PUT, &["v1", "bridges", name("bridge", bridge)?, "bfd"]).json(body)
+    Call::new(Method::PUT, &["v1", "bridges", path_segment("bridge", bridge)?, "bfd"]).with_json(body)
 }
 
 pub(super) fn post_kind(bridge: &str, body: &PostKind) -> Result<Call, ClientError> {
-    Call::new(Method::POST, &["v1", "bridges", name("bridge", bridge)?, "kind"]).json(body)
+    Call::new(Method::POST, &["v1", "bridges", path_segment("bridge", bridge)?, "kind"]).with_json(body)
 }
 
-pub(super) fn counters() -> Call {
+pub(super) fn get_counters() -> Call {
     Call::new(Method::GET, &["v1", "counters"])
 }
 
-pub(super) fn watch() -> Call {
+pub(super) fn get_watch() -> Call {
     Call::new(Method::GET, &["v1", "watch"])
 }
 
-pub(super) fn bridges() -> Call {
+pub(super) fn get_bridges() -> Call {
     Call::new(Method::GET, &["v1", "bridges"])
 }
 
-pub(super) fn bridge(bridge: &str) -> Result<Call, ClientError> {
-    Ok(Call::new(Method::GET, &["v1", "bridges", name("bridge", bridge)?]))
+pub(super) fn get_bridge(bridge: &str) -> Result<Call, ClientError> {
+    Ok(Call::new(Method::GET, &["v1", "bridges", path_segment("bridge", bridge)?]))
 }
 
-pub(super) fn addresses(bridge: &str, mac: Option<&str>) -> Result<Call, ClientError> {
-    let call = Call::new(Method::GET, &["v1", "bridges", name("bridge", bridge)?, "fdb"]);
+pub(super) fn get_fdb(bridge: &str, mac: Option<&str>) -> Result<Call, ClientError> {
+    let call = Call::new(Method::GET, &["v1", "bridges", path_segment("bridge", bridge)?, "fdb"]);
     Ok(call.with_query(&[("mac", mac.map(str::to_owned))]))
 }
 
-pub(super) fn trace(bridge: &str, in_port: &str, source: &str, destination: &str) -> Result<Call, ClientError> {
-    let call = Call::new(Method::GET, &["v1", "bridges", name("bridge", bridge)?, "trace"]);
+pub(super) fn get_trace(bridge: &str, in_port: &str, source: &str, destination: &str) -> Result<Call, ClientError> {
+    let call = Call::new(Method::GET, &["v1", "bridges", path_segment("bridge", bridge)?, "trace"]);
     let query = [("in_port", in_port), ("source", source), ("destination", destination)];
     Ok(call.with_query(&query.map(|(name, value)| (name, Some(value.to_owned())))))
 }
 
-pub(super) fn probe(bridge: &str, body: &PostProbe) -> Result<Call, ClientError> {
-    Call::new(Method::POST, &["v1", "bridges", name("bridge", bridge)?, "probe"]).json(body)
+pub(super) fn post_probe(bridge: &str, body: &PostProbe) -> Result<Call, ClientError> {
+    Call::new(Method::POST, &["v1", "bridges", path_segment("bridge", bridge)?, "probe"]).with_json(body)
 }
 
 pub(super) fn delete_bridge(bridge: &str) -> Result<Call, ClientError> {
-    Ok(Call::new(Method::DELETE, &["v1", "bridges", name("bridge", bridge)?]))
+    Ok(Call::new(Method::DELETE, &["v1", "bridges", path_segment("bridge", bridge)?]))
 }
 
 pub(super) fn release_bridge(bridge: &str) -> Result<Call, ClientError> {
-    Ok(Call::new(Method::POST, &["v1", "bridges", name("bridge", bridge)?, "release"]))
+    Ok(Call::new(Method::POST, &["v1", "bridges", path_segment("bridge", bridge)?, "release"]))
 }
 
-pub(super) fn takeover(body: &TakeoverRequest) -> Result<Call, ClientError> {
-    Call::new(Method::POST, &["v1", "takeover"]).json(body)
+pub(super) fn post_takeover(body: &TakeoverRequest) -> Result<Call, ClientError> {
+    Call::new(Method::POST, &["v1", "takeover"]).with_json(body)
 }
 
 pub(super) fn post_tunnel(bridge: &str, body: &PostTunnel) -> Result<Call, ClientError> {
-    Call::new(Method::POST, &["v1", "bridges", name("bridge", bridge)?, "tunnels"]).json(body)
+    Call::new(Method::POST, &["v1", "bridges", path_segment("bridge", bridge)?, "tunnels"]).with_json(body)
 }
 
 pub(super) fn delete_tunnel(bridge: &str, port: &str) -> Result<Call, ClientError> {
-    let path = ["v1", "bridges", name("bridge", bridge)?, "tunnels", name("port", port)?];
+    let path = ["v1", "bridges", path_segment("bridge", bridge)?, "tunnels", path_segment("port", port)?];
     Ok(Call::new(Method::DELETE, &path))
 }
 
-pub(super) fn interface(label: &str) -> Result<Call, ClientError> {
-    Ok(Call::new(Method::GET, &["v1", "interfaces", name("label", label)?]))
+pub(super) fn get_interface(label: &str) -> Result<Call, ClientError> {
+    Ok(Call::new(Method::GET, &["v1", "interfaces", path_segment("label", label)?]))
 }
 
-pub(super) fn network(key: u32) -> Call {
+pub(super) fn get_network(key: u32) -> Call {
     Call::new(Method::GET, &["v1", "networks", &key.to_string()])
 }
 
 pub(super) fn put_network(key: u32, body: &PutXapiNetwork) -> Result<Call, ClientError> {
-    Call::new(Method::PUT, &["v1", "networks", &key.to_string()]).json(body)
+    Call::new(Method::PUT, &["v1", "networks", &key.to_string()]).with_json(body)
 }
 
-pub(super) fn kvm(function: &str, arguments: &PluginArguments) -> Result<Call, ClientError> {
-    Call::new(Method::POST, &["v1", "kvm", name("function", function)?]).json(arguments)
+pub(super) fn post_kvm(function: &str, arguments: &PluginArguments) -> Result<Call, ClientError> {
+    Call::new(Method::POST, &["v1", "kvm", path_segment("function", function)?]).with_json(arguments)
 }
 
-pub(super) fn plugin(function: &str, arguments: &PluginArguments) -> Result<Call, ClientError> {
-    Call::new(Method::POST, &["v1", "plugin", name("function", function)?]).json(arguments)
+pub(super) fn post_plugin(function: &str, arguments: &PluginArguments) -> Result<Call, ClientError> {
+    Call::new(Method::POST, &["v1", "plugin", path_segment("function", function)?]).with_json(arguments)
 }
 
-pub(super) fn reconcile() -> Call {
+pub(super) fn post_reconcile() -> Call {
     Call::new(Method::POST, &["v1", "reconcile"])
 }
 
-pub(super) fn doctor(probe_peers: bool) -> Call {
+pub(super) fn get_doctor(probe_peers: bool) -> Call {
     let query = probe_peers.then_some("probe_peers=true".into());
     Call { query, ..Call::new(Method::GET, &["v1", "doctor"]) }
 }
 
-pub(super) fn support() -> Call {
+pub(super) fn get_support() -> Call {
     Call::new(Method::GET, &["v1", "support"])
 }
 
-pub(super) fn log() -> Call {
+pub(super) fn get_log() -> Call {
     Call::new(Method::GET, &["v1", "log"])
 }
 
 pub(super) fn put_log(body: &PutLog) -> Result<Call, ClientError> {
-    Call::new(Method::PUT, &["v1", "log"]).json(body)
+    Call::new(Method::PUT, &["v1", "log"]).with_json(body)
 }
 
-pub(super) fn epoch() -> Call {
+pub(super) fn get_epoch() -> Call {
     Call::new(Method::GET, &["v1", "epoch"])
 }
 
 pub(super) fn put_epoch(body: &PutEpoch) -> Result<Call, ClientError> {
-    Call::new(Method::PUT, &["v1", "epoch"]).json(body)
+    Call::new(Method::PUT, &["v1", "epoch"]).with_json(body)
 }
 
 pub(super) fn delete_epoch() -> Call {
     Call::new(Method::DELETE, &["v1", "epoch"])
 }
 
-pub(super) fn healthz() -> Call {
+pub(super) fn get_healthz() -> Call {
     Call::new(Method::GET, &["healthz"])
 }
 
-pub(super) fn readyz() -> Call {
+pub(super) fn get_readyz() -> Call {
     Call::new(Method::GET, &["readyz"])
 }
 
 /// Names that a URL cannot carry: an empty segment and the dot segments (also percent-encoded) make another path of it, and of
 /// control characters some are left out of a URL without a word, so that it names another thing.
-fn name<'a>(field: &'static str, value: &'a str) -> Result<&'a str, ClientError> {
+fn path_segment<'a>(field: &'static str, value: &'a str) -> Result<&'a str, ClientError> {
     match value {
         "" | "." | ".." => Err(ClientError::Name { field, value: value.to_owned() }),
         bad if bad.chars().any(char::is_control) => Err(ClientError::Name { field, value: value.to_owned() }),
@@ -169,14 +169,14 @@ impl Call {
         Call { method, path, query: None, body: None, headers: Vec::new() }
     }
 
-    pub(super) fn json(mut self, body: &impl Serialize) -> Result<Self, ClientError> {
-        let bytes = serde_json::to_vec(body).map_err(|e| ClientError::Setup { source: Cause::innermost(&e) })?;
+    pub(super) fn with_json(mut self, body: &impl Serialize) -> Result<Self, ClientError> {
+        let bytes = serde_json::to_vec(body).map_err(|e| ClientError::Setup { source: Cause::innermost_error(&e) })?;
         self.body = Some(bytes);
         Ok(self)
     }
 
     /// The same request with one header more.
-    pub(super) fn header(mut self, name: &'static str, value: String) -> Self {
+    pub(super) fn with_header(mut self, name: &'static str, value: String) -> Self {
         self.headers.push((name, value));
         self
     }
@@ -189,8 +189,8 @@ impl Call {
 
     /// A name that becomes a part of the path.
     #[cfg(feature = "manager")]
-    pub(super) fn name<'a>(field: &'static str, value: &'a str) -> Result<&'a str, ClientError> {
-        name(field, value)
+    pub(super) fn path_segment<'a>(field: &'static str, value: &'a str) -> Result<&'a str, ClientError> {
+        path_segment(field, value)
     }
 
     /// The same request with those of these parameters that have a value.
@@ -204,7 +204,7 @@ impl Call {
     }
 
     /// Path and query.
-    pub(super) fn target(&self) -> String {
+    pub(super) fn path_and_query(&self) -> String {
         match &self.query {
             Some(query) => format!("{}?{query}", self.path),
             None => self.path.clone(),
@@ -217,20 +217,20 @@ mod tests {
     use super::*;
 
     fn path(call: Call) -> String {
-        format!("{} {}", call.method, call.target())
+        format!("{} {}", call.method, call.path_and_query())
     }
 
     #[test]
     fn names_become_one_segment() {
         assert_eq!(path(delete_bridge("xapi12").unwrap()), "DELETE /v1/bridges/xapi12");
         assert_eq!(path(delete_bridge("a/b?c#d").unwrap()), "DELETE /v1/bridges/a%2Fb%3Fc%23d");
-        assert_eq!(path(interface("Pool-wide eth0").unwrap()), "GET /v1/interfaces/Pool-wide%20eth0");
-        let plugin = |function| path(plugin(function, &PluginArguments::default()).unwrap());
+        assert_eq!(path(get_interface("Pool-wide eth0").unwrap()), "GET /v1/interfaces/Pool-wide%20eth0");
+        let plugin = |function| path(post_plugin(function, &PluginArguments::default()).unwrap());
         assert_eq!(
             (plugin("is_xcp"), plugin("a/b")),
             ("POST /v1/plugin/is_xcp".into(), "POST /v1/plugin/a%2Fb".into())
         );
-        assert_eq!(path(interface("%2e%2e").unwrap()), "GET /v1/interfaces/%252e%252e");
+        assert_eq!(path(get_interface("%2e%2e").unwrap()), "GET /v1/interfaces/%252e%252e");
     }
 
     #[test]
@@ -243,6 +243,6 @@ mod tests {
 
     #[test]
     fn a_dry_run_says_so_in_the_query() {
-        assert_eq!(path(reconcile().dry_run()), "POST /v1/reconcile?dry_run=true");
+        assert_eq!(path(post_reconcile().dry_run()), "POST /v1/reconcile?dry_run=true");
     }
 }

@@ -36,14 +36,14 @@ pub(crate) struct Clocks(Arc<Mutex<Option<Clock>>>);
 
 impl Clocks {
     /// An answer has these headers, to a request that was sent then.
-    pub(crate) fn take(&self, headers: &HeaderMap, sent: Instant) {
+    pub(crate) fn record_answer(&self, headers: &HeaderMap, sent: Instant) {
         let now = SystemTime::now();
         let date = headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
         let clock = date.map(|date| Clock::new(date, now, sent.elapsed()));
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = clock;
     }
 
-    pub(crate) fn last(&self) -> Option<Clock> {
+    pub(crate) fn last_clock(&self) -> Option<Clock> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

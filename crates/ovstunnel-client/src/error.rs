@@ -24,8 +24,8 @@ const EXCERPT: usize = 200;
 pub struct Cause(String);
 
 impl Cause {
-    pub(super) fn innermost(error: &(dyn Error + 'static)) -> Self {
-        Cause(chain(error).last().map(ToString::to_string).unwrap_or_default())
+    pub(super) fn innermost_error(error: &(dyn Error + 'static)) -> Self {
+        Cause(error_sources(error).last().map(ToString::to_string).unwrap_or_default())
     }
 }
 
@@ -132,7 +132,7 @@ impl ClientError {
         ClientError::Credentials { option, path: path.to_owned(), source: Box::new(source) }
     }
 
-    pub(super) fn unexpected(peer: &Peer, status: u16, body: &[u8], source: Option<serde_json::Error>) -> Self {
+    pub(super) fn unexpected_answer(peer: &Peer, status: u16, body: &[u8], source: Option<serde_json::Error>) -> Self {
         let text = String::from_utf8_lossy(body);
         let mut excerpt: String = text.trim().chars().take(EXCERPT).collect();
         if excerpt.is_empty() {
@@ -144,15 +144,15 @@ impl ClientError {
     /// Sorts an error of the HTTP client, which was connecting or not. TLS comes first: with TLS 1.3 a daemon's refusal of
     /// our certificate arrives only after the handshake, so that it looks like a connection that broke.
     pub(super) fn from_transport(error: &(dyn Error + 'static), connecting: bool, peer: &Peer) -> Self {
-        let (peer, source) = (peer.clone(), Cause::innermost(error));
+        let (peer, source) = (peer.clone(), Cause::innermost_error(error));
         #[cfg(feature = "https")]
-        if let Some(tls) = find::<rustls::Error>(error) {
-            let source = Cause(super::tls::words(tls, peer.service));
-            return ClientError::Tls { peer, fault: TlsFault::of(tls), source };
+        if let Some(tls) = find_source::<rustls::Error>(error) {
+            let source = Cause(super::tls::error_message(tls, peer.service));
+            return ClientError::Tls { peer, fault: TlsFault::from_error(tls), source };
         }
         match connecting {
             true => {
-                let kind = find::<io::Error>(error).map(io::Error::kind);
+                let kind = find_source::<io::Error>(error).map(io::Error::kind);
                 ClientError::Unreachable { peer, kind, source }
             }
             false => ClientError::BrokenOff { peer, source },
@@ -168,7 +168,7 @@ impl ClientError {
     }
 
     /// True when the daemon answered, be it with an error.
-    pub fn answered(&self) -> bool {
+    pub fn was_answered(&self) -> bool {
         matches!(self, ClientError::Problem(_) | ClientError::Unexpected { .. } | ClientError::OtherCa { .. })
     }
 
@@ -298,15 +298,15 @@ fn problem_hint(problem: &Problem) -> Option<String> {
 }
 
 /// `error` and its sources, outermost first. An `io::Error` hides its inner error from `source`; it is looked into.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+fn error_sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&e| match e.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(inner) => Some(inner as &(dyn Error + 'static)),
         None => e.source(),
     })
 }
 
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    chain(error).find_map(|e| e.downcast_ref::<E>())
+fn find_source<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    error_sources(error).find_map(|e| e.downcast_ref::<E>())
 }
 
 #[cfg(test)]
@@ -317,22 +317,22 @@ mod tests {
     #[test]
     fn the_cause_inside_an_io_error_is_found() {
         let outer = io::Error::other(io::Error::other(rustls::Error::NoCertificatesPresented));
-        assert!(find::<rustls::Error>(&outer).is_some());
-        assert_eq!(Cause::innermost(&outer).to_string(), rustls::Error::NoCertificatesPresented.to_string());
+        assert!(find_source::<rustls::Error>(&outer).is_some());
+        assert_eq!(Cause::innermost_error(&outer).to_string(), rustls::Error::NoCertificatesPresented.to_string());
     }
 
     #[test]
     fn a_foreign_answer_is_shown_in_part() {
-        let error = ClientError::unexpected(&Peer::daemon("sock"), 502, "x".repeat(1000).as_bytes(), None);
+        let error = ClientError::unexpected_answer(&Peer::daemon_at("sock"), 502, "x".repeat(1000).as_bytes(), None);
         assert!(error.to_string().len() < 300);
         assert_eq!(error.code(), "unexpected_answer");
-        assert!(error.answered());
+        assert!(error.was_answered());
     }
 
     #[test]
     fn hints_fit_the_way_of_the_connection() {
         use io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
-        let hint = |kind, at| unreachable_hint(kind, &Peer::daemon(at));
+        let hint = |kind, at| unreachable_hint(kind, &Peer::daemon_at(at));
         assert!(hint(Some(NotFound), "/run/x.sock").contains("systemctl status ovstunneld"));
         assert!(hint(Some(PermissionDenied), "/run/x.sock").contains("root"));
         assert!(hint(Some(ConnectionRefused), "https://h:1").contains("listen"));

@@ -21,7 +21,7 @@ const KEEPALIVE_RETRIES: u32 = 3;
 const GONE_AFTER: Duration = Duration::from_secs(30);
 
 /// The way to the daemon at `url`, by this configuration of TLS.
-pub(crate) fn transport(url: &Url, tls: ClientConfig, timeout: Duration) -> Transport {
+pub(crate) fn https_transport(url: &Url, tls: ClientConfig, timeout: Duration) -> Transport {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -46,7 +46,7 @@ pub(crate) fn transport(url: &Url, tls: ClientConfig, timeout: Duration) -> Tran
         })
     };
     let shown = url.as_str().trim_end_matches('/');
-    let mut transport = Transport::new(connect, shown, Peer::daemon(shown), timeout);
+    let mut transport = Transport::new(connect, shown, Peer::daemon_at(shown), timeout);
     (transport.refused, transport.shown) = (refused, certificate);
     transport
 }

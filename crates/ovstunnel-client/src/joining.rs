@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use http::Method;
-use ovstunnel_manager_api::{EnrolmentCa, Joined, PostJoin, PostRenewal, Renewed, hex};
+use ovstunnel_manager_api::{EnrolmentCa, Joined, PostJoin, PostRenewal, Renewed, to_hex};
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -30,12 +30,12 @@ impl Joining {
     ///
     /// # Errors
     /// There is no answer, or it is another CA: [`ClientError::OtherCa`].
-    pub async fn begin(url: &Url, fingerprint: &str, timeout: Duration) -> Result<Joining, ClientError> {
-        let stranger = manager(url, tls::for_anybody()?, timeout)?;
-        let answer: EnrolmentCa = stranger.ask(Call::new(Method::GET, &["v1", "enrolment", "ca"])).await?;
+    pub async fn fetch_ca(url: &Url, fingerprint: &str, timeout: Duration) -> Result<Joining, ClientError> {
+        let stranger = manager_client(url, tls::for_anybody()?, timeout)?;
+        let answer: EnrolmentCa = stranger.send_call(Call::new(Method::GET, &["v1", "enrolment", "ca"])).await?;
         // What follows the first is vouched for by nobody yet.
         let found = CertificateDer::from_pem_slice(answer.certificate.as_bytes()).ok();
-        let Some(found) = found.filter(|found| hex(Sha256::digest(found).as_slice()) == fingerprint) else {
+        let Some(found) = found.filter(|found| to_hex(Sha256::digest(found).as_slice()) == fingerprint) else {
             let at = stranger.peer().to_owned();
             return Err(ClientError::OtherCa { peer: Peer { at, service: Service::Manager } });
         };
@@ -57,14 +57,14 @@ impl Joining {
         roots: Vec<CertificateDer<'static>>,
         timeout: Duration,
     ) -> Result<Joining, ClientError> {
-        Ok(Joining { client: manager(url, tls::trusting_only(&roots)?, timeout)?, ca, roots })
+        Ok(Joining { client: manager_client(url, tls::trusting_only(&roots)?, timeout)?, ca, roots })
     }
 
     /// The same with another manager of the zone.
     ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn at(&self, url: &Url) -> Result<Joining, ClientError> {
+    pub fn at_manager(&self, url: &Url) -> Result<Joining, ClientError> {
         Joining::trusting(url, self.ca.clone(), self.roots.clone(), self.client.transport.timeout)
     }
 
@@ -78,7 +78,7 @@ impl Joining {
     /// # Errors
     /// See [`ClientError`].
     pub async fn renew(&self, body: &PostRenewal) -> Result<Renewed, ClientError> {
-        self.client.ask(Call::new(Method::POST, &["v1", "enrolment", "renew"]).json(body)?).await
+        self.client.send_call(Call::new(Method::POST, &["v1", "enrolment", "renew"]).with_json(body)?).await
     }
 
     /// `POST /v1/enrolment/join`.
@@ -86,10 +86,10 @@ impl Joining {
     /// # Errors
     /// See [`ClientError`].
     pub async fn join(&self, body: &PostJoin) -> Result<Joined, ClientError> {
-        self.client.ask(Call::new(Method::POST, &["v1", "enrolment", "join"]).json(body)?).await
+        self.client.send_call(Call::new(Method::POST, &["v1", "enrolment", "join"]).with_json(body)?).await
     }
 }
 
-fn manager(url: &Url, config: ClientConfig, timeout: Duration) -> Result<Client, ClientError> {
-    Ok(Client::by(https::transport(url, config, timeout)).for_manager())
+fn manager_client(url: &Url, config: ClientConfig, timeout: Duration) -> Result<Client, ClientError> {
+    Ok(Client::with_transport(https::https_transport(url, config, timeout)).for_manager())
 }

@@ -80,17 +80,19 @@ impl Client {
         match endpoint {
             Endpoint::Unix(socket) => Ok(Client::unix(socket, timeout)),
             #[cfg(feature = "https")]
-            Endpoint::Https { url, identity } => Ok(Client::by(https::transport(url, tls::config(identity)?, timeout))),
+            Endpoint::Https { url, identity } => {
+                Ok(Client::with_transport(https::https_transport(url, tls::client_config(identity)?, timeout)))
+            }
         }
     }
 
     /// Gets ready to ask the daemon of this host on its Unix socket. A program that asks in no other way has nothing of TLS
     /// in it.
     pub fn unix(socket: impl Into<PathBuf>, timeout: Duration) -> Self {
-        Client::by(Transport::unix(socket.into(), timeout))
+        Client::with_transport(Transport::unix(socket.into(), timeout))
     }
 
-    fn by(transport: Transport) -> Self {
+    fn with_transport(transport: Transport) -> Self {
         Client { transport, epoch: None, request_id: None }
     }
 
@@ -98,7 +100,7 @@ impl Client {
     /// `stale_epoch` once the daemon has seen a newer one. A watch says that this manager acts, so that removals by the xapi plugin are left
     /// to it.
     #[must_use]
-    pub fn under(&self, epoch: Epoch) -> Self {
+    pub fn under_epoch(&self, epoch: Epoch) -> Self {
         Client { epoch: Some(epoch), ..self.clone() }
     }
 
@@ -136,7 +138,7 @@ impl Client {
 
     /// How far the daemon's clock is ahead of the one here, by its last answer; nothing before the first, and where that did not tell.
     pub fn clock(&self) -> Option<Clock> {
-        self.transport.clocks.last()
+        self.transport.clocks.last_clock()
     }
 
     /// The same changing requests, answered with their plan; nothing is changed.
@@ -149,56 +151,56 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; this holds for each request below.
     pub async fn put_bridge(&self, bridge: &str, body: &PutBridge) -> Result<BridgeAnswer, ClientError> {
-        self.ask(call::put_bridge(bridge, body)?).await
+        self.send_call(call::put_bridge(bridge, body)?).await
     }
 
     /// `PUT /v1/bridges/{bridge}/bfd`: BFD runs on exactly these tunnels of the bridge.
     pub async fn put_bfd(&self, bridge: &str, body: &PutBfd) -> Result<BridgeAnswer, ClientError> {
-        self.ask(call::put_bfd(bridge, body)?).await
+        self.send_call(call::put_bfd(bridge, body)?).await
     }
 
     /// `POST /v1/bridges/{bridge}/kind`: a step of the change of its tunnels' kind.
     pub async fn post_kind(&self, bridge: &str, body: &PostKind) -> Result<BridgeAnswer, ClientError> {
-        self.ask(call::post_kind(bridge, body)?).await
+        self.send_call(call::post_kind(bridge, body)?).await
     }
 
     /// `GET /v1/bridges`: all managed bridges.
     pub async fn bridges(&self) -> Result<BridgeList, ClientError> {
-        self.ask(call::bridges()).await
+        self.send_call(call::get_bridges()).await
     }
 
     /// `GET /v1/counters`: what all tunnels of the host have counted.
     pub async fn counters(&self) -> Result<CountersAnswer, ClientError> {
-        self.ask(call::counters()).await
+        self.send_call(call::get_counters()).await
     }
 
     /// `GET /v1/watch`: what is there, and then each change; after `last`, where the daemon still knows all changes since. The
     /// client's time-out bounds the wait for the answer's beginning, [`Watch::with_silence`] that for each event.
     pub async fn watch(&self, last: Option<&Position>) -> Result<Watch, ClientError> {
         let call = match self.epoch {
-            Some(epoch) => {
-                call::watch().header(EPOCH_HEADER, epoch.to_string()).header(CONTROLLER_HEADER, "on".to_owned())
-            }
-            None => call::watch(),
+            Some(epoch) => call::get_watch()
+                .with_header(EPOCH_HEADER, epoch.to_string())
+                .with_header(CONTROLLER_HEADER, "on".to_owned()),
+            None => call::get_watch(),
         };
-        self.stream(call, last).await
+        self.open_stream(call, last).await
     }
 
-    async fn stream<E: Event>(&self, call: Call, last: Option<&Position>) -> Result<Watch<E>, ClientError> {
-        match self.transport.stream(call, last.map(ToString::to_string)).await? {
+    async fn open_stream<E: Event>(&self, call: Call, last: Option<&Position>) -> Result<Watch<E>, ClientError> {
+        match self.transport.open_stream(call, last.map(ToString::to_string)).await? {
             Streamed::Body(body) => Ok(Watch::new(body, &self.transport.peer)),
-            Streamed::Refused(status, body) => Err(self.refused(status, &body)),
+            Streamed::Refused(status, body) => Err(self.refusal_error(status, &body)),
         }
     }
 
     /// `GET /v1/bridges/{bridge}`: one managed bridge.
     pub async fn bridge(&self, bridge: &str) -> Result<Bridge, ClientError> {
-        self.ask(call::bridge(bridge)?).await
+        self.send_call(call::get_bridge(bridge)?).await
     }
 
     /// `GET /v1/bridges/{bridge}/fdb`: the addresses that it has learnt; only this one, where it is given.
     pub async fn addresses(&self, bridge: &str, mac: Option<&str>) -> Result<AddressTable, ClientError> {
-        self.ask(call::addresses(bridge, mac)?).await
+        self.send_call(call::get_fdb(bridge, mac)?).await
     }
 
     /// `GET /v1/bridges/{bridge}/trace`: where a frame comes out that comes in by this port.
@@ -209,152 +211,152 @@ impl Client {
         source: &str,
         destination: &str,
     ) -> Result<FollowedFrame, ClientError> {
-        self.ask(call::trace(bridge, in_port, source, destination)?).await
+        self.send_call(call::get_trace(bridge, in_port, source, destination)?).await
     }
 
     /// `POST /v1/bridges/{bridge}/probe`: arms a probe of its tunnels, sends its frames, or reads what has come. Only where the daemon's
     /// `capabilities` say `probe`.
     pub async fn probe(&self, bridge: &str, body: &PostProbe) -> Result<ProbeAnswer, ClientError> {
-        self.ask(call::probe(bridge, body)?).await
+        self.send_call(call::post_probe(bridge, body)?).await
     }
 
     /// `DELETE /v1/bridges/{bridge}`: takes the bridge away, or only what is ours where it was adopted.
     pub async fn delete_bridge(&self, bridge: &str) -> Result<OutcomeAnswer, ClientError> {
-        self.ask(call::delete_bridge(bridge)?).await
+        self.send_call(call::delete_bridge(bridge)?).await
     }
 
     /// `POST /v1/bridges/{bridge}/release`: leaves a plain bridge behind, with its VIFs.
     pub async fn release_bridge(&self, bridge: &str) -> Result<OutcomeAnswer, ClientError> {
-        self.ask(call::release_bridge(bridge)?).await
+        self.send_call(call::release_bridge(bridge)?).await
     }
 
     /// `POST /v1/takeover`: takes bridges over from the Python plugin; all that are found where none is named.
     pub async fn takeover(&self, bridges: &[String]) -> Result<TakeoverAnswer, ClientError> {
-        self.ask(call::takeover(&TakeoverRequest { bridges: bridges.to_vec() })?).await
+        self.send_call(call::post_takeover(&TakeoverRequest { bridges: bridges.to_vec() })?).await
     }
 
     /// `POST /v1/bridges/{bridge}/tunnels`: makes one tunnel, leaves the others.
     pub async fn post_tunnel(&self, bridge: &str, body: &PostTunnel) -> Result<TunnelAnswer, ClientError> {
-        self.ask(call::post_tunnel(bridge, body)?).await
+        self.send_call(call::post_tunnel(bridge, body)?).await
     }
 
     /// `DELETE /v1/bridges/{bridge}/tunnels/{port}`: takes one tunnel away.
     pub async fn delete_tunnel(&self, bridge: &str, port: &str) -> Result<OutcomeAnswer, ClientError> {
-        self.ask(call::delete_tunnel(bridge, port)?).await
+        self.send_call(call::delete_tunnel(bridge, port)?).await
     }
 
     /// `GET /v1/interfaces/{label}`: the device that a device's, bridge's or network's name stands for.
     pub async fn interface(&self, label: &str) -> Result<Interface, ClientError> {
-        self.ask(call::interface(label)?).await
+        self.send_call(call::get_interface(label)?).await
     }
 
     /// `GET /v1/networks/{key}`: the network with this GRE key as it is in xapi.
     pub async fn network(&self, key: u32) -> Result<XapiNetwork, ClientError> {
-        self.ask(call::network(key)).await
+        self.send_call(call::get_network(key)).await
     }
 
     /// `PUT /v1/networks/{key}`: has the network in xapi, which gives it its bridge. Only where the daemon's `capabilities` say
     /// `networks`. It runs `xe` some twenty times for a new network, so it takes seconds.
     pub async fn put_network(&self, key: u32, body: &PutXapiNetwork) -> Result<XapiNetworkAnswer, ClientError> {
-        self.ask(call::put_network(key, body)?).await
+        self.send_call(call::put_network(key, body)?).await
     }
 
     /// `POST /v1/kvm/{function}`: a function of CloudStack's KVM agent, whose failures are answers, too.
     pub async fn kvm(&self, function: &str, arguments: &PluginArguments) -> Result<PluginAnswer, ClientError> {
-        self.ask(call::kvm(function, arguments)?).await
+        self.send_call(call::post_kvm(function, arguments)?).await
     }
 
     /// `POST /v1/plugin/{function}`: a function of the xapi plugin, whose failures are answers, too.
     pub async fn plugin(&self, function: &str, arguments: &PluginArguments) -> Result<PluginAnswer, ClientError> {
-        self.ask(call::plugin(function, arguments)?).await
+        self.send_call(call::post_plugin(function, arguments)?).await
     }
 
     /// `POST /v1/reconcile`: looks and repairs now.
     pub async fn reconcile(&self) -> Result<ReconcileAnswer, ClientError> {
-        self.ask(call::reconcile()).await
+        self.send_call(call::post_reconcile()).await
     }
 
     /// `GET /v1/doctor`: what is wrong with the daemon's host; with `probe_peers` it also asks the other hosts.
     pub async fn doctor(&self, probe_peers: bool) -> Result<DoctorAnswer, ClientError> {
-        self.ask(call::doctor(probe_peers)).await
+        self.send_call(call::get_doctor(probe_peers)).await
     }
 
     /// `GET /v1/support`: what a bug report needs; on the Unix socket only.
     pub async fn support(&self) -> Result<SupportAnswer, ClientError> {
-        self.ask(call::support()).await
+        self.send_call(call::get_support()).await
     }
 
     /// `GET /v1/log`: how the daemon's log is set.
     pub async fn log(&self) -> Result<LogAnswer, ClientError> {
-        self.ask(call::log()).await
+        self.send_call(call::get_log()).await
     }
 
     /// `PUT /v1/log`: sets its level, until the daemon reads its configuration again.
     pub async fn set_log_level(&self, level: &str) -> Result<LogAnswer, ClientError> {
-        self.ask(call::put_log(&PutLog { level: level.to_owned() })?).await
+        self.send_call(call::put_log(&PutLog { level: level.to_owned() })?).await
     }
 
     /// `GET /v1/epoch`: the epoch that is recorded.
     pub async fn epoch(&self) -> Result<EpochState, ClientError> {
-        self.ask(call::epoch()).await
+        self.send_call(call::get_epoch()).await
     }
 
     /// `PUT /v1/epoch`: records one; what is written under an older one is refused from then on.
     pub async fn record_epoch(&self, epoch: Epoch) -> Result<EpochAnswer, ClientError> {
-        self.ask(call::put_epoch(&PutEpoch { zone: epoch.zone().to_string(), epoch: epoch.number() })?).await
+        self.send_call(call::put_epoch(&PutEpoch { zone: epoch.zone().to_string(), epoch: epoch.number() })?).await
     }
 
     /// `DELETE /v1/epoch`: any zone's manager may record one again.
     pub async fn clear_epoch(&self) -> Result<OutcomeAnswer, ClientError> {
-        self.ask(call::delete_epoch()).await
+        self.send_call(call::delete_epoch()).await
     }
 
     /// `GET /healthz`: the daemon is alive. The answer has no content that matters.
     pub async fn healthz(&self) -> Result<(), ClientError> {
-        let (status, body) = self.transport.exchange(call::healthz()).await?;
-        if status.is_success() { Ok(()) } else { Err(self.refused(status, &body)) }
+        let (status, body) = self.transport.send_request(call::get_healthz()).await?;
+        if status.is_success() { Ok(()) } else { Err(self.refusal_error(status, &body)) }
     }
 
     /// `GET /readyz`: whether the switch can be reached and was reconciled. Not being ready is an answer, not an error.
     pub async fn readyz(&self) -> Result<Ready, ClientError> {
-        self.ask_with_any_status(call::readyz()).await
+        self.ask_with_any_status(call::get_readyz()).await
     }
 
     /// For an answer that is the same whatever its status: not ready comes with 503, so that a load balancer understands it too.
     async fn ask_with_any_status<T: DeserializeOwned>(&self, call: Call) -> Result<T, ClientError> {
-        let (status, body) = self.transport.exchange(call).await?;
+        let (status, body) = self.transport.send_request(call).await?;
         match serde_json::from_slice(&body) {
             Ok(ready) => Ok(ready),
-            Err(e) if status.is_success() => Err(self.unexpected(status, &body, Some(e))),
-            Err(_) => Err(self.refused(status, &body)),
+            Err(e) if status.is_success() => Err(self.unexpected_answer(status, &body, Some(e))),
+            Err(_) => Err(self.refusal_error(status, &body)),
         }
     }
 
-    async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, ClientError> {
+    async fn send_call<T: DeserializeOwned>(&self, call: Call) -> Result<T, ClientError> {
         let call = match self.epoch {
-            Some(epoch) if call.method != http::Method::GET => call.header(EPOCH_HEADER, epoch.to_string()),
+            Some(epoch) if call.method != http::Method::GET => call.with_header(EPOCH_HEADER, epoch.to_string()),
             _ => call,
         };
         let call = match &self.request_id {
-            Some(id) => call.header(REQUEST_ID, id.to_string()),
+            Some(id) => call.with_header(REQUEST_ID, id.to_string()),
             None => call,
         };
-        let (status, body) = self.transport.exchange(call).await?;
+        let (status, body) = self.transport.send_request(call).await?;
         if !status.is_success() {
-            return Err(self.refused(status, &body));
+            return Err(self.refusal_error(status, &body));
         }
-        serde_json::from_slice(&body).map_err(|e| self.unexpected(status, &body, Some(e)))
+        serde_json::from_slice(&body).map_err(|e| self.unexpected_answer(status, &body, Some(e)))
     }
 
-    fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
+    fn refusal_error(&self, status: StatusCode, body: &[u8]) -> ClientError {
         match serde_json::from_slice::<Problem>(body) {
             Ok(problem) => ClientError::Problem(Box::new(problem)),
-            Err(e) => self.unexpected(status, body, Some(e)),
+            Err(e) => self.unexpected_answer(status, body, Some(e)),
         }
     }
 
-    fn unexpected(&self, status: StatusCode, body: &[u8], source: Option<serde_json::Error>) -> ClientError {
-        ClientError::unexpected(&self.transport.peer, status.as_u16(), body, source)
+    fn unexpected_answer(&self, status: StatusCode, body: &[u8], source: Option<serde_json::Error>) -> ClientError {
+        ClientError::unexpected_answer(&self.transport.peer, status.as_u16(), body, source)
     }
 }
 
@@ -368,51 +370,51 @@ impl DryRun<'_> {
     /// # Errors
     /// See [`ClientError`]; this holds for each request below.
     pub async fn put_bridge(&self, bridge: &str, body: &PutBridge) -> Result<PlanAnswer, ClientError> {
-        self.0.ask(call::put_bridge(bridge, body)?.dry_run()).await
+        self.0.send_call(call::put_bridge(bridge, body)?.dry_run()).await
     }
 
     /// The plan of [`Client::delete_bridge`].
     pub async fn delete_bridge(&self, bridge: &str) -> Result<PlanAnswer, ClientError> {
-        self.0.ask(call::delete_bridge(bridge)?.dry_run()).await
+        self.0.send_call(call::delete_bridge(bridge)?.dry_run()).await
     }
 
     /// The plan of [`Client::post_kind`].
     pub async fn post_kind(&self, bridge: &str, body: &PostKind) -> Result<PlanAnswer, ClientError> {
-        self.0.ask(call::post_kind(bridge, body)?.dry_run()).await
+        self.0.send_call(call::post_kind(bridge, body)?.dry_run()).await
     }
 
     /// The plan of [`Client::put_network`].
     pub async fn put_network(&self, key: u32, body: &PutXapiNetwork) -> Result<PlanAnswer, ClientError> {
-        self.0.ask(call::put_network(key, body)?.dry_run()).await
+        self.0.send_call(call::put_network(key, body)?.dry_run()).await
     }
 
     /// The plan of [`Client::clear_epoch`].
     pub async fn clear_epoch(&self) -> Result<PlanAnswer, ClientError> {
-        self.0.ask(call::delete_epoch().dry_run()).await
+        self.0.send_call(call::delete_epoch().dry_run()).await
     }
 
     /// The plan of [`Client::release_bridge`].
     pub async fn release_bridge(&self, bridge: &str) -> Result<PlanAnswer, ClientError> {
-        self.0.ask(call::release_bridge(bridge)?.dry_run()).await
+        self.0.send_call(call::release_bridge(bridge)?.dry_run()).await
     }
 
     /// The plan of [`Client::takeover`].
     pub async fn takeover(&self, bridges: &[String]) -> Result<TakeoverPlan, ClientError> {
-        self.0.ask(call::takeover(&TakeoverRequest { bridges: bridges.to_vec() })?.dry_run()).await
+        self.0.send_call(call::post_takeover(&TakeoverRequest { bridges: bridges.to_vec() })?.dry_run()).await
     }
 
     /// The plan of [`Client::post_tunnel`].
     pub async fn post_tunnel(&self, bridge: &str, body: &PostTunnel) -> Result<PlanAnswer, ClientError> {
-        self.0.ask(call::post_tunnel(bridge, body)?.dry_run()).await
+        self.0.send_call(call::post_tunnel(bridge, body)?.dry_run()).await
     }
 
     /// The plan of [`Client::delete_tunnel`].
     pub async fn delete_tunnel(&self, bridge: &str, port: &str) -> Result<PlanAnswer, ClientError> {
-        self.0.ask(call::delete_tunnel(bridge, port)?.dry_run()).await
+        self.0.send_call(call::delete_tunnel(bridge, port)?.dry_run()).await
     }
 
     /// The plan of [`Client::reconcile`].
     pub async fn reconcile(&self) -> Result<PlanAnswer, ClientError> {
-        self.0.ask(call::reconcile().dry_run()).await
+        self.0.send_call(call::post_reconcile().dry_run()).await
     }
 }

@@ -100,7 +100,7 @@ impl Manager {
     /// `GET /v1/watch`: the zone in numbers, then each network and host that changes. With the position of the last event that was
     /// read it goes on there, where that is possible. The client's time-out bounds the wait for the answer's beginning.
     pub async fn watch(&self, last: Option<&Position>) -> Result<Watch<ZoneEvent>, ClientError> {
-        self.0.stream(Call::new(Method::GET, &["v1", "watch"]), last).await
+        self.0.open_stream(Call::new(Method::GET, &["v1", "watch"]), last).await
     }
 
     /// `GET /v1/hosts`: the registered hosts.
@@ -110,49 +110,49 @@ impl Manager {
 
     /// `GET /v1/hosts/{host}`.
     pub async fn host(&self, name: &str) -> Result<Host, ClientError> {
-        self.get(&["v1", "hosts", Call::name("host", name)?], &[]).await
+        self.get(&["v1", "hosts", Call::path_segment("host", name)?], &[]).await
     }
 
     /// `GET /v1/hosts/{host}/tunnels`: those that it has, as it told of them last.
     pub async fn host_tunnels(&self, name: &str) -> Result<HostTunnelList, ClientError> {
-        self.get(&["v1", "hosts", Call::name("host", name)?, "tunnels"], &[]).await
+        self.get(&["v1", "hosts", Call::path_segment("host", name)?, "tunnels"], &[]).await
     }
 
     /// `PUT /v1/hosts/{host}`: registers it, or changes what is registered of it.
     pub async fn put_host(&self, name: &str, body: &PutHost, dry_run: bool) -> Result<HostAnswer, ClientError> {
-        let call = Call::new(Method::PUT, &["v1", "hosts", Call::name("host", name)?]).json(body)?;
-        self.0.ask(if dry_run { call.dry_run() } else { call }).await
+        let call = Call::new(Method::PUT, &["v1", "hosts", Call::path_segment("host", name)?]).with_json(body)?;
+        self.0.send_call(if dry_run { call.dry_run() } else { call }).await
     }
 
     /// `DELETE /v1/hosts/{host}`: forgets it; nothing on it is changed.
     pub async fn delete_host(&self, name: &str, dry_run: bool) -> Result<HostAnswer, ClientError> {
-        let call = Call::new(Method::DELETE, &["v1", "hosts", Call::name("host", name)?]);
-        self.0.ask(if dry_run { call.dry_run() } else { call }).await
+        let call = Call::new(Method::DELETE, &["v1", "hosts", Call::path_segment("host", name)?]);
+        self.0.send_call(if dry_run { call.dry_run() } else { call }).await
     }
 
     /// `POST /v1/hosts/{host}/resync`: connects to it anew.
     pub async fn resync_host(&self, name: &str) -> Result<Host, ClientError> {
-        self.0.ask(Call::new(Method::POST, &["v1", "hosts", Call::name("host", name)?, "resync"])).await
+        self.0.send_call(Call::new(Method::POST, &["v1", "hosts", Call::path_segment("host", name)?, "resync"])).await
     }
 
     /// `POST /v1/hosts/{host}/rename`; with `dry_run` nothing is changed.
     pub async fn rename_host(&self, name: &str, to: &str, dry_run: bool) -> Result<HostAnswer, ClientError> {
-        let call = Call::new(Method::POST, &["v1", "hosts", Call::name("host", name)?, "rename"])
-            .json(&PostName { name: to.to_owned() })?;
-        self.0.ask(if dry_run { call.dry_run() } else { call }).await
+        let call = Call::new(Method::POST, &["v1", "hosts", Call::path_segment("host", name)?, "rename"])
+            .with_json(&PostName { name: to.to_owned() })?;
+        self.0.send_call(if dry_run { call.dry_run() } else { call }).await
     }
 
     /// `POST /v1/hosts/{host}/renumber`; with `dry_run` nothing is changed.
     pub async fn renumber_host(&self, name: &str, number: u64, dry_run: bool) -> Result<HostAnswer, ClientError> {
-        let call = Call::new(Method::POST, &["v1", "hosts", Call::name("host", name)?, "renumber"])
-            .json(&PostNumber { number })?;
-        self.0.ask(if dry_run { call.dry_run() } else { call }).await
+        let call = Call::new(Method::POST, &["v1", "hosts", Call::path_segment("host", name)?, "renumber"])
+            .with_json(&PostNumber { number })?;
+        self.0.send_call(if dry_run { call.dry_run() } else { call }).await
     }
 
     /// `POST /v1/hosts/{host}/maintenance`: its faults are not told until then; without `until` they are told again.
     pub async fn set_maintenance(&self, name: &str, until: Option<String>) -> Result<Host, ClientError> {
-        let call = Call::new(Method::POST, &["v1", "hosts", Call::name("host", name)?, "maintenance"]);
-        self.0.ask(call.json(&PostMaintenance { until })?).await
+        let call = Call::new(Method::POST, &["v1", "hosts", Call::path_segment("host", name)?, "maintenance"]);
+        self.0.send_call(call.with_json(&PostMaintenance { until })?).await
     }
 
     /// `GET /v1/networks`: the networks that are wanted, the worst first.
@@ -170,18 +170,18 @@ impl Manager {
 
     /// `GET /v1/networks/{network}`, with its hosts.
     pub async fn network(&self, name: &str) -> Result<Network, ClientError> {
-        self.get(&["v1", "networks", Call::name("network", name)?], &[]).await
+        self.get(&["v1", "networks", Call::path_segment("network", name)?], &[]).await
     }
 
     /// `GET /v1/networks/{network}/proof`.
     pub async fn proof(&self, name: &str) -> Result<Proof, ClientError> {
-        self.get(&["v1", "networks", Call::name("network", name)?, "proof"], &[]).await
+        self.get(&["v1", "networks", Call::path_segment("network", name)?, "proof"], &[]).await
     }
 
     /// `GET /v1/networks/{network}/mesh`: each direction between its hosts, or between its racks.
     pub async fn mesh(&self, name: &str, by: MatrixBy) -> Result<Matrix, ClientError> {
         let by = [("by", Some(by.as_str().to_owned()))];
-        self.get(&["v1", "networks", Call::name("network", name)?, "mesh"], &by).await
+        self.get(&["v1", "networks", Call::path_segment("network", name)?, "mesh"], &by).await
     }
 
     /// `GET /v1/zone/matrix`: the same over all networks.
@@ -191,20 +191,20 @@ impl Manager {
 
     /// `POST /v1/networks/{network}/reconcile?dry_run=true`: what would be sent to whom.
     pub async fn plan(&self, name: &str) -> Result<NetworkPlan, ClientError> {
-        let path = ["v1", "networks", Call::name("network", name)?, "reconcile"];
-        self.0.ask(Call::new(Method::POST, &path).dry_run()).await
+        let path = ["v1", "networks", Call::path_segment("network", name)?, "reconcile"];
+        self.0.send_call(Call::new(Method::POST, &path).dry_run()).await
     }
 
     /// `POST /v1/networks/{network}/reconcile`: has it made whole now, and says what is sent to whom.
     pub async fn reconcile(&self, name: &str) -> Result<NetworkPlan, ClientError> {
-        let path = ["v1", "networks", Call::name("network", name)?, "reconcile"];
-        self.0.ask(Call::new(Method::POST, &path)).await
+        let path = ["v1", "networks", Call::path_segment("network", name)?, "reconcile"];
+        self.0.send_call(Call::new(Method::POST, &path)).await
     }
 
     /// `POST /v1/networks/{network}/sweep`: sends frames into each of its tunnels, and says by which none arrives.
     pub async fn sweep(&self, name: &str, mtu: bool) -> Result<Sweep, ClientError> {
-        let path = ["v1", "networks", Call::name("network", name)?, "sweep"];
-        self.0.ask(Call::new(Method::POST, &path).with_query(&[("mtu", mtu.then(|| "true".to_owned()))])).await
+        let path = ["v1", "networks", Call::path_segment("network", name)?, "sweep"];
+        self.0.send_call(Call::new(Method::POST, &path).with_query(&[("mtu", mtu.then(|| "true".to_owned()))])).await
     }
 
     /// `GET /v1/holds`: the removals that wait for somebody's word.
@@ -215,12 +215,12 @@ impl Manager {
     /// `POST /v1/holds/{id}/approve` or `refuse`: lets what a hold is about go, or stay.
     pub async fn decide_hold(&self, id: u64, approve: bool) -> Result<Hold, ClientError> {
         let word = if approve { "approve" } else { "refuse" };
-        self.0.ask(Call::new(Method::POST, &["v1", "holds", &id.to_string(), word])).await
+        self.0.send_call(Call::new(Method::POST, &["v1", "holds", &id.to_string(), word])).await
     }
 
     /// `POST /v1/links`: a link to the page that lets one browser in, once.
     pub async fn link(&self, role: Option<LinkRole>) -> Result<Link, ClientError> {
-        self.0.ask(Call::new(Method::POST, &["v1", "links"]).json(&PostLink { role })?).await
+        self.0.send_call(Call::new(Method::POST, &["v1", "links"]).with_json(&PostLink { role })?).await
     }
 
     /// `GET /v1/events`: the newest first.
@@ -243,8 +243,8 @@ impl Manager {
 
     /// `POST /v1/webhooks/{webhook}/redeliver`: sends again what it has not taken.
     pub async fn redeliver_webhook(&self, name: &str) -> Result<Redelivered, ClientError> {
-        let path = ["v1", "webhooks", Call::name("webhook", name)?, "redeliver"];
-        self.0.ask(Call::new(Method::POST, &path)).await
+        let path = ["v1", "webhooks", Call::path_segment("webhook", name)?, "redeliver"];
+        self.0.send_call(Call::new(Method::POST, &path)).await
     }
 
     /// `GET /v1/faults`: what is wrong, each cause once, the worst first.
@@ -267,7 +267,7 @@ impl Manager {
 
     /// `POST /v1/path`: the same; with `send`, real frames are sent between the two hosts.
     pub async fn post_path(&self, body: &PostPath) -> Result<Path, ClientError> {
-        self.0.ask(Call::new(Method::POST, &["v1", "path"]).json(body)?).await
+        self.0.send_call(Call::new(Method::POST, &["v1", "path"]).with_json(body)?).await
     }
 
     /// `GET /v1/doctor`: what is wrong with the manager and its zone.
@@ -290,6 +290,6 @@ impl Manager {
         path: &[&str],
         query: &[(&str, Option<String>)],
     ) -> Result<T, ClientError> {
-        self.0.ask(Call::new(Method::GET, path).with_query(query)).await
+        self.0.send_call(Call::new(Method::GET, path).with_query(query)).await
     }
 }

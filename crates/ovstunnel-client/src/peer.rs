@@ -34,7 +34,7 @@ pub struct Peer {
 
 impl Peer {
     /// The daemon at this place.
-    pub fn daemon(at: impl Into<String>) -> Peer {
+    pub fn daemon_at(at: impl Into<String>) -> Peer {
         Peer { service: Service::Daemon, at: at.into() }
     }
 

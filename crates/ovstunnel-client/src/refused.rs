@@ -17,11 +17,11 @@ pub(crate) struct Refused(Arc<Mutex<Option<rustls::Error>>>);
 
 impl Refused {
     /// The error, once.
-    pub(crate) fn take(&self) -> Option<rustls::Error> {
+    pub(crate) fn take_error(&self) -> Option<rustls::Error> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn note(&self, error: &io::Error) {
+    fn note_error(&self, error: &io::Error) {
         if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(tls.clone());
         }
@@ -50,9 +50,9 @@ pub(crate) struct Noted<S> {
 }
 
 impl<S> Noted<S> {
-    fn noted<T>(&self, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn note_failure<T>(&self, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if let Poll::Ready(Err(error)) = &done {
-            self.refused.note(error);
+            self.refused.note_error(error);
         }
         done
     }
@@ -61,19 +61,19 @@ impl<S> Noted<S> {
 impl<S: Read + Unpin> Read for Noted<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let done = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.noted(done)
+        self.note_failure(done)
     }
 }
 
 impl<S: Write + Unpin> Write for Noted<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let done = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.noted(done)
+        self.note_failure(done)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let done = Pin::new(&mut self.stream).poll_flush(cx);
-        self.noted(done)
+        self.note_failure(done)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -90,7 +90,7 @@ impl<S: Write + Unpin> Write for Noted<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let done = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.noted(done)
+        self.note_failure(done)
     }
 }
 

@@ -21,19 +21,19 @@ use rustls_pki_types::{ServerName, UnixTime};
 use crate::{Cause, ClientError, Identity, Service};
 
 /// The configuration for `identity`.
-pub(super) fn config(identity: &Identity) -> Result<ClientConfig, ClientError> {
+pub(super) fn client_config(identity: &Identity) -> Result<ClientConfig, ClientError> {
     let mut roots = RootCertStore::empty();
-    for ca in certificates("--ca", &identity.ca)? {
-        roots
-            .add(ca)
-            .map_err(|e| ClientError::credentials("--ca", &identity.ca, PemFault(words(&e, Service::Daemon))))?;
+    for ca in read_certificates("--ca", &identity.ca)? {
+        roots.add(ca).map_err(|e| {
+            ClientError::credentials("--ca", &identity.ca, PemFault(error_message(&e, Service::Daemon)))
+        })?;
     }
-    let chain = certificates("--cert", &identity.cert)?;
+    let chain = read_certificates("--cert", &identity.cert)?;
     let key = PrivateKeyDer::from_pem_file(&identity.key)
         .map_err(|e| ClientError::credentials("--client-key", &identity.key, PemFault::from(e)))?;
-    trusting(roots)?
-        .with_client_auth_cert(chain, key)
-        .map_err(|e| ClientError::credentials("--client-key", &identity.key, PemFault(words(&e, Service::Daemon))))
+    trusting_roots(roots)?.with_client_auth_cert(chain, key).map_err(|e| {
+        ClientError::credentials("--client-key", &identity.key, PemFault(error_message(&e, Service::Daemon)))
+    })
 }
 
 /// The configuration of who has no certificate and trusts these CAs alone.
@@ -41,22 +41,22 @@ pub(super) fn config(identity: &Identity) -> Result<ClientConfig, ClientError> {
 pub(super) fn trusting_only(authorities: &[CertificateDer<'static>]) -> Result<ClientConfig, ClientError> {
     let mut roots = RootCertStore::empty();
     for certificate in authorities {
-        roots.add(certificate.clone()).map_err(|e| ClientError::Setup { source: Cause::innermost(&e) })?;
+        roots.add(certificate.clone()).map_err(|e| ClientError::Setup { source: Cause::innermost_error(&e) })?;
     }
-    Ok(trusting(roots)?.with_no_client_auth())
+    Ok(trusting_roots(roots)?.with_no_client_auth())
 }
 
 /// The certificates in a text, PEM.
 #[cfg(feature = "manager")]
 pub(super) fn authorities(text: &str) -> Result<Vec<CertificateDer<'static>>, ClientError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
-    found.map_err(|e| ClientError::Setup { source: Cause::innermost(&e) })
+    found.map_err(|e| ClientError::Setup { source: Cause::innermost_error(&e) })
 }
 
 /// The configuration of who has no certificate and does not look at the other side's.
 #[cfg(feature = "manager")]
 pub(super) fn for_anybody() -> Result<ClientConfig, ClientError> {
-    let mut config = trusting(RootCertStore::empty())?.with_no_client_auth();
+    let mut config = trusting_roots(RootCertStore::empty())?.with_no_client_auth();
     let schemes = config.crypto_provider().signature_verification_algorithms;
     config.dangerous().set_certificate_verifier(Arc::new(Anybody(schemes)));
     Ok(config)
@@ -103,15 +103,15 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
-fn trusting(roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, ClientError> {
+fn trusting_roots(roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, ClientError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|e| ClientError::Setup { source: Cause::innermost(&e) })?;
+        .map_err(|e| ClientError::Setup { source: Cause::innermost_error(&e) })?;
     Ok(builder.with_root_certificates(roots))
 }
 
-fn certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
+fn read_certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
     let fail = |e: PemFault| ClientError::credentials(option, path, e);
     let found: Vec<_> =
         CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|e| fail(PemFault::from(e)))?;
@@ -143,12 +143,12 @@ impl From<rustls_pki_types::pem::Error> for PemFault {
 }
 
 /// What went wrong, in words: some of the library's own are the names of its types.
-pub(super) fn words(error: &rustls::Error, told_by: Service) -> String {
+pub(super) fn error_message(error: &rustls::Error, told_by: Service) -> String {
     use CertificateError as E;
     let text = match error {
         rustls::Error::General(told) => return told.clone(),
         rustls::Error::AlertReceived(alert) => {
-            return format!("the {} says: {}", told_by.as_str(), spaced(&format!("{alert:?}")));
+            return format!("the {} says: {}", told_by.as_str(), spaced_words(&format!("{alert:?}")));
         }
         rustls::Error::InconsistentKeys(_) => "the key does not belong to the certificate",
         rustls::Error::InvalidCertificate(e) => match e {
@@ -173,7 +173,7 @@ pub(super) fn words(error: &rustls::Error, told_by: Service) -> String {
 }
 
 /// A name of Rust's in words: `CertificateRequired` as `certificate required`.
-fn spaced(name: &str) -> String {
+fn spaced_words(name: &str) -> String {
     let mut text = String::new();
     for (n, letter) in name.char_indices() {
         let begins = letter.is_uppercase() && name[..n].ends_with(char::is_lowercase);
@@ -209,7 +209,7 @@ pub enum TlsFault {
 
 impl TlsFault {
     /// Judges by the TLS library's error.
-    pub fn of(error: &rustls::Error) -> Self {
+    pub fn from_error(error: &rustls::Error) -> Self {
         use rustls::Error as E;
         match error {
             E::InvalidCertificate(e) => Self::of_certificate(e),
@@ -294,7 +294,7 @@ mod tests {
             (rustls::Error::General("no key".into()), "no key"),
             (CertificateError::UnknownRevocationStatus.into(), "the certificate cannot be used"),
         ] {
-            assert_eq!(words(&error, Service::Daemon), told);
+            assert_eq!(error_message(&error, Service::Daemon), told);
         }
         for (pem, told) in [
             ("-----BEGIN CERTIFICATE-----\nMIIB\n", "the line -----END CERTIFICATE----- is missing"),
@@ -311,13 +311,19 @@ mod tests {
     fn faults_are_told_apart() {
         use rustls::Error as E;
         let alert = E::AlertReceived;
-        assert_eq!(TlsFault::of(&E::InvalidCertificate(CertificateError::UnknownIssuer)), TlsFault::UnknownDaemon);
-        assert_eq!(TlsFault::of(&E::InvalidCertificate(CertificateError::NotValidForName)), TlsFault::WrongName);
-        assert_eq!(TlsFault::of(&E::InvalidCertificate(CertificateError::Expired)), TlsFault::DaemonOutOfTime);
-        assert_eq!(TlsFault::of(&E::InvalidCertificate(CertificateError::BadEncoding)), TlsFault::UnfitDaemon);
-        assert_eq!(TlsFault::of(&alert(AlertDescription::CertificateRequired)), TlsFault::RefusedUs);
-        assert_eq!(TlsFault::of(&alert(AlertDescription::UnknownCA)), TlsFault::RefusedUs);
-        assert_eq!(TlsFault::of(&alert(AlertDescription::CertificateExpired)), TlsFault::WeOutOfTime);
-        assert_eq!(TlsFault::of(&alert(AlertDescription::ProtocolVersion)), TlsFault::Other);
+        assert_eq!(
+            TlsFault::from_error(&E::InvalidCertificate(CertificateError::UnknownIssuer)),
+            TlsFault::UnknownDaemon
+        );
+        assert_eq!(
+            TlsFault::from_error(&E::InvalidCertificate(CertificateError::NotValidForName)),
+            TlsFault::WrongName
+        );
+        assert_eq!(TlsFault::from_error(&E::InvalidCertificate(CertificateError::Expired)), TlsFault::DaemonOutOfTime);
+        assert_eq!(TlsFault::from_error(&E::InvalidCertificate(CertificateError::BadEncoding)), TlsFault::UnfitDaemon);
+        assert_eq!(TlsFault::from_error(&alert(AlertDescription::CertificateRequired)), TlsFault::RefusedUs);
+        assert_eq!(TlsFault::from_error(&alert(AlertDescription::UnknownCA)), TlsFault::RefusedUs);
+        assert_eq!(TlsFault::from_error(&alert(AlertDescription::CertificateExpired)), TlsFault::WeOutOfTime);
+        assert_eq!(TlsFault::from_error(&alert(AlertDescription::ProtocolVersion)), TlsFault::Other);
     }
 }

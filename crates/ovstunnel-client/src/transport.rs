@@ -133,7 +133,7 @@ impl Transport {
 
     /// To the Unix socket of a daemon on this host. The host of its requests is a word that nobody looks up.
     pub(crate) fn unix(socket: PathBuf, timeout: Duration) -> Self {
-        let peer = Peer::daemon(socket.display().to_string());
+        let peer = Peer::daemon_at(socket.display().to_string());
         let connect = move |_| -> Connecting {
             let socket = socket.clone();
             Box::pin(async move {
@@ -145,15 +145,15 @@ impl Transport {
     }
 
     /// Sends a request, and waits for all of its answer.
-    pub(crate) async fn exchange(&self, call: Call) -> Result<(StatusCode, Bytes), ClientError> {
-        let request = self.request(call, "application/json, application/problem+json")?;
+    pub(crate) async fn send_request(&self, call: Call) -> Result<(StatusCode, Bytes), ClientError> {
+        let request = self.build_request(call, "application/json, application/problem+json")?;
         let exchange = async {
-            let failed = |error: Error| self.failed(&error, error.is_connect());
+            let failed = |error: Error| self.transport_error(&error, error.is_connect());
             let sent = Instant::now();
             let response = self.http.request(request).await.map_err(failed)?;
-            self.clocks.take(response.headers(), sent);
+            self.clocks.record_answer(response.headers(), sent);
             let status = response.status();
-            let body = response.into_body().collect().await.map_err(|error| self.failed(&error, false))?;
+            let body = response.into_body().collect().await.map_err(|error| self.transport_error(&error, false))?;
             Ok((status, body.to_bytes()))
         };
         let late = |_| Err(ClientError::NoAnswer { peer: self.peer.clone(), timeout: self.timeout });
@@ -164,30 +164,32 @@ impl Transport {
     ///
     /// # Errors
     /// Also where the answer is an error: its status and body are for the caller to read.
-    pub(crate) async fn stream(&self, call: Call, last: Option<String>) -> Result<Streamed, ClientError> {
-        let mut request = self.request(call, "text/event-stream, application/problem+json")?;
+    pub(crate) async fn open_stream(&self, call: Call, last: Option<String>) -> Result<Streamed, ClientError> {
+        let mut request = self.build_request(call, "text/event-stream, application/problem+json")?;
         if let Some(last) = last {
-            let value = HeaderValue::try_from(last).map_err(|e| ClientError::Setup { source: Cause::innermost(&e) })?;
+            let value =
+                HeaderValue::try_from(last).map_err(|e| ClientError::Setup { source: Cause::innermost_error(&e) })?;
             request.headers_mut().insert("last-event-id", value);
         }
         let exchange = async {
-            let failed = |error: Error| self.failed(&error, error.is_connect());
+            let failed = |error: Error| self.transport_error(&error, error.is_connect());
             let sent = Instant::now();
             let response = self.http.request(request).await.map_err(failed)?;
-            self.clocks.take(response.headers(), sent);
+            self.clocks.record_answer(response.headers(), sent);
             let status = response.status();
             if status.is_success() {
                 return Ok(Streamed::Body(response.into_body()));
             }
-            let body = response.into_body().collect().await.map_err(|error| self.failed(&error, false))?;
+            let body = response.into_body().collect().await.map_err(|error| self.transport_error(&error, false))?;
             Ok(Streamed::Refused(status, body.to_bytes()))
         };
         let late = |_| Err(ClientError::NoAnswer { peer: self.peer.clone(), timeout: self.timeout });
         tokio::time::timeout(self.timeout, exchange).await.unwrap_or_else(late)
     }
 
-    fn request(&self, call: Call, accept: &'static str) -> Result<Request<Full<Bytes>>, ClientError> {
-        let mut request = Request::builder().method(call.method.clone()).uri(format!("{}{}", self.base, call.target()));
+    fn build_request(&self, call: Call, accept: &'static str) -> Result<Request<Full<Bytes>>, ClientError> {
+        let mut request =
+            Request::builder().method(call.method.clone()).uri(format!("{}{}", self.base, call.path_and_query()));
         request = request.header(USER_AGENT, AGENT).header(ACCEPT, accept);
         for (name, value) in &call.headers {
             request = request.header(*name, value);
@@ -196,14 +198,14 @@ impl Transport {
             request = request.header(CONTENT_TYPE, "application/json");
         }
         let body = Full::new(call.body.unwrap_or_default().into());
-        request.body(body).map_err(|e| ClientError::Setup { source: Cause::innermost(&e) })
+        request.body(body).map_err(|e| ClientError::Setup { source: Cause::innermost_error(&e) })
     }
 
-    fn failed(&self, error: &(dyn std::error::Error + 'static), connecting: bool) -> ClientError {
+    fn transport_error(&self, error: &(dyn std::error::Error + 'static), connecting: bool) -> ClientError {
         let sorted = ClientError::from_transport(error, connecting, &self.peer);
         #[cfg(feature = "https")]
         if matches!(sorted, ClientError::BrokenOff { .. })
-            && let Some(tls) = self.refused.take()
+            && let Some(tls) = self.refused.take_error()
         {
             return ClientError::from_transport(&tls, connecting, &self.peer);
         }

@@ -23,19 +23,19 @@ pub trait Event: Sized {
     ///
     /// # Errors
     /// Where the data is not what the name promises.
-    fn read(name: &str, data: &str) -> Result<Option<Self>, serde_json::Error>;
+    fn parse_event(name: &str, data: &str) -> Result<Option<Self>, serde_json::Error>;
 }
 
 impl Event for WatchEvent {
-    fn read(name: &str, data: &str) -> Result<Option<Self>, serde_json::Error> {
-        WatchEvent::read(name, data)
+    fn parse_event(name: &str, data: &str) -> Result<Option<Self>, serde_json::Error> {
+        WatchEvent::parse_event(name, data)
     }
 }
 
 #[cfg(feature = "manager")]
 impl Event for ovstunnel_manager_api::ZoneEvent {
-    fn read(name: &str, data: &str) -> Result<Option<Self>, serde_json::Error> {
-        ovstunnel_manager_api::ZoneEvent::read(name, data)
+    fn parse_event(name: &str, data: &str) -> Result<Option<Self>, serde_json::Error> {
+        ovstunnel_manager_api::ZoneEvent::parse_event(name, data)
     }
 }
 
@@ -75,24 +75,24 @@ impl<E: Event> Watch<E> {
             let silent = |_| ClientError::Silent { peer: self.peer.clone(), silence: self.silence };
             let came = tokio::time::timeout(self.silence, self.events.next()).await.map_err(silent)?;
             let Some(came) = came else { return Ok(None) };
-            if let Some(event) = self.read(came.map_err(|error| self.failed(&error))?)? {
+            if let Some(event) = self.parse_message(came.map_err(|error| self.stream_error(&error))?)? {
                 return Ok(Some(event));
             }
         }
     }
 
     /// An event as it came; nothing where it is of a kind that is not known here.
-    fn read(&self, came: Sse) -> Result<Option<(Option<Position>, E)>, ClientError> {
+    fn parse_message(&self, came: Sse) -> Result<Option<(Option<Position>, E)>, ClientError> {
         let (name, data) = (came.event.unwrap_or_default(), came.data.unwrap_or_default());
-        let bad = |error| ClientError::unexpected(&self.peer, 200, data.as_bytes(), Some(error));
+        let bad = |error| ClientError::unexpected_answer(&self.peer, 200, data.as_bytes(), Some(error));
         let position = came.id.and_then(|id| id.parse().ok());
-        Ok(E::read(&name, &data).map_err(bad)?.map(|event| (position, event)))
+        Ok(E::parse_event(&name, &data).map_err(bad)?.map(|event| (position, event)))
     }
 
-    fn failed(&self, error: &Error) -> ClientError {
+    fn stream_error(&self, error: &Error) -> ClientError {
         match error {
             Error::Body(error) => ClientError::from_transport(&**error, false, &self.peer),
-            other => ClientError::BrokenOff { peer: self.peer.clone(), source: Cause::innermost(other) },
+            other => ClientError::BrokenOff { peer: self.peer.clone(), source: Cause::innermost_error(other) },
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ovstunnel_api::{ANSWERED_WITHIN, Code};
 use ovstunnel_client::{Client, ClientError};
-use ovstunnel_types::text::{chain, sanitize};
+use ovstunnel_types::text::{error_chain, sanitize};
 
 use crate::call::Call;
 use crate::settings::Settings;
@@ -31,23 +31,23 @@ pub struct Ended {
 }
 
 impl Ended {
-    fn of(function: &str, settings: &Settings, succeeded: bool, line: String) -> Self {
+    fn with_exit_status(function: &str, settings: &Settings, succeeded: bool, line: String) -> Self {
         let status = match function {
-            CREATE_TUNNEL => settings.create_tunnel_exit.status(succeeded),
+            CREATE_TUNNEL => settings.create_tunnel_exit.exit_status(succeeded),
             _ => u8::from(!succeeded),
         };
         Ended { line, status }
     }
 
     /// The function failed, by the convention of the daemon's own answers.
-    pub fn failed(function: &str, settings: &Settings, reason: &str, words: &str) -> Self {
-        Ended::of(function, settings, false, format!("FAILURE:{reason} {}", sanitize(words, LONGEST)))
+    pub fn function_failed(function: &str, settings: &Settings, reason: &str, words: &str) -> Self {
+        Ended::with_exit_status(function, settings, false, format!("FAILURE:{reason} {}", sanitize(words, LONGEST)))
     }
 }
 
 /// How a call ends, whatever the daemon does.
-pub fn daemon(call: &Call, settings: &Settings) -> Ended {
-    let failed = |reason: &str, words: &str| Ended::failed(&call.function, settings, reason, words);
+pub fn call_daemon(call: &Call, settings: &Settings) -> Ended {
+    let failed = |reason: &str, words: &str| Ended::function_failed(&call.function, settings, reason, words);
     if !can_be_a_function(&call.function) {
         return failed("INVALID_ARGUMENT", &format!("there is no function {}", call.function));
     }
@@ -64,9 +64,9 @@ pub fn daemon(call: &Call, settings: &Settings) -> Ended {
     match asked {
         Ok(answer) => {
             let succeeded = answer.value.starts_with("SUCCESS");
-            Ended::of(&call.function, settings, succeeded, sanitize(&answer.value, LONGEST))
+            Ended::with_exit_status(&call.function, settings, succeeded, sanitize(&answer.value, LONGEST))
         }
-        Err(error) => failed(reason(&error), &words(&error)),
+        Err(error) => failed(failure_reason(&error), &error_message(&error)),
     }
 }
 
@@ -76,7 +76,7 @@ fn can_be_a_function(name: &str) -> bool {
 }
 
 /// The first word of the failure.
-fn reason(error: &ClientError) -> &'static str {
+fn failure_reason(error: &ClientError) -> &'static str {
     match error {
         ClientError::NoAnswer { .. } | ClientError::BrokenOff { .. } => "OUTCOME_UNKNOWN",
         ClientError::Problem(problem) if matches!(problem.code, Code::InvalidRequest | Code::NotFound) => {
@@ -86,9 +86,9 @@ fn reason(error: &ClientError) -> &'static str {
     }
 }
 
-fn words(error: &ClientError) -> String {
+fn error_message(error: &ClientError) -> String {
     if let ClientError::Problem(problem) = error {
         return problem.detail.clone();
     }
-    chain(error)
+    error_chain(error)
 }

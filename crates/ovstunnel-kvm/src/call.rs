@@ -29,21 +29,21 @@ impl Call {
     ///
     /// # Errors
     /// Names what is missing, stands twice or is no option.
-    pub fn read(arguments: &[OsString]) -> Result<Self, Unreadable> {
+    pub fn parse_arguments(arguments: &[OsString]) -> Result<Self, Unreadable> {
         let mut texts = arguments.iter().map(|argument| argument.to_str());
         let unreadable = |function: &str, reason: String| Unreadable { function: function.to_owned(), reason };
         let Some(function) = texts.next() else {
             return Err(unreadable("", "a function is required".to_owned()));
         };
         let function = function.ok_or_else(|| unreadable("", "the function is not UTF-8".to_owned()))?;
-        match options(texts) {
+        match parse_options(texts) {
             Ok(options) => Ok(Call { function: function.to_owned(), options: PluginArguments(options) }),
             Err(reason) => Err(unreadable(function, reason)),
         }
     }
 }
 
-fn options<'a>(mut texts: impl Iterator<Item = Option<&'a str>>) -> Result<BTreeMap<String, String>, String> {
+fn parse_options<'a>(mut texts: impl Iterator<Item = Option<&'a str>>) -> Result<BTreeMap<String, String>, String> {
     let mut options = BTreeMap::new();
     while let Some(text) = texts.next() {
         let text = text.ok_or("an option is not UTF-8")?;
@@ -72,7 +72,7 @@ mod tests {
 
     fn read(line: &str) -> Result<Call, Unreadable> {
         let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        Call::read(&arguments)
+        Call::parse_arguments(&arguments)
     }
 
     #[test]
@@ -102,11 +102,11 @@ mod tests {
             let refused = read(line).unwrap_err();
             assert!(refused.function == "f" && refused.reason.contains(words), "{line}: {refused:?}");
         }
-        assert!(Call::read(&[]).is_err());
+        assert!(Call::parse_arguments(&[]).is_err());
         for at in 0..3 {
             let mut arguments: Vec<OsString> = ["f", "--a", "b"].map(OsString::from).to_vec();
             arguments[at] = OsString::from_vec(vec![0xff]);
-            assert!(Call::read(&arguments).unwrap_err().reason.contains("not UTF-8"), "{at}");
+            assert!(Call::parse_arguments(&arguments).unwrap_err().reason.contains("not UTF-8"), "{at}");
         }
     }
 }

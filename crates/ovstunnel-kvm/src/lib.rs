@@ -6,6 +6,6 @@ mod ask;
 mod call;
 mod settings;
 
-pub use ask::{Ended, daemon};
+pub use ask::{Ended, call_daemon};
 pub use call::{Call, Unreadable};
 pub use settings::Settings;

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use ovstunnel_kvm::{Call, Ended, Settings, daemon};
+use ovstunnel_kvm::{Call, Ended, Settings, call_daemon};
 
 const USAGE: &str = "usage: ovstunnel-kvm FUNCTION --OPTION VALUE …
 Takes the place of ovstunnel.py for CloudStack's KVM agent: ln -s /usr/lib/ovstunnel/ovstunnel-kvm /etc/cloudstack/agent/ovstunnel.py
@@ -21,17 +21,19 @@ fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let ended = match arguments.as_slice() {
         [word] if word == "--help" || word == "-h" => Ended { line: USAGE.to_owned(), status: 0 },
-        arguments => respond(arguments),
+        arguments => answer_call(arguments),
     };
     // Not `println!`: it panics where nobody reads.
     let _ = writeln!(std::io::stdout(), "{}", ended.line);
     ExitCode::from(ended.status)
 }
 
-fn respond(arguments: &[OsString]) -> Ended {
+fn answer_call(arguments: &[OsString]) -> Ended {
     let settings = Settings::load();
-    match Call::read(arguments) {
-        Ok(call) => daemon(&call, &settings),
-        Err(unreadable) => Ended::failed(&unreadable.function, &settings, "INVALID_ARGUMENT", &unreadable.reason),
+    match Call::parse_arguments(arguments) {
+        Ok(call) => call_daemon(&call, &settings),
+        Err(unreadable) => {
+            Ended::function_failed(&unreadable.function, &settings, "INVALID_ARGUMENT", &unreadable.reason)
+        }
     }
 }

@@ -83,7 +83,7 @@ fn answer(line: &str, status: u16, body: Value) -> Canned {
 const INVERTED: &str = "[kvm]\ncreate_tunnel_exit = \"inverted\"\n";
 
 #[test]
-fn each_call_of_the_contract_is_asked_once_and_ends_as_the_agent_reads_it() {
+fn each_hook_call_asks_once_and_exits_as_the_agent_expects() {
     for (line, asked) in CALLS {
         let inverted = i32::from(line.starts_with("create_tunnel"));
         for (value, config, status) in [

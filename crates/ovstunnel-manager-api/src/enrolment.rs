@@ -32,7 +32,7 @@ pub struct TokenText<'a> {
 
 impl<'a> TokenText<'a> {
     /// Reads `ID.SECRET.FINGERPRINT`; nothing where it is not of that form.
-    pub fn read(text: &'a str) -> Option<Self> {
+    pub fn parse_token(text: &'a str) -> Option<Self> {
         let digits = |text: &str, length: usize| {
             text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         };

@@ -44,7 +44,7 @@ pub use physical::{
     PhysicalNetworkList, PutPhysicalNetwork,
 };
 pub use plan::{Blocked, NetworkPlan, PlannedRequest};
-pub use proof::{Finding, Proof, SeenAt, Signature, TunnelProof, hex};
+pub use proof::{Finding, Proof, SeenAt, Signature, TunnelProof, to_hex};
 pub use sweep::{LeftOut, Sweep, SweptTunnel};
 pub use watch::{Gone, ZoneEvent};
 pub use webhook::{DeadLetter, Redelivered, WebhookList, WebhookState};

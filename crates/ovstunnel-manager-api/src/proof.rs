@@ -100,12 +100,12 @@ impl Proof {
             fields.remove("digest");
         }
         // Objects of serde_json are sorted, since nothing has them keep the order of insertion; a test sees to it.
-        hex(&Sha256::digest(value.to_string().as_bytes()))
+        to_hex(&Sha256::digest(value.to_string().as_bytes()))
     }
 }
 
 /// Bytes as hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
+pub fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -66,7 +66,7 @@ impl ZoneEvent {
     ///
     /// # Errors
     /// Where the data is not what the name promises.
-    pub fn read(name: &str, data: &str) -> Result<Option<ZoneEvent>, serde_json::Error> {
+    pub fn parse_event(name: &str, data: &str) -> Result<Option<ZoneEvent>, serde_json::Error> {
         Ok(Some(match name {
             "snapshot" => ZoneEvent::Snapshot(serde_json::from_str(data)?),
             "overview" => ZoneEvent::Overview(serde_json::from_str(data)?),
@@ -88,10 +88,10 @@ mod tests {
     #[test]
     fn an_event_reads_as_written_an_unknown_one_is_skipped() {
         for gone in [ZoneEvent::NetworkGone, ZoneEvent::HostGone].map(|event| event(Gone { name: "n1".into() })) {
-            assert_eq!(ZoneEvent::read(gone.name(), &gone.data().unwrap()).unwrap(), Some(gone));
+            assert_eq!(ZoneEvent::parse_event(gone.name(), &gone.data().unwrap()).unwrap(), Some(gone));
         }
-        assert_eq!(ZoneEvent::read("ping", "{}").unwrap(), Some(ZoneEvent::Ping));
-        assert_eq!(ZoneEvent::read("of_tomorrow", "{}").unwrap(), None);
-        assert!(ZoneEvent::read("host", "{}").is_err());
+        assert_eq!(ZoneEvent::parse_event("ping", "{}").unwrap(), Some(ZoneEvent::Ping));
+        assert_eq!(ZoneEvent::parse_event("of_tomorrow", "{}").unwrap(), None);
+        assert!(ZoneEvent::parse_event("host", "{}").is_err());
     }
 }

@@ -7,12 +7,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ovstunnel_api::SupportPart;
-use ovstunnel_bundle::{Part, create, finish, host, host_name, stamp, write};
-use ovstunnel_types::text::chain;
+use ovstunnel_bundle::{
+    Part, create_archive, file_timestamp, host_name, host_versions, redact_and_bound, write_archive,
+};
+use ovstunnel_types::text::error_chain;
 use time::OffsetDateTime;
 
 use crate::config::Config;
-use crate::doctor::local::{self, manager};
+use crate::doctor::local::{self, local_manager};
 use crate::{support, zone};
 
 /// Why there is no bundle.
@@ -43,7 +45,7 @@ pub struct Written {
 
 impl Written {
     /// What was done, for a person.
-    pub fn text(&self) -> String {
+    pub fn summary_text(&self) -> String {
         let without = self.without.as_ref().map_or_else(String::new, |why| {
             format!("The manager gave nothing ({why}): what can be read without it is in the bundle.\n")
         });
@@ -62,15 +64,15 @@ impl Written {
 ///
 /// # Errors
 /// The file is there already, or cannot be written.
-pub async fn make(file: Option<&Path>, output: Option<&Path>) -> Result<Written, BundleError> {
+pub async fn write_bundle(file: Option<&Path>, output: Option<&Path>) -> Result<Written, BundleError> {
     let now = OffsetDateTime::now_utc();
-    let name = format!("ovstunnel-manager-support-{}-{}", host_name(), stamp(now));
+    let name = format!("ovstunnel-manager-support-{}-{}", host_name(), file_timestamp(now));
     let target = output.map_or_else(|| PathBuf::from(format!("{name}.tar.gz")), Path::to_owned);
     let failed = |source| BundleError::File { file: target.clone(), source };
     // Before anybody waits for the rest.
-    let new = create(&target).map_err(failed)?;
-    let (parts, without) = collect(file, now).await;
-    let size = write(new, &name, &parts, now).map_err(|error| {
+    let new = create_archive(&target).map_err(failed)?;
+    let (parts, without) = collect_parts(file, now).await;
+    let size = write_archive(new, &name, &parts, now).map_err(|error| {
         let _ = std::fs::remove_file(&target);
         failed(error)
     })?;
@@ -78,10 +80,10 @@ pub async fn make(file: Option<&Path>, output: Option<&Path>) -> Result<Written,
 }
 
 /// All parts, without secrets and within the limit; and why the manager's are missing.
-async fn collect(file: Option<&Path>, now: OffsetDateTime) -> (Vec<Part>, Option<String>) {
+async fn collect_parts(file: Option<&Path>, now: OffsetDateTime) -> (Vec<Part>, Option<String>) {
     let config = Config::load(file);
-    let told = manager(config.as_ref().ok()).support().await;
-    let without = told.as_ref().err().map(|error| chain(error));
+    let told = local_manager(config.as_ref().ok()).support().await;
+    let without = told.as_ref().err().map(|error| error_chain(error));
     let told = match told {
         Ok(answer) => answer.parts,
         Err(_) => without_manager(file, config.as_ref().ok()).await,
@@ -90,13 +92,13 @@ async fn collect(file: Option<&Path>, now: OffsetDateTime) -> (Vec<Part>, Option
     if let Err(error) = config {
         parts.push(Part::new("configuration-file.txt", format!("{error}\n")));
     }
-    parts.push(Part::new("host.txt", host(concat!("ovstunnel-manager ", env!("CARGO_PKG_VERSION")))));
-    parts.push(Part::new("README.txt", readme(now, without.as_deref())));
-    (finish(parts), without)
+    parts.push(Part::new("host.txt", host_versions(concat!("ovstunnel-manager ", env!("CARGO_PKG_VERSION")))));
+    parts.push(Part::new("README.txt", readme_text(now, without.as_deref())));
+    (redact_and_bound(parts), without)
 }
 
 async fn without_manager(file: Option<&Path>, config: Option<&Config>) -> Vec<SupportPart> {
-    let found = local::examine(file).await.map_err(|error| error.to_string());
+    let found = local::examine_manager(file).await.map_err(|error| error.to_string());
     let found = found.and_then(|found| serde_json::to_string_pretty(&found).map_err(|error| error.to_string()));
     let doctor = SupportPart { name: "doctor.json".to_owned(), text: found.unwrap_or_else(|error| error) };
     let default = Config::default();
@@ -105,13 +107,13 @@ async fn without_manager(file: Option<&Path>, config: Option<&Config>) -> Vec<Su
     parts
 }
 
-fn readme(now: OffsetDateTime, without: Option<&str>) -> String {
+fn readme_text(now: OffsetDateTime, without: Option<&str>) -> String {
     let answered =
         without.map_or_else(|| "The manager answered.".to_owned(), |why| format!("The manager gave nothing: {why}"));
     format!(
         "Made by ovstunnel-manager {} at {}.\n{answered}\n\nNo private key, password or token is in it; what looked like one is marked as left out.\n\
          There are addresses, names of hosts, networks and VIFs in it: look it through before it is given to anybody.\n",
         env!("CARGO_PKG_VERSION"),
-        zone::written(now)
+        zone::format_time(now)
     )
 }

@@ -32,12 +32,12 @@ pub struct Bad(Vec<String>);
 ///
 /// # Errors
 /// Names all that keeps the manager from its work.
-pub async fn check(config: &Config) -> Result<Checked, Bad> {
+pub async fn check_config(config: &Config) -> Result<Checked, Bad> {
     let (mut bad, mut warnings) = (Vec::new(), Vec::new());
     let mut sort = |level: Level, text: String| if level == Level::Fail { bad.push(text) } else { warnings.push(text) };
-    faults(config).iter().for_each(|fault| sort(fault.level, fault.to_string()));
-    place::faults(&config.log).iter().for_each(|fault| sort(fault.level, fault.to_string()));
-    if config.identity().is_none() {
+    certificate_faults(config).iter().for_each(|fault| sort(fault.level, fault.to_string()));
+    place::log_faults(&config.log).iter().for_each(|fault| sort(fault.level, fault.to_string()));
+    if config.identity_files().is_none() {
         warnings.push("no certificate, key and ca are named under [hosts]: no host can be asked".to_owned());
     }
     if let Some(folder) = &config.enrolment.authority
@@ -46,7 +46,7 @@ pub async fn check(config: &Config) -> Result<Checked, Bad> {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         bad.push(format!("[enrolment] authority: {error}{cause}"));
     }
-    let (hosts, differences) = database(config).await.unwrap_or_else(|error| {
+    let (hosts, differences) = check_database(config).await.unwrap_or_else(|error| {
         bad.push(format!("[database] url: {error}"));
         (0, Vec::new())
     });
@@ -54,7 +54,7 @@ pub async fn check(config: &Config) -> Result<Checked, Bad> {
     if !bad.is_empty() {
         return Err(Bad(bad));
     }
-    let https = config.https().map_or_else(|| "off".to_owned(), |(listen, _)| format!("on {listen}"));
+    let https = config.https_listener().map_or_else(|| "off".to_owned(), |(listen, _)| format!("on {listen}"));
     let (zone, socket) = (&config.zone, config.api.socket.display());
     let sentence =
         format!("the configuration is good: zone {zone}, {hosts} hosts, HTTPS {https}, Unix socket {socket}");
@@ -62,19 +62,19 @@ pub async fn check(config: &Config) -> Result<Checked, Bad> {
 }
 
 /// How many hosts are registered, and where the configuration's physical networks differ from those that are recorded.
-async fn database(config: &Config) -> Result<(usize, Vec<String>), StoreError> {
-    let store = store::open(config).await?;
+async fn check_database(config: &Config) -> Result<(usize, Vec<String>), StoreError> {
+    let store = store::open_store(config).await?;
     let recorded = store.physical_networks().await?;
     // An empty table is filled at start.
     let configured = if recorded.is_empty() { &[][..] } else { &config.physical_networks };
-    Ok((store.hosts().await?.len(), physical::differences(configured, &recorded)))
+    Ok((store.hosts().await?.len(), physical::physical_differences(configured, &recorded)))
 }
 
-fn faults(config: &Config) -> Vec<Fault> {
-    certificates::faults(config, None, OffsetDateTime::now_utc())
+fn certificate_faults(config: &Config) -> Vec<Fault> {
+    certificates::certificate_faults(config, None, OffsetDateTime::now_utc())
 }
 
 /// Says in the log what is wrong with the certificates of a manager that starts with them all the same.
 pub fn tell_of_certificates(config: &Config) {
-    faults(config).iter().for_each(Fault::tell_of_certificate);
+    certificate_faults(config).iter().for_each(Fault::tell_of_certificate);
 }

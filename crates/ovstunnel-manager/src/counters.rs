@@ -31,7 +31,7 @@ const ANSWERED_AGAIN: Duration = Duration::from_secs(1);
 const FEW: usize = 50;
 
 /// The time between two rounds.
-pub fn every() -> Duration {
+pub fn round_interval() -> Duration {
     let seconds = std::env::var(SECONDS).ok().and_then(|seconds| seconds.parse().ok());
     seconds.map_or(EVERY, Duration::from_secs)
 }
@@ -41,13 +41,13 @@ pub async fn keep_comparing(zone: Zone, counting: Counting, every: Duration) {
     let mut counters = Counters::default();
     loop {
         let next = Instant::now() + every;
-        let answers = counting.ask(None, ANSWERED).await;
+        let answers = counting.ask_hosts(None, ANSWERED).await;
         let now = zone.now();
         // With many hosts this takes its time.
         let compared = tokio::task::spawn_blocking(move || {
             let ends = answers.iter().filter(|(_, answer)| answer.every * 2.0 <= every.as_secs_f64());
             let ends: BTreeMap<HostNumber, Ends> = ends.map(|(host, answer)| (*host, ends_of(answer))).collect();
-            let lost = counters.round(now, &ends);
+            let lost = counters.take_round(now, &ends);
             let unexpected = answers.into_iter().map(|(host, answer)| (host, answer.unexpected)).collect();
             (counters, lost, unexpected, ends.len())
         });
@@ -57,7 +57,7 @@ pub async fn keep_comparing(zone: Zone, counting: Counting, every: Duration) {
             Err(_) => return,
         };
         counters = kept;
-        zone.counted(lost, unexpected, hosts);
+        zone.record_counted(lost, unexpected, hosts);
         while Instant::now() + AGAIN + ANSWERED_AGAIN < next {
             tokio::time::sleep(AGAIN).await;
             look_again(&zone, &counting, &counters).await;
@@ -68,16 +68,16 @@ pub async fn keep_comparing(zone: Zone, counting: Counting, every: Duration) {
 
 /// Looks whether something arrives by now by those tunnels by which nothing did.
 async fn look_again(zone: &Zone, counting: &Counting, counters: &Counters) {
-    let losing = zone.losing();
+    let losing = zone.losing_tunnels();
     let hosts: BTreeSet<HostNumber> = losing.iter().map(|(_, _, to)| *to).take(FEW).collect();
     if hosts.is_empty() {
         return;
     }
-    let answers = counting.ask(Some(hosts), ANSWERED_AGAIN).await;
+    let answers = counting.ask_hosts(Some(hosts), ANSWERED_AGAIN).await;
     let ends: BTreeMap<HostNumber, Ends> = answers.iter().map(|(host, answer)| (*host, ends_of(answer))).collect();
     let has_arrived =
         |(key, from, to): &_| ends.get(to).is_some_and(|ends| counters.has_arrived(*key, *from, *to, ends));
-    zone.arrived(losing.into_iter().filter(has_arrived));
+    zone.record_arrived(losing.into_iter().filter(has_arrived));
 }
 
 fn ends_of(answer: &CountersAnswer) -> Ends {

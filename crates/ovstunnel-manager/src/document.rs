@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ovstunnel_manager_api::{Proof, Signature, hex};
+use ovstunnel_manager_api::{Proof, Signature, to_hex};
 use rustls::SignatureScheme;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
@@ -54,7 +54,7 @@ impl Signer {
     /// # Errors
     /// Names the file and what is wrong with it.
     pub fn open(certificate: &Path, key: &Path) -> Result<Signer, SignerError> {
-        let in_force = RwLock::new(Arc::new(InForce::read(certificate, key)?));
+        let in_force = RwLock::new(Arc::new(InForce::read_key_pair(certificate, key)?));
         Ok(Signer { certificate: certificate.to_owned(), key: key.to_owned(), in_force })
     }
 
@@ -63,7 +63,7 @@ impl Signer {
     /// # Errors
     /// As [`Signer::open`].
     pub fn reload(&self) -> Result<(), SignerError> {
-        let new = Arc::new(InForce::read(&self.certificate, &self.key)?);
+        let new = Arc::new(InForce::read_key_pair(&self.certificate, &self.key)?);
         // Nobody panics between taking the lock and letting go of it; what is behind it is whole in any case.
         *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
@@ -79,17 +79,17 @@ impl Signer {
         self.in_force.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn sign(&self, digest: &str) -> Option<Signature> {
+    fn sign_digest(&self, digest: &str) -> Option<Signature> {
         let in_force = self.in_force();
         let signer = in_force.key.key.choose_scheme(&SCHEMES)?;
         let value = signer.sign(digest.as_bytes()).ok()?;
         let scheme = signer.scheme().as_str()?.to_ascii_lowercase();
-        Some(Signature { scheme, certificate: in_force.certificate.clone(), value: hex(&value) })
+        Some(Signature { scheme, certificate: in_force.certificate.clone(), value: to_hex(&value) })
     }
 }
 
 impl InForce {
-    fn read(certificate: &Path, key: &Path) -> Result<InForce, SignerError> {
+    fn read_key_pair(certificate: &Path, key: &Path) -> Result<InForce, SignerError> {
         let fail = |file: &Path, what: String| SignerError::File { file: file.display().to_string(), what };
         let der = PrivateKeyDer::from_pem_file(key).map_err(|error| fail(key, error.to_string()))?;
         let text = std::fs::read_to_string(certificate).map_err(|error| fail(certificate, error.to_string()))?;
@@ -115,9 +115,9 @@ fn first_certificate(text: &str) -> String {
 }
 
 /// The same proof with its digest, and signed where there is a key.
-pub fn complete(mut proof: Proof, signer: Option<&Signer>) -> Proof {
+pub fn complete_proof(mut proof: Proof, signer: Option<&Signer>) -> Proof {
     proof.digest = proof.compute_digest();
-    proof.signature = signer.and_then(|signer| signer.sign(&proof.digest));
+    proof.signature = signer.and_then(|signer| signer.sign_digest(&proof.digest));
     proof
 }
 

@@ -62,7 +62,7 @@ enum Standing {
 pub enum Asked {
     /// This process has it as before.
     Renewed,
-    /// This process has got it. It leads once what is recorded was read: [`Leader::leads`].
+    /// This process has got it. It leads once what is recorded was read: [`Leader::record_lease`].
     Won {
         /// The lease.
         lease: LeaseRow,
@@ -79,12 +79,12 @@ impl Leader {
     ///
     /// # Errors
     /// The database cannot be used.
-    pub async fn take(store: Store, replica: &str) -> Result<Leader, StoreError> {
+    pub async fn take_lease(store: Store, replica: &str) -> Result<Leader, StoreError> {
         if let Some(last) = store.lease().await? {
             store.release_lease(&last.leader).await?;
         }
         let leader = Leader::new(store, replica, false).await?;
-        leader.ask(0).await?;
+        leader.request_lease(0).await?;
         Ok(leader)
     }
 
@@ -92,9 +92,9 @@ impl Leader {
     ///
     /// # Errors
     /// The database cannot be used.
-    pub async fn follow(store: Store, replica: &str) -> Result<Leader, StoreError> {
+    pub async fn follow_lease(store: Store, replica: &str) -> Result<Leader, StoreError> {
         let leader = Leader::new(store, replica, true).await?;
-        leader.led().standing = Standing::Follows("the lease was not asked for yet".to_owned());
+        leader.lock_led().standing = Standing::Follows("the lease was not asked for yet".to_owned());
         Ok(leader)
     }
 
@@ -117,7 +117,7 @@ impl Leader {
     /// # Errors
     /// Under none, for this reason.
     pub fn epoch(&self) -> Result<Epoch, String> {
-        let led = self.led();
+        let led = self.lock_led();
         match &led.standing {
             Standing::Follows(why) => return Err(why.clone()),
             Standing::Ended => return Err("the manager is ending".to_owned()),
@@ -135,24 +135,24 @@ impl Leader {
 
     /// Whether another manager may lead, so that it is no fault that this one does not.
     pub fn is_following(&self) -> bool {
-        self.0.is_shared && matches!(self.led().standing, Standing::Follows(_))
+        self.0.is_shared && matches!(self.lock_led().standing, Standing::Follows(_))
     }
 
     /// The epoch's number, as it changes.
-    pub fn watch(&self) -> watch::Receiver<u64> {
+    pub fn watch_epoch(&self) -> watch::Receiver<u64> {
         self.0.epoch.subscribe()
     }
 
     /// Waits until the lease is to be asked for before its time.
-    pub async fn hurry(&self) {
+    pub async fn early_renewal(&self) {
         self.0.hurry.notified().await;
     }
 
     /// Renews the lease of a database that nobody else has, again and again. Ends with the task that it runs in.
-    pub async fn keep(self) {
+    pub async fn keep_lease(self) {
         loop {
             tokio::time::sleep(RENEWAL).await;
-            if let Err(error) = self.ask(0).await {
+            if let Err(error) = self.request_lease(0).await {
                 tracing::warn!(%error, "the lease is not renewed; hosts are changed for {GOOD_FOR:?} after the last renewal");
             }
         }
@@ -162,12 +162,12 @@ impl Leader {
     ///
     /// # Errors
     /// The database cannot be used; it is not known who has the lease.
-    pub async fn ask(&self, at_least: u64) -> Result<Asked, StoreError> {
+    pub async fn request_lease(&self, at_least: u64) -> Result<Asked, StoreError> {
         let sent = Instant::now();
         let lease = self.0.store.take_lease(&self.0.name, LEASE, at_least).await?;
-        let mut led = self.led();
+        let mut led = self.lock_led();
         if lease.leader != self.0.name {
-            let why = format!("manager {} leads, with epoch {}", replica(&lease.leader), lease.epoch);
+            let why = format!("manager {} leads, with epoch {}", replica_name(&lease.leader), lease.epoch);
             if matches!(led.standing, Standing::Leads) {
                 tracing::warn!(why, "another manager leads this zone; this one changes no host any more");
             }
@@ -181,7 +181,7 @@ impl Leader {
             return Ok(Asked::Renewed);
         }
         match (&led.standing, self.0.is_shared) {
-            (Standing::Leads, false) => self.begin(&mut led, &lease, sent),
+            (Standing::Leads, false) => self.begin_term(&mut led, &lease, sent),
             // Another one may have led in between, and recorded other things than are known here.
             (Standing::Leads, true) => {
                 led.standing = Standing::Follows("what is recorded is being read".to_owned());
@@ -192,14 +192,14 @@ impl Leader {
     }
 
     /// This process leads by this lease, which was asked for then. What is recorded has been read since.
-    pub fn leads(&self, lease: &LeaseRow, sent: Instant) {
-        let mut led = self.led();
+    pub fn record_lease(&self, lease: &LeaseRow, sent: Instant) {
+        let mut led = self.lock_led();
         if !matches!(led.standing, Standing::Ended) {
-            self.begin(&mut led, lease, sent);
+            self.begin_term(&mut led, lease, sent);
         }
     }
 
-    fn begin(&self, led: &mut Led, lease: &LeaseRow, sent: Instant) {
+    fn begin_term(&self, led: &mut Led, lease: &LeaseRow, sent: Instant) {
         led.standing = Standing::Leads;
         led.good_until = sent + GOOD_FOR;
         led.refused.take_if(|(newer, _)| *newer < lease.epoch);
@@ -210,13 +210,13 @@ impl Leader {
     ///
     /// # Errors
     /// The database cannot be used; nothing is written before it can.
-    pub async fn raise(&self, above: u64) -> Result<(), StoreError> {
+    pub async fn raise_epoch(&self, above: u64) -> Result<(), StoreError> {
         if above < *self.0.epoch.borrow() {
             return Ok(());
         }
-        self.led().good_until = Instant::now();
+        self.lock_led().good_until = Instant::now();
         self.0.store.release_lease(&self.0.name).await?;
-        let asked = self.ask(above).await;
+        let asked = self.request_lease(above).await;
         // Whoever keeps the lease reads what is recorded, and goes on.
         self.0.hurry.notify_one();
         let lease = match asked? {
@@ -224,7 +224,7 @@ impl Leader {
             Asked::Renewed => None,
             Asked::Won { lease, .. } => Some(lease),
         };
-        self.led().is_older = true;
+        self.lock_led().is_older = true;
         let epoch = lease.map_or(above, |lease| lease.epoch);
         tracing::warn!(above, epoch, "a host knows a newer epoch than the database; leading above it");
         Ok(())
@@ -233,13 +233,13 @@ impl Leader {
     /// Whether a host was found to know a newer epoch than the database since this was last asked: it was restored from an older one, or
     /// another one was used in between. What it says of who left may be wrong.
     pub fn take_older(&self) -> bool {
-        std::mem::take(&mut self.led().is_older)
+        std::mem::take(&mut self.lock_led().is_older)
     }
 
     /// A host has recorded this newer epoch than this process leads under: nothing is written any more before it leads under one that is newer
     /// still. Where nobody else has the database that is after a restart.
-    pub fn replaced(&self, newer: u64, why: String) {
-        let mut led = self.led();
+    pub fn record_replacement(&self, newer: u64, why: String) {
+        let mut led = self.lock_led();
         if led.refused.is_none() {
             tracing::error!(why, "a host knows a newer leader of this zone; this manager changes no host any more");
             led.refused = Some((newer, why));
@@ -248,21 +248,21 @@ impl Leader {
     }
 
     /// Gives the lease back, so that the next leader need not wait.
-    pub async fn resign(&self) {
-        self.led().standing = Standing::Ended;
+    pub async fn resign_lease(&self) {
+        self.lock_led().standing = Standing::Ended;
         if let Err(error) = self.0.store.release_lease(&self.0.name).await {
             tracing::warn!(%error, "the lease is not given back; it ends by itself within {LEASE} ms");
         }
     }
 
-    fn led(&self) -> MutexGuard<'_, Led> {
+    fn lock_led(&self) -> MutexGuard<'_, Led> {
         // Each change is complete in itself, so what a panic leaves is good.
         self.0.led.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The replica that a leader's name begins with.
-pub(crate) fn replica(leader: &str) -> &str {
+pub(crate) fn replica_name(leader: &str) -> &str {
     leader.rsplit_once('.').map_or(leader, |(replica, _)| replica)
 }
 
@@ -272,51 +272,53 @@ mod tests {
     use super::*;
 
     async fn alone() -> Leader {
-        Leader::take(Store::memory("dc1"), "m1").await.unwrap()
+        Leader::take_lease(Store::in_memory("dc1"), "m1").await.unwrap()
     }
 
     #[tokio::test]
     async fn each_start_leads_under_a_newer_epoch() {
-        let store = Store::memory("dc1");
-        let first = Leader::take(store.clone(), "m1").await.unwrap();
-        let second = Leader::take(store, "m1").await.unwrap();
+        let store = Store::in_memory("dc1");
+        let first = Leader::take_lease(store.clone(), "m1").await.unwrap();
+        let second = Leader::take_lease(store, "m1").await.unwrap();
         assert!(second.epoch().unwrap().number() > first.epoch().unwrap().number());
-        assert!(matches!(first.ask(0).await.unwrap(), Asked::Other(_)));
+        assert!(matches!(first.request_lease(0).await.unwrap(), Asked::Other(_)));
         assert!(first.epoch().unwrap_err().contains("manager m1 leads, with epoch"), "{:?}", first.epoch());
         // Who is alone with its database does not come back by itself: it does not know what the other one has recorded.
-        second.resign().await;
-        first.ask(0).await.unwrap();
+        second.resign_lease().await;
+        first.request_lease(0).await.unwrap();
         assert!(first.epoch().is_err());
     }
 
     /// It leads only once what was recorded is read; who was followed may have led in between.
     #[tokio::test]
     async fn who_follows_leads_after_the_other_and_again_after_that() {
-        let store = Store::memory("dc1");
-        let first = Leader::follow(store.clone(), "m1").await.unwrap();
-        let second = Leader::follow(store.clone(), "m2").await.unwrap();
-        let won = async |leader: &Leader| match leader.ask(0).await.unwrap() {
+        let store = Store::in_memory("dc1");
+        let first = Leader::follow_lease(store.clone(), "m1").await.unwrap();
+        let second = Leader::follow_lease(store.clone(), "m2").await.unwrap();
+        let won = async |leader: &Leader| match leader.request_lease(0).await.unwrap() {
             Asked::Won { lease, sent } => {
                 assert!(leader.epoch().is_err() && leader.is_following(), "before what is recorded was read");
-                leader.leads(&lease, sent);
+                leader.record_lease(&lease, sent);
                 lease.epoch
             }
             other => panic!("{other:?}"),
         };
         assert_eq!(won(&first).await, 1);
-        assert_eq!(first.ask(0).await.unwrap(), Asked::Renewed);
-        assert!(matches!(second.ask(0).await.unwrap(), Asked::Other(lease) if replica(&lease.leader) == "m1"));
+        assert_eq!(first.request_lease(0).await.unwrap(), Asked::Renewed);
+        assert!(
+            matches!(second.request_lease(0).await.unwrap(), Asked::Other(lease) if replica_name(&lease.leader) == "m1")
+        );
         assert_eq!(second.epoch().unwrap_err(), "manager m1 leads, with epoch 1");
         store.release_lease(first.name()).await.unwrap();
         assert_eq!(won(&second).await, 2);
         // A host tells the first one, and then the database does.
-        first.replaced(2, "epoch 2 is recorded on host h1".to_owned());
+        first.record_replacement(2, "epoch 2 is recorded on host h1".to_owned());
         assert_eq!(first.epoch().unwrap_err(), "epoch 2 is recorded on host h1");
-        assert!(matches!(first.ask(0).await.unwrap(), Asked::Other(_)));
-        second.resign().await;
+        assert!(matches!(first.request_lease(0).await.unwrap(), Asked::Other(_)));
+        second.resign_lease().await;
         assert_eq!(won(&first).await, 3);
         assert_eq!(first.epoch().unwrap().number(), 3);
-        first.raise(9).await.unwrap();
+        first.raise_epoch(9).await.unwrap();
         assert!(first.is_following());
         assert_eq!(won(&first).await, 10);
     }
@@ -324,23 +326,23 @@ mod tests {
     #[tokio::test]
     async fn a_newer_epoch_on_a_host_is_led_above() {
         let leader = alone().await;
-        let mut changes = leader.watch();
-        leader.raise(41).await.unwrap();
+        let mut changes = leader.watch_epoch();
+        leader.raise_epoch(41).await.unwrap();
         assert_eq!(leader.epoch().unwrap().number(), 42);
         assert!(changes.has_changed().unwrap() && leader.take_older());
         changes.mark_unchanged();
-        leader.raise(7).await.unwrap();
+        leader.raise_epoch(7).await.unwrap();
         assert_eq!((leader.epoch().unwrap().number(), changes.has_changed().unwrap()), (42, false));
     }
 
     #[tokio::test]
     async fn one_that_was_replaced_or_has_ended_writes_nothing() {
         let leader = alone().await;
-        leader.replaced(7, "because".to_owned());
-        leader.ask(0).await.unwrap();
+        leader.record_replacement(7, "because".to_owned());
+        leader.request_lease(0).await.unwrap();
         assert_eq!(leader.epoch(), Err("because".to_owned()));
-        leader.resign().await;
-        leader.ask(0).await.unwrap();
+        leader.resign_lease().await;
+        leader.request_lease(0).await.unwrap();
         assert_eq!(leader.epoch(), Err("the manager is ending".to_owned()));
     }
 

@@ -33,25 +33,26 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match start(&cli) {
+    match run_command(&cli) {
         Ok(code) => code,
         Err(error) => {
-            logging::complain("ovstunnel-manager", &error.to_string());
+            logging::report_failure("ovstunnel-manager", &error.to_string());
             ExitCode::FAILURE
         }
     }
 }
 
-fn start(cli: &Cli) -> Result<ExitCode, Failure> {
+fn run_command(cli: &Cli) -> Result<ExitCode, Failure> {
     if cli.check && cli.command.is_some() {
         return Err("--check and a command exclude each other: give one of them".into());
     }
     if let Some(Command::Doctor(wanted)) = &cli.command {
-        return runtime()?.block_on(doctor(cli.config.as_deref(), *wanted));
+        return build_runtime()?.block_on(run_doctor(cli.config.as_deref(), *wanted));
     }
     if let Some(Command::SupportBundle(wanted)) = &cli.command {
-        let written = runtime()?.block_on(bundle::make(cli.config.as_deref(), wanted.output.as_deref()))?;
-        std::io::stdout().write_all(written.text().as_bytes())?;
+        let written =
+            build_runtime()?.block_on(bundle::write_bundle(cli.config.as_deref(), wanted.output.as_deref()))?;
+        std::io::stdout().write_all(written.summary_text().as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
     let config = Config::load(cli.config.as_deref()).inspect_err(|error| {
@@ -64,20 +65,20 @@ fn start(cli: &Cli) -> Result<ExitCode, Failure> {
             logging::last_words("ovstunnel-manager", file, usual, &error.to_string());
         }
     })?;
-    let runtime = runtime()?;
+    let runtime = build_runtime()?;
     if let Some(Command::Import(wanted)) = &cli.command {
-        return runtime.block_on(import(&config, wanted));
+        return runtime.block_on(run_import(&config, wanted));
     }
     if let Some(Command::Export(wanted)) = &cli.command {
-        return runtime.block_on(export(&config, wanted));
+        return runtime.block_on(run_export(&config, wanted));
     }
     if let Some(Command::Backup(wanted)) = &cli.command {
-        runtime.block_on(store::backup(&config, &wanted.to))?;
+        runtime.block_on(store::backup_zone(&config, &wanted.to))?;
         println!("written: {}", wanted.to.display());
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(Command::Restore(wanted)) = &cli.command {
-        let before = runtime.block_on(store::restore(&config, &wanted.from))?;
+        let before = runtime.block_on(store::restore_zone(&config, &wanted.from))?;
         println!("restored: {}", wanted.from.display());
         before.iter().for_each(|before| println!("the database before is {}", before.display()));
         return Ok(ExitCode::SUCCESS);
@@ -85,37 +86,38 @@ fn start(cli: &Cli) -> Result<ExitCode, Failure> {
     if let Some(Command::Rebuild(wanted)) = &cli.command {
         let Rebuild { hosts, without, apply } = wanted;
         let wanted = rebuild::Wanted { hosts, without, apply: *apply };
-        let page = runtime.block_on(rebuild::rebuild(&config, wanted))?.text();
+        let page = runtime.block_on(rebuild::rebuild_zone(&config, wanted))?.to_text();
         std::io::stdout().write_all(page.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
     if cli.check {
-        let checked = runtime.block_on(check::check(&config))?;
+        let checked = runtime.block_on(check::check_config(&config))?;
         println!("{}", checked.sentence);
         checked.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
         return Ok(ExitCode::SUCCESS);
     }
-    let logging = Arc::new(logging::init(PROGRAM, &config.log)?);
-    let ended = runtime.block_on(live(&config, cli.config.as_deref(), Arc::clone(&logging)));
+    let logging = Arc::new(logging::init_logging(PROGRAM, &config.log)?);
+    let ended = runtime.block_on(run_service(&config, cli.config.as_deref(), Arc::clone(&logging)));
     runtime.shutdown_background();
     // Into the log too; standard error gets the sentence from `main`.
     ended.inspect_err(|error| tracing::error!(target: logging::LAST_WORDS, %error, "cannot run"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+fn build_runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
 }
 
-async fn doctor(file: Option<&Path>, wanted: Doctor) -> Result<ExitCode, Failure> {
-    let found = match local::examine(file).await {
+async fn run_doctor(file: Option<&Path>, wanted: Doctor) -> Result<ExitCode, Failure> {
+    let found = match local::examine_manager(file).await {
         Ok(found) => found,
         Err(error) => {
-            logging::complain("ovstunnel-manager", &error.to_string());
+            logging::report_failure("ovstunnel-manager", &error.to_string());
             return Ok(ExitCode::from(NOT_KNOWN));
         }
     };
-    let page = if wanted.json { serde_json::to_string_pretty(&found)? + "\n" } else { text::page(&found, wanted.all) };
+    let page =
+        if wanted.json { serde_json::to_string_pretty(&found)? + "\n" } else { text::render_page(&found, wanted.all) };
     std::io::stdout().write_all(page.as_bytes())?;
     Ok(ExitCode::from(match found.level {
         Level::Ok => 0,
@@ -124,17 +126,17 @@ async fn doctor(file: Option<&Path>, wanted: Doctor) -> Result<ExitCode, Failure
     }))
 }
 
-async fn import(config: &Config, wanted: &Import) -> Result<ExitCode, Failure> {
+async fn run_import(config: &Config, wanted: &Import) -> Result<ExitCode, Failure> {
     if !wanted.dry_run {
         return Err(ImportError::OnlyDry.into());
     }
     let report = compare_zone(config, wanted.zone.as_deref()).await?;
-    let page = if wanted.json { report.json()? + "\n" } else { report.text() };
+    let page = if wanted.json { report.to_json()? + "\n" } else { report.to_text() };
     std::io::stdout().write_all(page.as_bytes())?;
     Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }
 
-async fn export(config: &Config, wanted: &Export) -> Result<ExitCode, Failure> {
+async fn run_export(config: &Config, wanted: &Export) -> Result<ExitCode, Failure> {
     let Export { apply, ref zone, states } = *wanted;
     let wanted = Wanted { zone: zone.as_deref(), states, apply, patience: export::PATIENCE };
     let done = export::export(config, wanted).await?;
@@ -143,8 +145,8 @@ async fn export(config: &Config, wanted: &Export) -> Result<ExitCode, Failure> {
     Ok(if is_as_told { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }
 
-async fn live(config: &Config, file: Option<&Path>, logging: Arc<Logging>) -> Result<(), Failure> {
-    let https = config.https();
+async fn run_service(config: &Config, file: Option<&Path>, logging: Arc<Logging>) -> Result<(), Failure> {
+    let https = config.https_listener();
     let files = https.as_ref().map(|(_, files)| files);
     let access = if config.lets_visitors_in() { Access::open_to_visitors(files)? } else { Access::open(files)? };
     if https.is_none() {
@@ -161,7 +163,7 @@ async fn live(config: &Config, file: Option<&Path>, logging: Arc<Logging>) -> Re
     let reloader = Reloader { files, access: access.clone(), signer, watched, logging };
     let life = Life {
         api: &config.api,
-        tls: access.tls(),
+        tls: access.tls_store(),
         version: env!("CARGO_PKG_VERSION"),
         settled: std::future::ready(()),
         count: |_| {},

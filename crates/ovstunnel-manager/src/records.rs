@@ -12,7 +12,7 @@ use ovstunnel_types::HostNumber;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, MutexGuard, mpsc};
 
-use crate::zone::{Fact, Happened, Row, written};
+use crate::zone::{Fact, Happened, Row, format_time};
 
 /// Events that are written together at most.
 const TOGETHER: usize = 500;
@@ -57,7 +57,7 @@ impl Records {
     }
 
     /// Waits until nobody else changes what is registered.
-    pub async fn turn(&self) -> MutexGuard<'_, ()> {
+    pub async fn wait_turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().await
     }
 
@@ -65,13 +65,13 @@ impl Records {
     ///
     /// # Errors
     /// It does not; this holds for each function below.
-    pub async fn check(&self) -> Result<(), StoreError> {
+    pub async fn check_database(&self) -> Result<(), StoreError> {
         // Whatever is asked of the tables: what it is for is known without them.
         self.store.lease().await.map(drop)
     }
 
     /// What the database says of itself.
-    pub async fn inspect(&self) -> Result<Inspection, StoreError> {
+    pub async fn inspect_database(&self) -> Result<Inspection, StoreError> {
         self.store.inspect().await
     }
 
@@ -101,14 +101,14 @@ impl Records {
             _ => ("host_changed", "changed"),
         };
         let text = format!("host {} {verb}: {}", row.name, changes.join("; "));
-        self.note(now, kind, &row.name, actor, text).await
+        self.record_change(now, kind, &row.name, actor, text).await
     }
 
     /// Gives a host another name, and notes who did so.
     pub async fn rename_host(&self, name: &str, to: &str, actor: &str) -> Result<(), StoreError> {
         self.store.rename_host(name, to).await?;
         let text = format!("host {name} is called {to} from now on");
-        self.note(OffsetDateTime::now_utc(), "host_changed", to, actor, text).await
+        self.record_change(OffsetDateTime::now_utc(), "host_changed", to, actor, text).await
     }
 
     /// Forgets a host, and notes who had it forgotten.
@@ -116,7 +116,7 @@ impl Records {
         self.store.delete_host(name).await?;
         self.store.set_setting(&format!("{MAINTENANCE}{number}"), None).await?;
         let text = format!("host {name} is no longer registered; nothing on it was changed");
-        self.note(OffsetDateTime::now_utc(), "host_removed", name, actor, text).await
+        self.record_change(OffsetDateTime::now_utc(), "host_removed", name, actor, text).await
     }
 
     /// Keeps until when a host's faults are not told, and notes who said so.
@@ -130,14 +130,14 @@ impl Records {
         let value = until.map(|until| until.unix_timestamp().to_string());
         self.store.set_setting(&format!("{MAINTENANCE}{number}"), value.as_deref()).await?;
         let text = match until {
-            Some(until) => format!("faults of host {name} are not told until {}", written(until)),
+            Some(until) => format!("faults of host {name} are not told until {}", format_time(until)),
             None => format!("faults of host {name} are told again"),
         };
-        self.note(OffsetDateTime::now_utc(), "host_maintenance", name, actor, text).await
+        self.record_change(OffsetDateTime::now_utc(), "host_maintenance", name, actor, text).await
     }
 
     /// The hosts whose faults are not told, and until when.
-    pub async fn maintenance(&self) -> Result<Vec<(HostNumber, OffsetDateTime)>, StoreError> {
+    pub async fn hosts_in_maintenance(&self) -> Result<Vec<(HostNumber, OffsetDateTime)>, StoreError> {
         let read = |(name, value): (String, String)| {
             let number = name.strip_prefix(MAINTENANCE)?.parse().ok()?;
             Some((number, OffsetDateTime::from_unix_timestamp(value.parse().ok()?).ok()?))
@@ -146,7 +146,7 @@ impl Records {
     }
 
     /// The id of the newest event: where it has not changed, nobody has told of a change.
-    pub async fn newest(&self) -> Result<Option<u64>, StoreError> {
+    pub async fn newest_event(&self) -> Result<Option<u64>, StoreError> {
         let page = self.store.events(&EventFilter::default(), None, 1).await?;
         Ok(page.events.first().map(|row| row.id))
     }
@@ -162,11 +162,11 @@ impl Records {
     }
 
     /// Writes an event down now.
-    pub(crate) async fn append(&self, happened: Happened) -> Result<(), StoreError> {
+    pub(crate) async fn append_event(&self, happened: Happened) -> Result<(), StoreError> {
         self.store.append_event(new_event(happened)).await.map(drop)
     }
 
-    async fn note(
+    async fn record_change(
         &self,
         at: OffsetDateTime,
         kind: &'static str,
@@ -190,20 +190,20 @@ impl Records {
         let page = self.store.events(&filter, before, limit).await?;
         let event = |row: ovstunnel_store::EventRow| Event {
             id: row.id,
-            at: at(row.event.at),
+            at: time_of_milliseconds(row.event.at),
             kind: row.event.kind,
             host: row.event.host,
             network: row.event.network,
             actor: row.event.actor,
             text: row.event.text,
-            before: row.event.before.as_deref().and_then(summary),
-            after: row.event.after.as_deref().and_then(summary),
+            before: row.event.before.as_deref().and_then(parse_summary),
+            after: row.event.after.as_deref().and_then(parse_summary),
         };
         Ok(page.events.into_iter().map(event).collect())
     }
 
     /// Writes down what is to be kept, for as long as anybody can tell. Where the database takes nothing, it is tried again.
-    pub async fn keep(self, mut facts: mpsc::Receiver<Fact>) {
+    pub async fn write_facts(self, mut facts: mpsc::Receiver<Fact>) {
         let mut waiting = Vec::new();
         while facts.recv_many(&mut waiting, TOGETHER).await > 0 {
             if !self.store.may_change() {
@@ -243,7 +243,7 @@ impl Records {
                 continue;
             }
             let oldest = OffsetDateTime::now_utc() - keep;
-            match self.store.purge_events(milliseconds(oldest)).await {
+            match self.store.purge_events(unix_milliseconds(oldest)).await {
                 Ok(0) => {}
                 Ok(gone) => tracing::info!(gone, "events that were too old are removed"),
                 Err(error) => tracing::warn!(%error, "events that are too old cannot be removed"),
@@ -252,13 +252,13 @@ impl Records {
     }
 }
 
-fn milliseconds(at: OffsetDateTime) -> i64 {
+fn unix_milliseconds(at: OffsetDateTime) -> i64 {
     i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or_default()
 }
 
-fn at(milliseconds: i64) -> String {
+fn time_of_milliseconds(milliseconds: i64) -> String {
     let nanos = i128::from(milliseconds) * 1_000_000;
-    OffsetDateTime::from_unix_timestamp_nanos(nanos).map(written).unwrap_or_default()
+    OffsetDateTime::from_unix_timestamp_nanos(nanos).map(format_time).unwrap_or_default()
 }
 
 /// Longest text of an event that the database takes.
@@ -272,7 +272,7 @@ fn new_event(happened: Happened) -> NewEvent {
     let json = |summary: Option<ProofSummary>| summary.and_then(|summary| serde_json::to_string(&summary).ok());
     let (before, after) = (json(before), json(after));
     NewEvent {
-        at: milliseconds(at),
+        at: unix_milliseconds(at),
         kind: kind.to_owned(),
         host,
         network,
@@ -285,7 +285,7 @@ fn new_event(happened: Happened) -> NewEvent {
 }
 
 /// What a proof said, as it was kept; nothing where an event has something else.
-fn summary(json: &str) -> Option<ProofSummary> {
+fn parse_summary(json: &str) -> Option<ProofSummary> {
     serde_json::from_str(json).ok()
 }
 

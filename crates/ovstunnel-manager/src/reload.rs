@@ -32,8 +32,8 @@ impl Reloader {
     pub fn reload(&self) {
         // Also with bad certificates: the log may have been rotated.
         self.logging.reopen();
-        match (self.access.tls(), &self.files) {
-            (Some(store), Some(files)) => match store.load(files) {
+        match (self.access.tls_store(), &self.files) {
+            (Some(store), Some(files)) => match store.load_files(files) {
                 Ok(loaded) => {
                     store.replace(loaded);
                     // Who may still read comes back by the new certificates.

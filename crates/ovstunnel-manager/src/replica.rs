@@ -14,10 +14,10 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::config::PhysicalNetwork;
 use crate::hosts::Hosts;
 use crate::inventory::{Inventory, physical};
-use crate::leader::{Asked, Leader, RENEWAL, replica};
+use crate::leader::{Asked, Leader, RENEWAL, replica_name};
 use crate::reconciler::Reconciler;
 use crate::records::Records;
-use crate::zone::{Happened, Zone, written};
+use crate::zone::{Happened, Zone, format_time};
 
 /// How often a manager that does not lead asks for the lease.
 const ASKS: Duration = Duration::from_secs(1);
@@ -97,7 +97,7 @@ impl Replica {
         if is_shared {
             replica.0.store.set_fence(Fence::Closed("it is not known yet who leads".to_owned()));
         } else if let Some(epoch) = replica.0.leader.as_ref().and_then(|leader| leader.epoch().ok()) {
-            replica.seen().leading = Some(replica.own(epoch.number()));
+            replica.lock_seen().leading = Some(replica.own_leadership(epoch.number()));
         }
         replica
     }
@@ -118,8 +118,8 @@ impl Replica {
     }
 
     /// Who leads, as the database said last.
-    pub fn leading(&self) -> Option<Leadership> {
-        self.seen().leading.clone()
+    pub fn current_leadership(&self) -> Option<Leadership> {
+        self.lock_seen().leading.clone()
     }
 
     /// That this manager may change what is recorded now.
@@ -131,36 +131,36 @@ impl Replica {
         if is_good {
             return Ok(());
         }
-        let seen = self.seen();
+        let seen = self.lock_seen();
         let other = seen.leading.clone().filter(|leading| leading.name != self.0.name);
         let why = || seen.away.clone().unwrap_or_else(|| "it is not known yet which manager leads".to_owned());
         Err(other.map_or_else(|| NotNow::Unknown(why()), NotNow::Leads))
     }
 
-    fn own(&self, epoch: u64) -> Leadership {
-        let since = written(OffsetDateTime::now_utc());
+    fn own_leadership(&self, epoch: u64) -> Leadership {
+        let since = format_time(OffsetDateTime::now_utc());
         Leadership { name: self.0.name.clone(), address: self.0.address.clone(), epoch, since: Some(since) }
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn lock_seen(&self) -> MutexGuard<'_, Seen> {
         // Each change is complete in itself, so what a panic leaves is good.
         self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps it. Ends with the task that it runs in.
-    pub async fn keep(self, parts: Parts) {
+    pub async fn run_election(self, parts: Parts) {
         match self.0.leader.clone() {
             None if !self.0.is_shared => {}
-            Some(leader) if !self.0.is_shared => leader.keep().await,
+            Some(leader) if !self.0.is_shared => leader.keep_lease().await,
             leader => loop {
                 let done = match &leader {
-                    Some(leader) => self.ask(leader, &parts).await,
-                    None => self.look(&parts).await,
+                    Some(leader) => self.renew_lease(leader, &parts).await,
+                    None => self.poll_leader(&parts).await,
                 };
-                self.database(done.err());
+                self.record_database(done.err());
                 let hurry = async {
                     match &leader {
-                        Some(leader) => leader.hurry().await,
+                        Some(leader) => leader.early_renewal().await,
                         None => std::future::pending().await,
                     }
                 };
@@ -173,9 +173,9 @@ impl Replica {
     }
 
     /// What keeps the database from being asked, if anything does.
-    fn database(&self, error: Option<StoreError>) {
+    fn record_database(&self, error: Option<StoreError>) {
         let why = error.map(|error| error.to_string());
-        let before = std::mem::replace(&mut self.seen().away, why.clone());
+        let before = std::mem::replace(&mut self.lock_seen().away, why.clone());
         match (before, why) {
             (None, Some(error)) => {
                 tracing::warn!(error, "the database does not say who leads; hosts are changed until the lease ends");
@@ -186,16 +186,16 @@ impl Replica {
     }
 
     /// Asks for the lease, and does what follows.
-    async fn ask(&self, leader: &Leader, parts: &Parts) -> Result<(), StoreError> {
-        match in_time(leader.ask(0)).await? {
+    async fn renew_lease(&self, leader: &Leader, parts: &Parts) -> Result<(), StoreError> {
+        match in_time(leader.request_lease(0)).await? {
             Asked::Renewed => Ok(()),
-            Asked::Won { lease, sent } => self.begin(leader, lease, sent, parts).await,
-            Asked::Other(lease) => self.follow(&lease, parts).await,
+            Asked::Won { lease, sent } => self.begin_leading(leader, lease, sent, parts).await,
+            Asked::Other(lease) => self.follow_leader(&lease, parts).await,
         }
     }
 
     /// Takes in what is recorded, and leads. The lease is renewed meanwhile.
-    async fn begin(
+    async fn begin_leading(
         &self,
         leader: &Leader,
         lease: LeaseRow,
@@ -208,7 +208,7 @@ impl Replica {
         loop {
             tokio::select! {
                 done = &mut taking_in => break done?,
-                () = sleep(RENEWAL) => match in_time(leader.ask(0)).await? {
+                () = sleep(RENEWAL) => match in_time(leader.request_lease(0)).await? {
                     Asked::Won { lease: again, sent: later } if again.epoch == lease.epoch => sent = later,
                     // It is begun anew.
                     _ => return Ok(()),
@@ -218,25 +218,28 @@ impl Replica {
         if let Some(reconciler) = &parts.reconciler {
             reconciler.begins_to_lead().await?;
         }
-        let own = self.own(lease.epoch);
+        let own = self.own_leadership(lease.epoch);
         // A struct of texts and a number: serde_json cannot fail on it.
         let told = serde_json::to_string(&own).unwrap_or_default();
         self.0.store.set_setting(LEADER, Some(&told)).await?;
-        self.seen().leading = Some(own);
-        leader.leads(&lease, sent);
+        self.lock_seen().leading = Some(own);
+        leader.record_lease(&lease, sent);
         parts.zone.rows_news().notify_one();
         let text = format!("manager {} leads this zone, with epoch {}", self.0.name, lease.epoch);
         tracing::info!(epoch = lease.epoch, "this manager leads the zone");
-        parts.zone.tell(Happened::new(OffsetDateTime::now_utc(), "leader", text));
+        parts.zone.send_event(Happened::new(OffsetDateTime::now_utc(), "leader", text));
         Ok(())
     }
 
     /// Another manager leads: takes in what it records.
-    async fn follow(&self, lease: &LeaseRow, parts: &Parts) -> Result<(), StoreError> {
-        let name = replica(&lease.leader).to_owned();
+    async fn follow_leader(&self, lease: &LeaseRow, parts: &Parts) -> Result<(), StoreError> {
+        let name = replica_name(&lease.leader).to_owned();
         self.0.store.set_fence(Fence::Closed(name.clone()));
-        let known =
-            self.seen().leading.as_ref().is_some_and(|leading| leading.epoch == lease.epoch && leading.since.is_some());
+        let known = self
+            .lock_seen()
+            .leading
+            .as_ref()
+            .is_some_and(|leading| leading.epoch == lease.epoch && leading.since.is_some());
         if !known {
             let told = self.0.store.setting(LEADER).await?;
             let told = told.and_then(|told| serde_json::from_str::<Leadership>(&told).ok());
@@ -248,17 +251,17 @@ impl Replica {
                 epoch = leading.epoch,
                 "another manager leads the zone; this one follows"
             );
-            self.seen().leading = Some(leading);
+            self.lock_seen().leading = Some(leading);
         }
         self.take_in_news(parts).await
     }
 
     /// Of a manager that never leads: looks who does. While nobody does, it records what it is told.
-    async fn look(&self, parts: &Parts) -> Result<(), StoreError> {
+    async fn poll_leader(&self, parts: &Parts) -> Result<(), StoreError> {
         if let Some(lease) = in_time(self.0.store.living_lease()).await? {
-            return self.follow(&lease, parts).await;
+            return self.follow_leader(&lease, parts).await;
         }
-        self.seen().leading = None;
+        self.lock_seen().leading = None;
         let began = !self.0.store.may_change();
         self.0.store.set_fence(Fence::Unled);
         if !began {
@@ -277,28 +280,28 @@ impl Replica {
     }
 
     async fn take_in_news(&self, parts: &Parts) -> Result<(), StoreError> {
-        let newest = parts.records.newest().await?;
-        let is_known = self.seen().taken_in.is_some_and(|(known, at)| known == newest && at.elapsed() < ALL);
+        let newest = parts.records.newest_event().await?;
+        let is_known = self.lock_seen().taken_in.is_some_and(|(known, at)| known == newest && at.elapsed() < ALL);
         if is_known { Ok(()) } else { self.take_in(parts, false).await }
     }
 
     /// Takes in all that is recorded; where this manager writes from now on, completes what is half done.
     async fn take_in(&self, parts: &Parts, completes: bool) -> Result<(), StoreError> {
-        let newest = parts.records.newest().await?;
+        let newest = parts.records.newest_event().await?;
         {
-            let _turn = parts.records.turn().await;
-            parts.hosts.renew(parts.records.hosts().await?);
-            let mut silenced = parts.records.maintenance().await?;
-            for number in parts.zone.numbers() {
+            let _turn = parts.records.wait_turn().await;
+            parts.hosts.replace_registered(parts.records.hosts().await?);
+            let mut silenced = parts.records.hosts_in_maintenance().await?;
+            for number in parts.zone.registered_numbers() {
                 let until = silenced.iter().position(|(of, _)| *of == number).map(|at| silenced.swap_remove(at).1);
                 parts.zone.set_maintenance(number, until);
             }
         }
         if completes {
-            physical::begin(&self.0.store, &parts.physical).await?;
+            physical::sync_physical(&self.0.store, &parts.physical).await?;
         }
-        parts.inventory.renew(completes).await?;
-        self.seen().taken_in = Some((newest, Instant::now()));
+        parts.inventory.reload_records(completes).await?;
+        self.lock_seen().taken_in = Some((newest, Instant::now()));
         Ok(())
     }
 }

@@ -48,7 +48,7 @@ impl Rows {
     }
 
     /// Keeps it. Ends with the task that it runs in.
-    pub async fn keep(mut self) {
+    pub async fn keep_rows(mut self) {
         let news = self.zone.rows_news();
         let mut all = interval(ALL);
         all.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -104,7 +104,7 @@ impl Rows {
         if due.is_empty() {
             return Ok(false);
         }
-        let is_new = |due: &RowsDue| due.is_anew || self.known.get(&due.rows.host) != Some(&digest(&due.rows));
+        let is_new = |due: &RowsDue| due.is_anew || self.known.get(&due.rows.host) != Some(&rows_digest(&due.rows));
         let hosts: Vec<HostTunnels> = due.into_iter().filter(is_new).map(|due| due.rows).collect();
         if hosts.is_empty() {
             return Ok(true);
@@ -112,7 +112,7 @@ impl Rows {
         match self.store.set_host_tunnels(&hosts).await {
             Ok(written) => {
                 tracing::debug!(?written, hosts = hosts.len(), "compared the rows of tunnels with what hosts have");
-                self.known.extend(hosts.iter().map(|rows| (rows.host, digest(rows))));
+                self.known.extend(hosts.iter().map(|rows| (rows.host, rows_digest(rows))));
             }
             Err(error) if is_of_a_row(&error) => self.write_each(&hosts).await?,
             Err(error) => {
@@ -127,7 +127,7 @@ impl Rows {
     async fn write_each(&mut self, hosts: &[HostTunnels]) -> Result<(), StoreError> {
         for (at, rows) in hosts.iter().enumerate() {
             match self.store.set_host_tunnels(std::slice::from_ref(rows)).await {
-                Ok(_) => drop(self.known.insert(rows.host, digest(rows))),
+                Ok(_) => drop(self.known.insert(rows.host, rows_digest(rows))),
                 Err(error) if is_of_a_row(&error) => {
                     tracing::warn!(%error, host = %rows.host, "the rows of a host's tunnels cannot be written");
                 }
@@ -146,7 +146,7 @@ fn is_of_a_row(error: &StoreError) -> bool {
     matches!(error, StoreError::Invalid { .. } | StoreError::Conflict { .. } | StoreError::Corrupt { .. })
 }
 
-fn digest(rows: &HostTunnels) -> u64 {
+fn rows_digest(rows: &HostTunnels) -> u64 {
     let mut hasher = DefaultHasher::new();
     rows.rows.hash(&mut hasher);
     hasher.finish()

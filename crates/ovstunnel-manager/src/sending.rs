@@ -23,7 +23,7 @@ pub enum Wire {
     PutBfd(String, PutBfd),
 }
 
-fn id(number: HostNumber) -> Id {
+fn host_id(number: HostNumber) -> Id {
     Id::Text(number.to_string())
 }
 
@@ -38,13 +38,13 @@ fn put_tunnels(tunnels: &BTreeMap<HostId, RemoteIp>) -> Vec<PutTunnel> {
 
 impl Wire {
     /// What this host gets.
-    pub fn of(host: HostNumber, request: &Request) -> Wire {
+    pub fn from_request(host: HostNumber, request: &Request) -> Wire {
         match request {
             Request::PutBridge { bridge, key, ipv6, tunnels } => {
                 let body = PutBridge {
                     key: i64::from(key.get()),
                     network_uuid: None,
-                    host_id: Some(id(host)),
+                    host_id: Some(host_id(host)),
                     ipv6: *ipv6,
                     uplink: None,
                     kind: None,
@@ -54,8 +54,8 @@ impl Wire {
             }
             Request::PostTunnel { bridge, key, to, remote_ip } => {
                 let body = PostTunnel {
-                    from: id(host),
-                    to: id(*to),
+                    from: host_id(host),
+                    to: host_id(*to),
                     remote_ip: remote_ip.to_string(),
                     key: Some(i64::from(key.get())),
                     network_uuid: None,
@@ -68,13 +68,13 @@ impl Wire {
     }
 
     /// Where BFD is to run on a bridge.
-    pub fn bfd(set: &bfd::Set) -> Wire {
+    pub fn set_bfd(set: &bfd::Set) -> Wire {
         let ports = set.ports.iter().map(ToString::to_string).collect();
         Wire::PutBfd(set.bridge.to_string(), PutBfd { ports, interval: None })
     }
 
     /// Its method and path.
-    pub fn line(&self) -> (&'static str, String) {
+    pub fn request_line(&self) -> (&'static str, String) {
         match self {
             Wire::PutBridge(bridge, _) => ("PUT", format!("/v1/bridges/{bridge}")),
             Wire::PostTunnel(bridge, _) => ("POST", format!("/v1/bridges/{bridge}/tunnels")),
@@ -96,7 +96,7 @@ impl Wire {
     }
 
     /// The specification's word for it, by which its users look in the log; it has none for probes.
-    pub fn command(&self) -> &'static str {
+    pub fn command_word(&self) -> &'static str {
         match self {
             Wire::PutBridge(..) => "OvsSetupBridge",
             Wire::PostTunnel(..) => "OvsCreateTunnel",

@@ -100,17 +100,17 @@ impl Service {
         let leader = replica.leader();
         let hosts = hosts_of(config, &zone, leader.as_ref());
         if store.may_change() {
-            physical::begin(&store, &config.physical_networks).await?;
+            physical::sync_physical(&store, &config.physical_networks).await?;
         }
-        zone.set_rules(config.membership.rules(config.hosts.dead_after));
-        let inventory = Inventory::begin(store.clone(), zone.clone(), times(config)).await?;
+        zone.set_rules(config.membership.membership_rules(config.hosts.dead_after));
+        let inventory = Inventory::load_from(store.clone(), zone.clone(), inventory_times(config)).await?;
         let reconciler = begin_to_act(config, &zone, &hosts, leader.clone(), &store).await?;
         let mut tasks = JoinSet::new();
-        tasks.spawn(Rows::new(zone.clone(), store.clone()).keep());
+        tasks.spawn(Rows::new(zone.clone(), store.clone()).keep_rows());
         tasks.spawn(inventory.clone().keep_keys());
         let records = Records::new(store.clone());
-        let webhooks = Webhooks::begin(&config.webhooks, &identity.name, &records, &store)?;
-        webhooks.keep(&mut tasks);
+        let webhooks = Webhooks::from_config(&config.webhooks, &identity.name, &records, &store)?;
+        webhooks.spawn_hooks(&mut tasks);
         keep_records(&mut tasks, config, &records, happened);
         keep_zone(&mut tasks, config, &zone);
         let registered = begin_to_watch(&records, &hosts, &zone).await?;
@@ -124,13 +124,13 @@ impl Service {
         keep_whole(&mut tasks, reconciler.as_ref(), config.probes.bfd);
         let sessions = Sessions::new(config.web.session)?;
         let roles =
-            Arc::new(Roles::new(zone.clone(), sessions.clone()).opening(config.web.enabled, enrolment.is_some()));
+            Arc::new(Roles::new(zone.clone(), sessions.clone()).with_openings(config.web.enabled, enrolment.is_some()));
         let access = access.map(|access| access.with_rules(roles));
         let identity = Arc::new(Identity { name: identity.name, uuid: identity.uuid.to_string() });
-        let watched = watched(zone.clone(), Arc::clone(&identity), reconciler.clone(), replica.clone());
-        tasks.spawn(watched.clone().tell());
+        let watched = build_watched(zone.clone(), Arc::clone(&identity), reconciler.clone(), replica.clone());
+        tasks.spawn(watched.clone().run_publisher());
         let state = State {
-            doctor: Arc::new(doctor(config, surroundings, access.as_ref(), signer.clone())),
+            doctor: Arc::new(build_doctor(config, surroundings, access.as_ref(), signer.clone())),
             zone,
             hosts,
             records,
@@ -148,8 +148,8 @@ impl Service {
             dead_after: config.hosts.dead_after,
             on_failure: config.network.on_failure,
         };
-        tasks.spawn(state.replica.clone().keep(parts(&state, config)));
-        Ok((routes(state, config.web.enabled, access), Service { tasks, signer, leader, watched }))
+        tasks.spawn(state.replica.clone().run_election(replica_parts(&state, config)));
+        Ok((all_routes(state, config.web.enabled, access), Service { tasks, signer, leader, watched }))
     }
 
     /// What signs proofs; none without certificate and key under `[hosts]`.
@@ -166,14 +166,14 @@ impl Service {
     pub async fn finish(mut self) {
         self.tasks.shutdown().await;
         if let Some(leader) = self.leader {
-            leader.resign().await;
+            leader.resign_lease().await;
         }
     }
 }
 
 /// What signs proofs; none without certificate and key under `[hosts]`.
 fn open_signer(config: &Config) -> Result<Option<Arc<Signer>>, SignerError> {
-    let files = config.identity();
+    let files = config.identity_files();
     Ok(files.map(|files| Signer::open(files.certificate, files.key)).transpose()?.map(Arc::new))
 }
 
@@ -182,14 +182,14 @@ async fn replica_of(config: &Config, store: &Store) -> Result<Replica, StoreErro
     let (name, is_shared) = (config.replica.name(), config.database.url.is_shared());
     let leader = match (config.sdn.ovs.controller, is_shared) {
         (false, _) => None,
-        (true, false) => Some(Leader::take(store.clone(), &name).await?),
-        (true, true) => Some(Leader::follow(store.clone(), &name).await?),
+        (true, false) => Some(Leader::take_lease(store.clone(), &name).await?),
+        (true, true) => Some(Leader::follow_lease(store.clone(), &name).await?),
     };
-    Ok(Replica::new(store.clone(), leader, name, config.address(), is_shared))
+    Ok(Replica::new(store.clone(), leader, name, config.advertised_address(), is_shared))
 }
 
 /// What has to know of what other managers record.
-fn parts(state: &State, config: &Config) -> Parts {
+fn replica_parts(state: &State, config: &Config) -> Parts {
     Parts {
         zone: state.zone.clone(),
         hosts: state.hosts.clone(),
@@ -208,7 +208,7 @@ fn open_enrolment(config: &Config) -> Result<Option<Arc<Enrolment>>, ovstunnel_p
 
 /// What listens to hosts, by the files by which the manager shows itself to them.
 fn hosts_of(config: &Config, zone: &Zone, leader: Option<&Leader>) -> Hosts {
-    let own = config.identity().map(|files| Files {
+    let own = config.identity_files().map(|files| Files {
         ca: files.ca.to_owned(),
         cert: files.certificate.to_owned(),
         key: files.key.to_owned(),
@@ -219,14 +219,14 @@ fn hosts_of(config: &Config, zone: &Zone, leader: Option<&Leader>) -> Hosts {
 
 /// Has what happens written down, for as long as it is kept.
 fn keep_records(tasks: &mut JoinSet<()>, config: &Config, records: &Records, happened: mpsc::Receiver<Fact>) {
-    tasks.spawn(records.clone().keep(happened));
+    tasks.spawn(records.clone().write_facts(happened));
     tasks.spawn(records.clone().forget_events(config.events.keep));
 }
 
 /// Has the counters of both ends of tunnels compared, where that is wanted.
 fn keep_comparing(tasks: &mut JoinSet<()>, config: &Config, zone: &Zone, hosts: &Hosts) {
     if config.probes.counters {
-        tasks.spawn(counters::keep_comparing(zone.clone(), hosts.counting(), counters::every()));
+        tasks.spawn(counters::keep_comparing(zone.clone(), hosts.counting(), counters::round_interval()));
     }
 }
 
@@ -245,12 +245,17 @@ fn keep_zone(tasks: &mut JoinSet<()>, config: &Config, zone: &Zone) {
     tasks.spawn(certificate::keep_looking(zone.clone(), config.own_certificates()));
 }
 
-fn doctor(config: &Config, surroundings: Surroundings, access: Option<&Access>, signer: Option<Arc<Signer>>) -> Doctor {
+fn build_doctor(
+    config: &Config,
+    surroundings: Surroundings,
+    access: Option<&Access>,
+    signer: Option<Arc<Signer>>,
+) -> Doctor {
     let Surroundings { file, logging } = surroundings;
-    Doctor::new(config.clone(), Subjects { file, logging, tls: access.and_then(Access::tls), signer })
+    Doctor::new(config.clone(), Subjects { file, logging, tls: access.and_then(Access::tls_store), signer })
 }
 
-fn times(config: &Config) -> Times {
+fn inventory_times(config: &Config) -> Times {
     Times { dead_after: config.hosts.dead_after, gc: config.network.gc, migration: config.membership.migration }
 }
 
@@ -258,27 +263,27 @@ fn times(config: &Config) -> Times {
 async fn begin_to_watch(records: &Records, hosts: &Hosts, zone: &Zone) -> Result<usize, StoreError> {
     let rows = records.hosts().await?;
     let registered = rows.len();
-    rows.into_iter().for_each(|row| hosts.register(row));
-    for (number, until) in records.maintenance().await? {
+    rows.into_iter().for_each(|row| hosts.register_host(row));
+    for (number, until) in records.hosts_in_maintenance().await? {
         zone.set_maintenance(number, Some(until));
     }
     Ok(registered)
 }
 
 /// Those who watch the zone, and are told its overview.
-fn watched(zone: Zone, identity: Arc<Identity>, reconciler: Option<Reconciler>, replica: Replica) -> Watched {
+fn build_watched(zone: Zone, identity: Arc<Identity>, reconciler: Option<Reconciler>, replica: Replica) -> Watched {
     let of = zone.clone();
     Watched::new(zone, move || http::overview_of(&of, &identity, reconciler.as_ref(), &replica))
 }
 
 /// The API's routes and the page's, with all that is around them.
-fn routes(state: State, with_page: bool, access: Option<Access>) -> Router {
+fn all_routes(state: State, with_page: bool, access: Option<Access>) -> Router {
     let api = http::router(state.clone());
     let replica = state.replica.clone();
     let all = if with_page { api.merge(web::router(state)) } else { api };
     let all = http::only_where_it_leads(all, replica);
     // The API, too, is asked by browsers that show a certificate.
-    web::for_people(middleware::wrap(web::same_origin(all), access))
+    web::for_people(middleware::wrap_routes(web::same_origin(all), access))
 }
 
 /// What keeps meshes whole, where the manager may change hosts.
@@ -293,7 +298,7 @@ async fn begin_to_act(
         Reconciler::is_off(store).await?;
         return Ok(None);
     };
-    zone.acts();
+    zone.start_acting();
     let brakes = (config.brakes.zone, config.brakes.network);
     let rules = Rules { brakes, dead_after: config.hosts.dead_after };
     Reconciler::new(zone.clone(), hosts.writers(), leader, store.clone(), rules).await.map(Some)

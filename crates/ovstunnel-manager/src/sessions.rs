@@ -61,11 +61,11 @@ struct State {
 /// Of a secret; whoever sees it can do nothing with it.
 type Sum = [u8; 32];
 
-fn sum(text: &str) -> Sum {
+fn text_digest(text: &str) -> Sum {
     Sha256::digest(text.as_bytes()).into()
 }
 
-fn hex(bytes: &[u8]) -> String {
+fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -93,19 +93,19 @@ impl Sessions {
         Ok(Sessions(Arc::new(Shared { random, key, length, start: Instant::now(), state: Mutex::default() })))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, State> {
         // Each change is complete in itself, so what a panic leaves is good.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn secret(&self) -> Result<String, NoRandom> {
+    fn new_secret(&self) -> Result<String, NoRandom> {
         let mut bytes = [0u8; 32];
         self.0.random.fill(&mut bytes).map_err(|_| NoRandom)?;
-        Ok(hex(&bytes))
+        Ok(to_hex(&bytes))
     }
 
     /// How long a session lasts.
-    pub fn length(&self) -> Duration {
+    pub fn session_length(&self) -> Duration {
         self.0.length
     }
 
@@ -113,77 +113,85 @@ impl Sessions {
     ///
     /// # Errors
     /// There is no randomness.
-    pub fn link(&self, by: &str, role: Role) -> Result<String, NoRandom> {
+    pub fn new_link(&self, by: &str, role: Role) -> Result<String, NoRandom> {
         self.link_at(by, role, Instant::now())
     }
 
     fn link_at(&self, by: &str, role: Role, now: Instant) -> Result<String, NoRandom> {
-        let secret = self.secret()?;
-        let session = Session { by: by.to_owned(), role, id: self.secret()?[..16].to_owned() };
-        let mut state = self.state();
+        let secret = self.new_secret()?;
+        let session = Session { by: by.to_owned(), role, id: self.new_secret()?[..16].to_owned() };
+        let mut state = self.lock_state();
         make_room(&mut state.links, now);
-        state.links.insert(sum(&secret), (session, now + LINK));
+        state.links.insert(text_digest(&secret), (session, now + LINK));
         Ok(secret)
     }
 
     /// Whether a link would let somebody in; gives what it would begin.
-    pub fn look(&self, link: &str) -> Option<Session> {
+    pub fn peek_link(&self, link: &str) -> Option<Session> {
         let now = Instant::now();
-        self.state().links.get(&sum(link)).filter(|(_, until)| now < *until).map(|(session, _)| session.clone())
+        self.lock_state()
+            .links
+            .get(&text_digest(link))
+            .filter(|(_, until)| now < *until)
+            .map(|(session, _)| session.clone())
     }
 
     /// Begins the session of a link, which is used up by that. Gives what its browser shows itself by from then on.
     ///
     /// # Errors
     /// There is no randomness.
-    pub fn begin(&self, link: &str) -> Result<Option<(String, Session)>, NoRandom> {
+    pub fn begin_session(&self, link: &str) -> Result<Option<(String, Session)>, NoRandom> {
         self.begin_at(link, Instant::now())
     }
 
     fn begin_at(&self, link: &str, now: Instant) -> Result<Option<(String, Session)>, NoRandom> {
-        let secret = self.secret()?;
-        let mut state = self.state();
-        let Some((session, _)) = state.links.remove(&sum(link)).filter(|(_, until)| now < *until) else {
+        let secret = self.new_secret()?;
+        let mut state = self.lock_state();
+        let Some((session, _)) = state.links.remove(&text_digest(link)).filter(|(_, until)| now < *until) else {
             return Ok(None);
         };
         make_room(&mut state.sessions, now);
-        state.sessions.insert(sum(&secret), (session.clone(), now + self.0.length));
+        state.sessions.insert(text_digest(&secret), (session.clone(), now + self.0.length));
         Ok(Some((secret, session)))
     }
 
     /// The session of a browser that shows itself by this.
-    pub fn session(&self, secret: &str) -> Option<Session> {
+    pub fn find_session(&self, secret: &str) -> Option<Session> {
         self.session_at(secret, Instant::now())
     }
 
     fn session_at(&self, secret: &str, now: Instant) -> Option<Session> {
-        self.state().sessions.get(&sum(secret)).filter(|(_, until)| now < *until).map(|(session, _)| session.clone())
+        self.lock_state()
+            .sessions
+            .get(&text_digest(secret))
+            .filter(|(_, until)| now < *until)
+            .map(|(session, _)| session.clone())
     }
 
     /// Ends a session.
-    pub fn end(&self, secret: &str) {
-        self.state().sessions.remove(&sum(secret));
+    pub fn end_session(&self, secret: &str) {
+        self.lock_state().sessions.remove(&text_digest(secret));
     }
 
     /// What a form for this one has, so that it is known for ours.
-    pub fn token(&self, owner: &str) -> String {
+    pub fn form_token(&self, owner: &str) -> String {
         let at = self.0.start.elapsed().as_secs();
-        format!("{at}-{}", hex(hmac::sign(&self.0.key, signed(owner, at).as_bytes()).as_ref()))
+        format!("{at}-{}", to_hex(hmac::sign(&self.0.key, signed_text(owner, at).as_bytes()).as_ref()))
     }
 
     /// Whether a form is ours, made for this one, and not too old.
     pub fn is_token(&self, owner: &str, token: &str) -> bool {
         let Some((at, tag)) = token.split_once('-') else { return false };
         let Ok(at) = at.parse::<u64>() else { return false };
-        let Some(tag) = unhex(tag) else { return false };
+        let Some(tag) = from_hex(tag) else { return false };
         let is_young = self.0.start.elapsed().as_secs().saturating_sub(at) <= FORM.as_secs();
-        hmac::verify(&self.0.key, signed(owner, at).as_bytes(), &tag).is_ok() && is_young
+        hmac::verify(&self.0.key, signed_text(owner, at).as_bytes(), &tag).is_ok() && is_young
     }
 
     /// Keeps a note of what somebody has done, to be shown to them. Gives by which it is asked for; nothing where there is no randomness.
     pub fn take_note(&self, owner: &str, text: String) -> String {
-        let Ok(id) = self.secret().map(|id| id[..16].to_owned()) else { return String::new() };
-        let mut state = self.state();
+        let Ok(id) = self.new_secret().map(|id| id[..16].to_owned()) else { return String::new() };
+        let mut state = self.lock_state();
         state.notes.push_back((id.clone(), owner.to_owned(), text, Instant::now() + NOTE));
         if state.notes.len() > MOST {
             state.notes.pop_front();
@@ -192,20 +200,20 @@ impl Sessions {
     }
 
     /// A note that was kept for this one.
-    pub fn note(&self, owner: &str, id: &str) -> Option<String> {
+    pub fn kept_note(&self, owner: &str, id: &str) -> Option<String> {
         let now = Instant::now();
-        let state = self.state();
+        let state = self.lock_state();
         let is_it =
             |(note, of, _, until): &&(String, String, String, Instant)| note == id && of == owner && now < *until;
         state.notes.iter().find(is_it).map(|(_, _, text, _)| text.clone())
     }
 }
 
-fn signed(owner: &str, at: u64) -> String {
+fn signed_text(owner: &str, at: u64) -> String {
     format!("form\n{at}\n{owner}")
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
     if !text.is_ascii() || digits.len() != 64 {
         return None;
@@ -240,23 +248,23 @@ mod tests {
     fn a_link_lets_in_once_and_not_for_long() {
         let (sessions, now) = (sessions(), Instant::now());
         let link = sessions.link_at("ops", Role::Operator, now).unwrap();
-        assert_eq!(sessions.look(&link).unwrap().role, Role::Operator, "to look does not use it up");
+        assert_eq!(sessions.peek_link(&link).unwrap().role, Role::Operator, "to look does not use it up");
         let (secret, session) = sessions.begin_at(&link, now).unwrap().unwrap();
         assert_eq!((session.by.as_str(), session.role), ("ops", Role::Operator));
         assert_eq!(sessions.begin_at(&link, now).unwrap(), None, "used up");
-        assert_eq!(sessions.session(&link), None, "a link is no session");
+        assert_eq!(sessions.find_session(&link), None, "a link is no session");
         assert_eq!(sessions.session_at(&secret, now), Some(session));
         assert_eq!(sessions.session_at(&secret, now + Duration::from_secs(3601)), None);
         let late = sessions.link_at("ops", Role::Viewer, now).unwrap();
         assert_eq!(sessions.begin_at(&late, now + LINK).unwrap(), None);
-        sessions.end(&secret);
+        sessions.end_session(&secret);
         assert_eq!(sessions.session_at(&secret, now), None);
     }
 
     #[test]
     fn a_form_is_for_one_person_of_one_manager() {
         let (one, other) = (sessions(), sessions());
-        let token = one.token("ops");
+        let token = one.form_token("ops");
         assert!(one.is_token("ops", &token));
         let of_tomorrow = token.replacen('0', "9", 1);
         for (owner, token) in [("eve", token.as_str()), ("ops", ""), ("ops", "0-00"), ("ops", &of_tomorrow)] {
@@ -269,8 +277,8 @@ mod tests {
     fn a_note_is_for_who_did_it() {
         let sessions = sessions();
         let note = sessions.take_note("ops", "done".into());
-        assert_eq!(sessions.note("ops", &note).as_deref(), Some("done"));
-        assert_eq!((sessions.note("eve", &note), sessions.note("ops", "")), (None, None));
+        assert_eq!(sessions.kept_note("ops", &note).as_deref(), Some("done"));
+        assert_eq!((sessions.kept_note("eve", &note), sessions.kept_note("ops", "")), (None, None));
     }
 
     #[test]
@@ -283,7 +291,7 @@ mod tests {
     #[test]
     fn links_do_not_grow_without_end() {
         let sessions = sessions();
-        (0..MOST + 5).for_each(|_| drop(sessions.link("ops", Role::Viewer).unwrap()));
-        assert_eq!(sessions.state().links.len(), MOST);
+        (0..MOST + 5).for_each(|_| drop(sessions.new_link("ops", Role::Viewer).unwrap()));
+        assert_eq!(sessions.lock_state().links.len(), MOST);
     }
 }

@@ -16,7 +16,7 @@ const AGAIN: Duration = Duration::from_secs(3);
 const FORGOTTEN: [&str; 2] = [WAS_ON, ALL_TOKENS];
 
 /// How it is opened.
-pub(crate) fn options(config: &Config) -> OpenOptions {
+pub(crate) fn open_options(config: &Config) -> OpenOptions {
     let states = match config.database.states {
         States::Specification => StateWords::Specification,
         States::CloudStack => StateWords::CloudStack,
@@ -28,7 +28,7 @@ pub(crate) fn options(config: &Config) -> OpenOptions {
 ///
 /// # Errors
 /// Says why there is no copy.
-pub async fn backup(config: &Config, to: &Path) -> Result<(), StoreError> {
+pub async fn backup_zone(config: &Config, to: &Path) -> Result<(), StoreError> {
     ovstunnel_store::backup(config.database.url.as_str(), to, &FORGOTTEN).await
 }
 
@@ -36,7 +36,7 @@ pub async fn backup(config: &Config, to: &Path) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// Says why it is not in place.
-pub async fn restore(config: &Config, from: &Path) -> Result<Option<PathBuf>, StoreError> {
+pub async fn restore_zone(config: &Config, from: &Path) -> Result<Option<PathBuf>, StoreError> {
     ovstunnel_store::restore(config.database.url.as_str(), from, &config.zone, &FORGOTTEN).await
 }
 
@@ -44,17 +44,17 @@ pub async fn restore(config: &Config, from: &Path) -> Result<Option<PathBuf>, St
 ///
 /// # Errors
 /// Says what is wrong with it and what to do.
-pub async fn open(config: &Config) -> Result<Store, StoreError> {
-    Store::open(config.database.url.as_str(), &config.zone, options(config)).await
+pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
+    Store::open(config.database.url.as_str(), &config.zone, open_options(config)).await
 }
 
 /// The same of a manager that starts: where its database is a server that does not answer, it is asked until it does.
 ///
 /// # Errors
-/// As [`open`], but for a server that does not answer.
+/// As [`open_store`], but for a server that does not answer.
 pub async fn open_patiently(config: &Config) -> Result<Store, StoreError> {
     loop {
-        match open(config).await {
+        match open_store(config).await {
             Err(StoreError::Unavailable { reason }) if config.database.url.is_shared() => {
                 tracing::warn!(reason, url = %config.database.url, "the database cannot be used yet; trying again every {AGAIN:?}");
                 tokio::time::sleep(AGAIN).await;

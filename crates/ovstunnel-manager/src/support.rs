@@ -7,7 +7,7 @@
 use ovstunnel_api::{DoctorAnswer, SupportPart};
 use ovstunnel_bundle::leave_out;
 use ovstunnel_manager_api::{NetworkState, Overview};
-use ovstunnel_server::bounded::{beginning, end};
+use ovstunnel_server::bounded::{end, keep_beginning};
 use ovstunnel_server::logging::audit_file;
 use serde::Serialize;
 use serde_json::json;
@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 
 use crate::certificates;
 use crate::config::Config;
-use crate::document::complete;
+use crate::document::complete_proof;
 use crate::records::{Records, Wanted};
 use crate::zone::{Page, Zone};
 
@@ -49,7 +49,7 @@ pub struct Running<'a> {
 }
 
 /// Puts the parts together. What cannot be had is said in its part.
-pub async fn parts(running: &Running<'_>) -> Vec<SupportPart> {
+pub async fn collect_parts(running: &Running<'_>) -> Vec<SupportPart> {
     let Running { config, zone, records, overview, found, metrics } = running;
     let mut parts = of_files(config);
     let page = Page {
@@ -60,18 +60,21 @@ pub async fn parts(running: &Running<'_>) -> Vec<SupportPart> {
         limit: NETWORKS,
     };
     let (networks, total) = zone.networks(&page);
-    let worst = networks.iter().take(PROOFS).filter_map(|network| zone.proof(zone.key(&network.name)?));
-    let proofs: Vec<_> = worst.map(|proof| complete(proof, None)).collect();
+    let worst = networks.iter().take(PROOFS).filter_map(|network| zone.proof(zone.network_key(&network.name)?));
+    let proofs: Vec<_> = worst.map(|proof| complete_proof(proof, None)).collect();
     let events = records.events(Wanted { limit: EVENTS, ..Wanted::default() }).await;
     parts.extend([
-        part("doctor.json", json(found)),
-        part("overview.json", json(overview)),
-        part("hosts.json", json(&zone.hosts())),
-        part("networks-not-whole.json", json(&json!({"total": total, "networks": networks}))),
-        part("proofs-not-whole.json", json(&proofs)),
-        part("events.json", events.map_or_else(|error| format!("cannot be read: {error}\n"), |events| json(&events))),
-        part("database.txt", database(records).await),
-        part("metrics.txt", metrics.clone()),
+        new_part("doctor.json", to_pretty_json(found)),
+        new_part("overview.json", to_pretty_json(overview)),
+        new_part("hosts.json", to_pretty_json(&zone.hosts())),
+        new_part("networks-not-whole.json", to_pretty_json(&json!({"total": total, "networks": networks}))),
+        new_part("proofs-not-whole.json", to_pretty_json(&proofs)),
+        new_part(
+            "events.json",
+            events.map_or_else(|error| format!("cannot be read: {error}\n"), |events| to_pretty_json(&events)),
+        ),
+        new_part("database.txt", database_lines(records).await),
+        new_part("metrics.txt", metrics.clone()),
     ]);
     parts
 }
@@ -79,39 +82,39 @@ pub async fn parts(running: &Running<'_>) -> Vec<SupportPart> {
 /// What can be had without a running manager.
 pub fn of_files(config: &Config) -> Vec<SupportPart> {
     let mut parts = vec![
-        part("versions.txt", versions()),
-        part("configuration.json", configuration(config)),
-        part("certificates.txt", certificates(config)),
-        part("log.txt", end(&config.log.file, PART)),
+        new_part("versions.txt", version_lines()),
+        new_part("configuration.json", redacted_config(config)),
+        new_part("certificates.txt", certificate_lines(config)),
+        new_part("log.txt", end(&config.log.file, PART)),
     ];
-    parts.extend(audit_file(&config.log).map(|audit| part("log-audit.txt", end(&audit, PART))));
+    parts.extend(audit_file(&config.log).map(|audit| new_part("log-audit.txt", end(&audit, PART))));
     parts
 }
 
-fn part(name: &str, mut text: String) -> SupportPart {
+fn new_part(name: &str, mut text: String) -> SupportPart {
     leave_out(&mut text);
-    SupportPart { name: name.to_owned(), text: beginning(text, PART) }
+    SupportPart { name: name.to_owned(), text: keep_beginning(text, PART) }
 }
 
-fn json(value: &impl Serialize) -> String {
+fn to_pretty_json(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).unwrap_or_else(|error| error.to_string())
 }
 
-fn versions() -> String {
+fn version_lines() -> String {
     let time = OffsetDateTime::now_utc();
     format!("ovstunnel-manager {}\ntime: {time}\n", env!("CARGO_PKG_VERSION"))
 }
 
 /// The address of CloudStack's database is left out as a whole: it is never written.
-fn configuration(config: &Config) -> String {
+fn redacted_config(config: &Config) -> String {
     let is_set = if config.database.cloudstack_url.is_some() { "is set, and left out here" } else { "is not set" };
-    format!("{}\n\ndatabase.cloudstack_url {is_set}\n", json(config))
+    format!("{}\n\ndatabase.cloudstack_url {is_set}\n", to_pretty_json(config))
 }
 
 /// Whose, and until when: nothing else of them.
-fn certificates(config: &Config) -> String {
+fn certificate_lines(config: &Config) -> String {
     let mut text = String::new();
-    for file in certificates::files(config) {
+    for file in certificates::certificate_files(config) {
         text.push_str(&format!("[{}] {} = {}\n", file.section, file.key, file.path.display()));
         match file.content {
             Err(error) => text.push_str(&format!("  {error}\n")),
@@ -124,8 +127,8 @@ fn certificates(config: &Config) -> String {
     if text.is_empty() { "none are named\n".to_owned() } else { text }
 }
 
-async fn database(records: &Records) -> String {
-    let said = match records.inspect().await {
+async fn database_lines(records: &Records) -> String {
+    let said = match records.inspect_database().await {
         Ok(said) => format!("{}, schema {} of {}, damage: {:?}\n", said.engine, said.schema, said.known, said.damage),
         Err(error) => format!("cannot be inspected: {error}\n"),
     };

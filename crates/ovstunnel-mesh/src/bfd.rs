@@ -64,29 +64,31 @@ struct Pair<'a>(BTreeMap<GreKey, [Option<Leg<'a>>; 2]>);
 
 impl<'a> Pair<'a> {
     /// The tunnels of the network that has both.
-    fn both(&self) -> impl Iterator<Item = [Leg<'a>; 2]> + '_ {
+    fn common_tunnels(&self) -> impl Iterator<Item = [Leg<'a>; 2]> + '_ {
         self.0.values().filter_map(|[one, other]| Some([(*one)?, (*other)?]))
     }
 
     /// The tunnel for BFD, at both ends: one on which it runs already, else that with the lowest key.
-    fn elected(&self) -> Option<[Leg<'a>; 2]> {
-        let fit = || self.both().filter(|legs| legs.iter().all(Leg::is_fit));
+    fn elected_tunnel(&self) -> Option<[Leg<'a>; 2]> {
+        let fit = || self.common_tunnels().filter(|legs| legs.iter().all(Leg::is_fit));
         fit().find(|legs| legs.iter().all(|leg| leg.tunnel.bfd.is_some())).or_else(|| fit().next())
     }
 }
 
 /// A host's bridges, without those that have another host's id: nothing is sent there.
-fn bridges<'a>(host: HostNumber, end: &End<'a>) -> impl Iterator<Item = &'a Bridge> + use<'a> {
+fn own_bridges<'a>(host: HostNumber, end: &End<'a>) -> impl Iterator<Item = &'a Bridge> + use<'a> {
     let all = end.snapshot.bridges().iter().map(|bridge| &**bridge);
     all.filter(move |bridge| other_id(host, bridge).is_none())
 }
 
-fn pairs<'a>(ends: &BTreeMap<HostNumber, End<'a>>) -> HashMap<(HostNumber, HostNumber), Pair<'a>> {
+fn host_pairs<'a>(ends: &BTreeMap<HostNumber, End<'a>>) -> HashMap<(HostNumber, HostNumber), Pair<'a>> {
     let mut pairs: HashMap<_, Pair<'a>> = HashMap::new();
     for (host, end) in ends {
-        for bridge in bridges(*host, end) {
-            let others =
-                bridge.tunnels.iter().filter_map(|tunnel| Some((tunnel.peer().filter(|to| to != host)?, tunnel)));
+        for bridge in own_bridges(*host, end) {
+            let others = bridge
+                .tunnels
+                .iter()
+                .filter_map(|tunnel| Some((tunnel.peer_number().filter(|to| to != host)?, tunnel)));
             for (to, tunnel) in others {
                 let pair = pairs.entry((*host.min(&to), *host.max(&to))).or_default();
                 let side = usize::from(to < *host);
@@ -99,10 +101,10 @@ fn pairs<'a>(ends: &BTreeMap<HostNumber, End<'a>>) -> HashMap<(HostNumber, HostN
 }
 
 /// What differs from where BFD must run, bridge by bridge: on one tunnel for each two hosts where it `is_wanted`, else nowhere.
-pub fn differences(ends: &BTreeMap<HostNumber, End<'_>>, is_wanted: bool) -> Vec<Set> {
-    let wanted = if is_wanted { wanted(ends) } else { BTreeMap::new() };
+pub fn bfd_differences(ends: &BTreeMap<HostNumber, End<'_>>, is_wanted: bool) -> Vec<Set> {
+    let wanted = if is_wanted { wanted_ports(ends) } else { BTreeMap::new() };
     let acting = ends.iter().filter(|(_, end)| end.stands == Stands::Acts);
-    let acting = acting.flat_map(|(host, end)| bridges(*host, end).map(move |bridge| (*host, bridge)));
+    let acting = acting.flat_map(|(host, end)| own_bridges(*host, end).map(move |bridge| (*host, bridge)));
     let set = |(host, bridge): (HostNumber, &Bridge)| {
         let there = bridge.tunnels.iter().filter(|tunnel| tunnel.bfd.is_some()).map(|tunnel| &tunnel.port);
         let there: BTreeSet<&PortName> = there.collect();
@@ -113,13 +115,15 @@ pub fn differences(ends: &BTreeMap<HostNumber, End<'_>>, is_wanted: bool) -> Vec
 }
 
 /// The ports on which BFD must run, by host and bridge.
-fn wanted<'a>(ends: &BTreeMap<HostNumber, End<'a>>) -> BTreeMap<(HostNumber, &'a BridgeName), BTreeSet<&'a PortName>> {
+fn wanted_ports<'a>(
+    ends: &BTreeMap<HostNumber, End<'a>>,
+) -> BTreeMap<(HostNumber, &'a BridgeName), BTreeSet<&'a PortName>> {
     let stands = |host: HostNumber| ends.get(&host).map_or(Stands::Never, |end| end.stands);
     let mut wanted: BTreeMap<_, BTreeSet<&PortName>> = BTreeMap::new();
-    for ((one, other), pair) in pairs(ends) {
+    for ((one, other), pair) in host_pairs(ends) {
         let legs: Vec<Leg<'a>> = match (stands(one), stands(other)) {
             (Stands::Never, _) | (_, Stands::Never) => Vec::new(),
-            (Stands::Acts, Stands::Acts) => pair.elected().into_iter().flatten().collect(),
+            (Stands::Acts, Stands::Acts) => pair.elected_tunnel().into_iter().flatten().collect(),
             _ => pair.0.values().flatten().flatten().filter(|leg| leg.tunnel.bfd.is_some()).copied().collect(),
         };
         for leg in legs {
@@ -143,7 +147,7 @@ pub struct Cut {
 }
 
 /// The sessions by which a host hears nothing. One that only is not heard says `init`.
-fn deaf(snapshot: &Snapshot) -> impl Iterator<Item = (&Tunnel, &Session)> {
+fn deaf_sessions(snapshot: &Snapshot) -> impl Iterator<Item = (&Tunnel, &Session)> {
     let tunnels = snapshot.bridges().iter().flat_map(|bridge| &bridge.tunnels);
     let sessions = tunnels.filter_map(|tunnel| Some((tunnel, tunnel.bfd.as_deref()?)));
     sessions.filter(|(_, session)| session.state == Some(BfdState::Down))
@@ -151,35 +155,35 @@ fn deaf(snapshot: &Snapshot) -> impl Iterator<Item = (&Tunnel, &Session)> {
 
 /// Whether there may be cuts that lead to a host, by what it said.
 pub fn is_deaf(snapshot: &Snapshot) -> bool {
-    deaf(snapshot).next().is_some()
+    deaf_sessions(snapshot).next().is_some()
 }
 
 /// The directions to these hosts in which nothing arrives, by what those `said` that can be asked: both ends run BFD on one tunnel.
-pub fn cuts<'a>(
+pub fn find_cuts<'a>(
     hosts: impl Iterator<Item = HostNumber>,
     said: impl Fn(HostNumber) -> Option<&'a Snapshot>,
 ) -> Vec<Cut> {
     let deaf = hosts
         .filter_map(|host| Some((host, said(host)?)))
-        .flat_map(|(host, snapshot)| deaf(snapshot).map(move |(tunnel, session)| (host, tunnel, session)));
+        .flat_map(|(host, snapshot)| deaf_sessions(snapshot).map(move |(tunnel, session)| (host, tunnel, session)));
     let cut = |(to, tunnel, here): (HostNumber, &'a Tunnel, &'a Session)| {
-        let from = tunnel.peer()?;
-        let there = session(said(from)?, tunnel.key, to)?;
+        let from = tunnel.peer_number()?;
+        let there = session_to(said(from)?, tunnel.key, to)?;
         let was_up = here.flaps > 0 && there.flaps > 0;
         // Who was just told so by the other end hears that; its next packet makes it `init`.
         let is_told = here.diagnostic.as_deref() == Some("Neighbor Signaled Session Down");
-        Some(Cut { from, to, is_certain: was_up && !is_told, evidence: evidence(tunnel, here) })
+        Some(Cut { from, to, is_certain: was_up && !is_told, evidence: session_evidence(tunnel, here) })
     };
     deaf.filter_map(cut).collect()
 }
 
 /// The session of a host's tunnel with this key to another host.
-fn session(snapshot: &Snapshot, key: GreKey, to: HostNumber) -> Option<&Session> {
+fn session_to(snapshot: &Snapshot, key: GreKey, to: HostNumber) -> Option<&Session> {
     let mut tunnels = snapshot.bridges_of(key).flat_map(|bridge| &bridge.tunnels);
-    tunnels.find_map(|tunnel| tunnel.bfd.as_deref().filter(|_| tunnel.key == key && tunnel.peer() == Some(to)))
+    tunnels.find_map(|tunnel| tunnel.bfd.as_deref().filter(|_| tunnel.key == key && tunnel.peer_number() == Some(to)))
 }
 
-fn evidence(tunnel: &Tunnel, session: &Session) -> String {
+fn session_evidence(tunnel: &Tunnel, session: &Session) -> String {
     let reason = session.diagnostic.as_deref().filter(|reason| *reason != "No Diagnostic");
     let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     let never = if session.flaps == 0 { ", and was never up" } else { "" };

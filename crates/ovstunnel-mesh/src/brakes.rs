@@ -96,7 +96,7 @@ impl Holds {
     }
 
     /// Whether something that goes from this network has to wait.
-    pub(crate) fn stops(&self, network: NetworkNumber, is_named: bool) -> bool {
+    pub(crate) fn stops_removal(&self, network: NetworkNumber, is_named: bool) -> bool {
         self.0.iter().any(|hold| match hold.scope {
             Scope::Pass => true,
             Scope::Zone => !is_named,
@@ -108,18 +108,18 @@ impl Holds {
 impl Brakes {
     /// What has to wait of a pass. `zone_tunnels` is how many tunnels all networks of the zone have, those without a difference among
     /// them. What was stopped stays so until it is approved, however few of it are left; a hold of which every removal was approved is none.
-    pub fn holds(&self, pass: &[Difference], zone_tunnels: usize, earlier: &Earlier<'_>) -> Holds {
+    pub fn hold_back(&self, pass: &[Difference], zone_tunnels: usize, earlier: &Earlier<'_>) -> Holds {
         let is_approved = |hold: &Hold| is_approved(hold, earlier.approved);
         if self.asks_for_any {
-            let all = hold(Scope::Pass, pass, zone_tunnels, |_| true);
+            let all = new_hold(Scope::Pass, pass, zone_tunnels, |_| true);
             let goes = !all.removals.is_empty() || pass.iter().any(Difference::removes_a_bridge);
             return Holds(Some(all).filter(|all| goes && !is_approved(all)).into_iter().collect());
         }
         let unnamed = |removal: &Removal| !removal.is_named;
-        let zone = hold(Scope::Zone, pass, zone_tunnels, unnamed);
+        let zone = new_hold(Scope::Zone, pass, zone_tunnels, unnamed);
         let networks = pass.iter().map(|difference| {
             let scope = Scope::Network(difference.network);
-            (hold(scope, std::slice::from_ref(difference), difference.tunnels, unnamed), self.network)
+            (new_hold(scope, std::slice::from_ref(difference), difference.tunnels, unnamed), self.network)
         });
         let all = std::iter::once((zone, self.zone)).chain(networks);
         let stopped = all.filter_map(|(mut hold, share)| {
@@ -142,7 +142,7 @@ impl Hold {
         let gone: Vec<&Goes> = gone.iter().filter(in_scope).filter(|gone| !self.removals.contains(gone)).collect();
         self.gone = gone.len();
         let hosts: BTreeSet<HostNumber> =
-            gone.iter().map(|(_, removal)| removal.cause()).chain(self.hosts.iter().copied()).collect();
+            gone.iter().map(|(_, removal)| removal.causing_host()).chain(self.hosts.iter().copied()).collect();
         let goes = self.removals.len() + self.gone;
         hosts.len() >= FEWEST_HOSTS && goes >= FEWEST_TUNNELS && goes as f64 > (self.of + self.gone) as f64 * share
     }
@@ -158,12 +158,12 @@ fn is_approved(hold: &Hold, approved: &[Hold]) -> bool {
     approved.iter().any(|shown| hold.removals.is_subset(&shown.removals) && hold.hosts.is_subset(&shown.hosts))
 }
 
-fn hold(scope: Scope, pass: &[Difference], of: usize, is_meant: impl Fn(&Removal) -> bool) -> Hold {
+fn new_hold(scope: Scope, pass: &[Difference], of: usize, is_meant: impl Fn(&Removal) -> bool) -> Hold {
     let mut hold = Hold { scope, removals: BTreeSet::new(), hosts: BTreeSet::new(), of, gone: 0 };
     for difference in pass {
         let goes = difference.removals().cloned().chain(difference.moves());
         for removal in goes.filter(|removal| is_meant(removal)) {
-            hold.hosts.insert(removal.cause());
+            hold.hosts.insert(removal.causing_host());
             hold.removals.insert((difference.network, removal));
         }
     }

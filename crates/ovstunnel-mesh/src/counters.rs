@@ -51,7 +51,7 @@ impl Ends {
         Ends(kept)
     }
 
-    fn find(&self, key: GreKey, to: HostNumber) -> Option<&Counted> {
+    fn find_counted(&self, key: GreKey, to: HostNumber) -> Option<&Counted> {
         let at = self.0.binary_search_by_key(&(key, to), |end| (end.key, end.to)).ok()?;
         self.0.get(at)
     }
@@ -89,7 +89,7 @@ struct Quiet {
 
 impl Quiet {
     /// The same after another round in which nothing has arrived.
-    fn again(self, sent: u64, now: Moment) -> Quiet {
+    fn after_round(self, sent: u64, now: Moment) -> Quiet {
         let (first, since) = if self.rounds == 0 { (sent, now) } else { (self.first, self.since) };
         Quiet { first, since, last: sent, rounds: self.rounds.saturating_add(1), missed: 0, ..self }
     }
@@ -101,7 +101,7 @@ pub struct Counters(BTreeMap<HostNumber, Vec<Quiet>>);
 
 impl Counters {
     /// Takes in a round: what those hosts say that have answered. Gives the tunnels that lose everything.
-    pub fn round(&mut self, now: Moment, answers: &BTreeMap<HostNumber, Ends>) -> Vec<Lost> {
+    pub fn take_round(&mut self, now: Moment, answers: &BTreeMap<HostNumber, Ends>) -> Vec<Lost> {
         let (mut lost, mut before) = (Vec::new(), std::mem::take(&mut self.0));
         for (to, ends) in answers {
             let old = before.remove(to).unwrap_or_default();
@@ -110,26 +110,26 @@ impl Counters {
                 let was = old.binary_search_by_key(&(end.key, end.to), |quiet| (quiet.key, quiet.from));
                 let was = was.ok().map(|at| old[at]).filter(|was| was.rx == end.rx);
                 let Some(sender) = answers.get(&end.to) else {
-                    let was = was.and_then(missed);
-                    lost.extend(was.and_then(|was| judge(*to, was, was.last)));
+                    let was = was.and_then(after_missed);
+                    lost.extend(was.and_then(|was| judge_loss(*to, was, was.last)));
                     quiet.extend(was);
                     continue;
                 };
                 // A tunnel that is not there sends nothing.
-                let Some(sent) = sender.find(end.key, *to).map(|end| end.tx) else { continue };
+                let Some(sent) = sender.find_counted(end.key, *to).map(|end| end.tx) else { continue };
                 quiet.push(match was.filter(|was| was.last <= sent) {
                     Some(was) => {
-                        lost.extend(judge(*to, was, sent));
-                        was.again(sent, now)
+                        lost.extend(judge_loss(*to, was, sent));
+                        was.after_round(sent, now)
                     }
-                    None => begin(end, sent, now),
+                    None => begin_quiet(end, sent, now),
                 });
             }
             self.0.insert(*to, quiet);
         }
         for (to, quiet) in before {
-            let quiet: Vec<Quiet> = quiet.into_iter().filter_map(missed).collect();
-            lost.extend(quiet.iter().filter_map(|quiet| judge(to, *quiet, quiet.last)));
+            let quiet: Vec<Quiet> = quiet.into_iter().filter_map(after_missed).collect();
+            lost.extend(quiet.iter().filter_map(|quiet| judge_loss(to, *quiet, quiet.last)));
             if !quiet.is_empty() {
                 self.0.insert(to, quiet);
             }
@@ -140,21 +140,21 @@ impl Counters {
     /// Whether something has arrived at a host by a tunnel since the last round.
     pub fn has_arrived(&self, key: GreKey, from: HostNumber, to: HostNumber, ends: &Ends) -> bool {
         let quiet = self.0.get(&to).into_iter().flatten().find(|quiet| (quiet.key, quiet.from) == (key, from));
-        quiet.zip(ends.find(key, from)).is_some_and(|(quiet, end)| quiet.rx != end.rx)
+        quiet.zip(ends.find_counted(key, from)).is_some_and(|(quiet, end)| quiet.rx != end.rx)
     }
 }
 
-fn begin(end: &Counted, sent: u64, now: Moment) -> Quiet {
+fn begin_quiet(end: &Counted, sent: u64, now: Moment) -> Quiet {
     Quiet { key: end.key, from: end.to, rx: end.rx, since: now, first: sent, last: sent, rounds: 0, missed: 0 }
 }
 
 /// The same after a round in which an end was not read.
-fn missed(quiet: Quiet) -> Option<Quiet> {
+fn after_missed(quiet: Quiet) -> Option<Quiet> {
     (quiet.missed < MISSED).then(|| Quiet { missed: quiet.missed + 1, ..quiet })
 }
 
 /// Whether everything is lost that was sent up to the last round, since nothing has arrived up to now.
-fn judge(to: HostNumber, quiet: Quiet, sent: u64) -> Option<Lost> {
+fn judge_loss(to: HostNumber, quiet: Quiet, sent: u64) -> Option<Lost> {
     let Quiet { key, from, since, first, last, rounds, .. } = quiet;
     let is_lost = rounds + 1 >= ROUNDS && last - first >= ENOUGH;
     is_lost.then(|| Lost { key, from, to, packets: sent - first, since })

@@ -59,12 +59,12 @@ impl Endpoints {
     }
 
     /// The host with this address.
-    pub fn at(&self, ip: RemoteIp) -> Option<HostNumber> {
+    pub fn host_at(&self, ip: RemoteIp) -> Option<HostNumber> {
         self.at.get(&ip).copied()
     }
 
     /// A host's address.
-    pub fn of(&self, host: HostNumber) -> Option<RemoteIp> {
+    pub fn address_of(&self, host: HostNumber) -> Option<RemoteIp> {
         self.of.get(&host).copied()
     }
 }
@@ -104,7 +104,7 @@ impl Mesh {
         endpoints: &Endpoints,
     ) -> Mesh {
         let (inside, outside): (Vec<_>, Vec<_>) = attachments.iter().partition(|(_, a)| a.is_in_mesh());
-        let members = inside.into_iter().map(|(host, _)| (*host, endpoints.of(*host))).collect();
+        let members = inside.into_iter().map(|(host, _)| (*host, endpoints.address_of(*host))).collect();
         Mesh {
             network,
             key,
@@ -126,12 +126,12 @@ impl Mesh {
     }
 
     /// Whether a host belongs to it.
-    pub fn has(&self, host: HostNumber) -> bool {
+    pub fn has_member(&self, host: HostNumber) -> bool {
         self.members.contains_key(&host)
     }
 
     /// The hosts that are known not to belong to it.
-    pub fn left(&self) -> impl Iterator<Item = HostNumber> + '_ {
+    pub fn left_hosts(&self) -> impl Iterator<Item = HostNumber> + '_ {
         self.left.iter().copied()
     }
 
@@ -147,12 +147,12 @@ impl Mesh {
 
     /// The complete set of tunnels of one host, in the order of the other ends; none for a host that does not belong to the mesh.
     pub fn tunnels_of(&self, host: HostNumber) -> impl Iterator<Item = DesiredTunnel> + '_ {
-        let others = self.has(host).then(|| self.members.iter().filter(move |(to, _)| **to != host));
+        let others = self.has_member(host).then(|| self.members.iter().filter(move |(to, _)| **to != host));
         others.into_iter().flatten().filter_map(|(to, ip)| Some(DesiredTunnel { to: *to, remote_ip: (*ip)? }))
     }
 
     /// How many tunnels it has, each direction for itself.
-    pub fn wanted(&self) -> u64 {
+    pub fn wanted_tunnels(&self) -> u64 {
         let hosts = self.members.len() as u64;
         hosts * hosts.saturating_sub(1)
     }

@@ -37,7 +37,7 @@ pub struct Removal {
 
 impl Removal {
     /// The host that is the reason for it.
-    pub fn cause(&self) -> HostNumber {
+    pub fn causing_host(&self) -> HostNumber {
         self.because_left.unwrap_or(self.from)
     }
 }
@@ -90,10 +90,10 @@ pub struct HostDifference {
 
 impl HostDifference {
     /// The tunnels of this host that are to lead to another address.
-    pub fn moves(&self, from: HostNumber) -> impl Iterator<Item = Removal> {
+    pub fn moves_from(&self, from: HostNumber) -> impl Iterator<Item = Removal> {
         self.change.iter().map(move |(to, moved)| Removal {
             from,
-            to: crate::id(*to),
+            to: crate::host_id(*to),
             port: moved.port.clone(),
             remote_ip: moved.from,
             moves_to: Some(moved.to),
@@ -179,7 +179,7 @@ impl Difference {
 
     /// All tunnels that are to lead to another address.
     pub fn moves(&self) -> impl Iterator<Item = Removal> {
-        self.hosts.iter().flat_map(|(from, host)| host.moves(*from))
+        self.hosts.iter().flat_map(|(from, host)| host.moves_from(*from))
     }
 
     /// Whether a host's bridge is to go.
@@ -190,7 +190,7 @@ impl Difference {
 
 /// Compares a network's mesh with what the hosts say. `hosts` are the registered ones of the zone; only those that the mesh names
 /// are looked at.
-pub fn difference(mesh: &Mesh, hosts: &BTreeMap<HostNumber, Host>, with: &Circumstances) -> Difference {
+pub fn mesh_difference(mesh: &Mesh, hosts: &BTreeMap<HostNumber, Host>, with: &Circumstances) -> Difference {
     let mut found = Difference {
         network: mesh.network,
         key: mesh.key,
@@ -202,8 +202,8 @@ pub fn difference(mesh: &Mesh, hosts: &BTreeMap<HostNumber, Host>, with: &Circum
         unseen: BTreeSet::new(),
         dead: BTreeSet::new(),
     };
-    let mut left: BTreeSet<HostNumber> = mesh.left().collect();
-    for number in mesh.left() {
+    let mut left: BTreeSet<HostNumber> = mesh.left_hosts().collect();
+    for number in mesh.left_hosts() {
         let Some(host) = hosts.get(&number) else { continue };
         let seen = host.snapshot.iter().flat_map(|snapshot| snapshot.bridges_of(mesh.key));
         let vifs: usize = seen.map(|bridge| bridge.vifs).sum();
@@ -214,7 +214,7 @@ pub fn difference(mesh: &Mesh, hosts: &BTreeMap<HostNumber, Host>, with: &Circum
         }
     }
     found.blocked.extend(mesh.without_address().map(|host| (host, Blocked::AddressUnknown)));
-    for number in mesh.members().chain(mesh.left()) {
+    for number in mesh.members().chain(mesh.left_hosts()) {
         let Some(host) = hosts.get(&number) else { continue };
         let is_dead = !host.is_connected && with.now.since(host.heard) > with.dead_after;
         match (&host.snapshot, is_dead) {
@@ -222,7 +222,7 @@ pub fn difference(mesh: &Mesh, hosts: &BTreeMap<HostNumber, Host>, with: &Circum
             (None, false) => drop(found.unseen.insert(number)),
             (Some(_), false) => {}
         }
-        host::compare(&mut found, number, host, mesh, &left, with);
+        host::compare_host(&mut found, number, host, mesh, &left, with);
     }
     found
 }

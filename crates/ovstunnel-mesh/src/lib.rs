@@ -21,9 +21,9 @@ pub mod proof;
 pub use brakes::{Brakes, COUNTED_TOGETHER, Earlier, Goes, Hold, Holds, Scope};
 pub use desired::{AddressTaken, DesiredTunnel, Endpoints, Mesh};
 pub use moment::Moment;
-pub use plan::{Plan, Request, Sending, plan};
+pub use plan::{Plan, Request, Sending, plan_requests};
 
 /// A host's number as the id that stands on its bridges and in tunnels to it.
-fn id(host: ovstunnel_types::HostNumber) -> ovstunnel_types::HostId {
+fn host_id(host: ovstunnel_types::HostNumber) -> ovstunnel_types::HostId {
     host.into()
 }

@@ -34,7 +34,7 @@ pub struct Tunnel {
 
 impl Tunnel {
     /// The other end's number, where it is one.
-    pub fn peer(&self) -> Option<HostNumber> {
+    pub fn peer_number(&self) -> Option<HostNumber> {
         HostNumber::try_from(&self.to).ok()
     }
 }

@@ -9,12 +9,12 @@ use ovstunnel_types::{BridgeName, GreKey, HostId, HostNumber, Ipv6Policy, PortNa
 
 use crate::brakes::Holds;
 use crate::difference::{BridgeFate, Difference, HostDifference, Moved, Removal, refuse_taken_addresses};
-use crate::id;
+use crate::host_id;
 
 impl HostDifference {
     /// The same where no tunnel gets another address.
     fn with_old_addresses(&self) -> HostDifference {
-        let stay = self.change.iter().map(|(to, moved)| (id(*to), moved.from));
+        let stay = self.change.iter().map(|(to, moved)| (host_id(*to), moved.from));
         let keep = self.keep.clone().into_iter().chain(stay).collect();
         HostDifference { keep, change: BTreeMap::new(), ..self.clone() }
     }
@@ -98,10 +98,10 @@ impl Plan {
 }
 
 /// The requests that make of what is there what must be there.
-pub fn plan(difference: &Difference, holds: &Holds) -> Plan {
+pub fn plan_requests(difference: &Difference, holds: &Holds) -> Plan {
     let mut plan = Plan::default();
     for (number, host) in &difference.hosts {
-        let may_go = |is_named| difference.unseen.is_empty() && !holds.stops(difference.network, is_named);
+        let may_go = |is_named| difference.unseen.is_empty() && !holds.stops_removal(difference.network, is_named);
         if let BridgeFate::Goes { is_named } = host.fate {
             match may_go(is_named) {
                 true => {
@@ -112,8 +112,8 @@ pub fn plan(difference: &Difference, holds: &Holds) -> Plan {
             }
             continue;
         }
-        let is_stopped = !host.change.is_empty() && holds.stops(difference.network, false);
-        plan.withheld.extend(host.moves(*number).filter(|_| is_stopped));
+        let is_stopped = !host.change.is_empty() && holds.stops_removal(difference.network, false);
+        plan.withheld.extend(host.moves_from(*number).filter(|_| is_stopped));
         let host = match is_stopped {
             true => &host.with_old_addresses(),
             false => host,
@@ -122,7 +122,7 @@ pub fn plan(difference: &Difference, holds: &Holds) -> Plan {
         plan.withheld.extend(stays.iter().map(|removal| (*removal).clone()));
         let parts = Parts::new(difference, host, goes, &stays);
         let by_set = host.fits_a_set && !host.is_vpc && (host.is_new || difference.size <= LARGEST_SET);
-        let (joins, leaves) = if by_set { parts.sets() } else { parts.one_by_one() };
+        let (joins, leaves) = if by_set { parts.set_requests() } else { parts.one_by_one() };
         let to_host = |request| Sending { host: *number, request };
         plan.joins.extend(joins.into_iter().map(to_host));
         plan.leaves.extend(leaves.into_iter().map(to_host));
@@ -153,39 +153,40 @@ impl<'a> Parts<'a> {
         let news: BTreeMap<HostNumber, RemoteIp> = host.add.iter().map(|(to, ip)| (*to, *ip)).chain(moved).collect();
         let mut set = host.keep.clone();
         set.extend(stays.iter().map(|removal| (removal.to.clone(), removal.remote_ip)));
-        set.extend(news.iter().map(|(to, ip)| (id(*to), *ip)));
+        set.extend(news.iter().map(|(to, ip)| (host_id(*to), *ip)));
         let needed = |removal: &&Removal| news.values().any(|ip| *ip == removal.remote_ip);
         let (makes_room, goes) = goes.into_iter().partition(needed);
         Parts { difference, host, set, news, goes, makes_room }
     }
 
-    fn sets(&self) -> (Vec<Request>, Vec<Request>) {
+    fn set_requests(&self) -> (Vec<Request>, Vec<Request>) {
         let leaves = match self.goes.is_empty() {
             true => vec![],
-            false => vec![self.put(self.set.clone())],
+            false => vec![self.put_request(self.set.clone())],
         };
         let is_joining =
             self.host.is_new || !self.news.is_empty() || (!self.makes_room.is_empty() && leaves.is_empty());
         let still = self.goes.iter().map(|removal| (removal.to.clone(), removal.remote_ip));
-        let joins =
-            is_joining.then(|| self.put(self.set.iter().map(|(to, ip)| (to.clone(), *ip)).chain(still).collect()));
+        let joins = is_joining
+            .then(|| self.put_request(self.set.iter().map(|(to, ip)| (to.clone(), *ip)).chain(still).collect()));
         (joins.into_iter().collect(), leaves)
     }
 
-    fn put(&self, tunnels: BTreeMap<HostId, RemoteIp>) -> Request {
+    fn put_request(&self, tunnels: BTreeMap<HostId, RemoteIp>) -> Request {
         let Difference { key, ipv6, .. } = *self.difference;
         Request::PutBridge { bridge: self.host.bridge.clone(), key, ipv6, tunnels }
     }
 
     fn one_by_one(&self) -> (Vec<Request>, Vec<Request>) {
-        let mut joins: Vec<Request> = self.makes_room.iter().map(|removal| self.delete(&removal.port)).collect();
+        let mut joins: Vec<Request> =
+            self.makes_room.iter().map(|removal| self.delete_request(&removal.port)).collect();
         // Addresses that tunnels have which get another one. Who needs one of them waits for that.
         let mut taken: BTreeMap<RemoteIp, HostNumber> = self.host.change.iter().map(|(to, m)| (m.from, *to)).collect();
         let mut rest: Vec<(HostNumber, RemoteIp)> = self.news.iter().map(|(to, ip)| (*to, *ip)).collect();
         while !rest.is_empty() {
             let (free, waits): (Vec<_>, Vec<_>) = rest.iter().partition(|(_, ip)| !taken.contains_key(ip));
             for (to, ip) in &free {
-                joins.push(self.post(*to, *ip));
+                joins.push(self.post_request(*to, *ip));
                 if let Some(moved) = self.host.change.get(to) {
                     taken.remove(&moved.from);
                 }
@@ -194,18 +195,18 @@ impl<'a> Parts<'a> {
                 // Each waits for another: one gives its address up, at which the other end no longer is.
                 let Some((ip, to)) = taken.pop_first() else { break };
                 let moved = self.host.change.get(&to).filter(|moved| moved.from == ip);
-                joins.extend(moved.map(|moved| self.delete(&moved.port)));
+                joins.extend(moved.map(|moved| self.delete_request(&moved.port)));
             }
             rest = waits;
         }
-        (joins, self.goes.iter().map(|removal| self.delete(&removal.port)).collect())
+        (joins, self.goes.iter().map(|removal| self.delete_request(&removal.port)).collect())
     }
 
-    fn delete(&self, port: &PortName) -> Request {
+    fn delete_request(&self, port: &PortName) -> Request {
         Request::DeleteTunnel { bridge: self.host.bridge.clone(), port: port.clone() }
     }
 
-    fn post(&self, to: HostNumber, remote_ip: RemoteIp) -> Request {
+    fn post_request(&self, to: HostNumber, remote_ip: RemoteIp) -> Request {
         Request::PostTunnel { bridge: self.host.bridge.clone(), key: self.difference.key, to, remote_ip }
     }
 }

@@ -165,7 +165,7 @@ impl Proof {
     }
 
     /// The first reason why it is not.
-    pub fn reason(&self) -> Option<&Finding> {
+    pub fn first_reason(&self) -> Option<&Finding> {
         self.findings.first()
     }
 }
@@ -190,43 +190,43 @@ impl Prover {
     }
 
     /// Forgets a network.
-    pub fn forget(&mut self, network: NetworkNumber) {
+    pub fn forget_network(&mut self, network: NetworkNumber) {
         self.remembered.remove(&network);
     }
 
     /// All that was found on the hosts of a network when it was proven last, in no order: a proof lists the first 200.
-    pub fn found(&self, network: NetworkNumber) -> impl Iterator<Item = &Finding> {
+    pub fn findings_of(&self, network: NetworkNumber) -> impl Iterator<Item = &Finding> {
         let hosts = self.remembered.get(&network).into_iter().flat_map(|remembered| remembered.hosts.values());
         hosts.flat_map(|(_, part)| &part.findings)
     }
 
     /// Proves that a network is whole, or says why it is not. `hosts` are the registered ones; a picture with the same instance and version
     /// as before must be the same picture.
-    pub fn prove(&mut self, mesh: &Mesh, hosts: &BTreeMap<HostNumber, Host>, now: Moment) -> Proof {
+    pub fn prove_network(&mut self, mesh: &Mesh, hosts: &BTreeMap<HostNumber, Host>, now: Moment) -> Proof {
         let fresh = || Remembered { mesh: mesh.clone(), hosts: BTreeMap::new() };
         let remembered = self.remembered.entry(mesh.network).or_insert_with(fresh);
         if remembered.mesh != *mesh {
             *remembered = fresh();
         }
         // Those of which it is known that they are not of the mesh have nothing of it.
-        for number in mesh.members().chain(mesh.left()) {
-            let basis = host::Basis::of(hosts.get(&number));
+        for number in mesh.members().chain(mesh.left_hosts()) {
+            let basis = host::Basis::basis_of(hosts.get(&number));
             if remembered.hosts.get(&number).is_none_or(|(before, _)| *before != basis) {
                 let part = HostProof::new(number, hosts.get(&number), mesh);
                 remembered.hosts.insert(number, (basis, part));
             }
         }
-        whole(mesh, remembered.hosts.values().map(|(_, part)| part), hosts, now)
+        combine_proofs(mesh, remembered.hosts.values().map(|(_, part)| part), hosts, now)
     }
 }
 
 /// Proves that a network is whole, or says why it is not, without remembering anything.
-pub fn prove(mesh: &Mesh, hosts: &BTreeMap<HostNumber, Host>, now: Moment) -> Proof {
-    Prover::new().prove(mesh, hosts, now)
+pub fn prove_once(mesh: &Mesh, hosts: &BTreeMap<HostNumber, Host>, now: Moment) -> Proof {
+    Prover::new().prove_network(mesh, hosts, now)
 }
 
 /// All hosts' parts together, and what only all of them can tell.
-fn whole<'a>(
+fn combine_proofs<'a>(
     mesh: &Mesh,
     parts: impl Iterator<Item = &'a HostProof>,
     hosts: &BTreeMap<HostNumber, Host>,
@@ -239,8 +239,10 @@ fn whole<'a>(
         policies.extend(part.ipv6.map(|policy| (part.host, policy)));
         mtus.extend(part.max_guest_mtu.map(|mtu| (part.host, mtu)));
     }
-    let together: Vec<Finding> =
-        needs::ipv6(mesh.ipv6, &policies).into_iter().chain(needs::mtu(mesh.guest_mtu, &mtus)).collect();
+    let together: Vec<Finding> = needs::ipv6_findings(mesh.ipv6, &policies)
+        .into_iter()
+        .chain(needs::mtu_findings(mesh.guest_mtu, &mtus))
+        .collect();
     findings.extend(together.iter());
     findings.sort_by_key(|finding| (finding.what, finding.host, finding.to));
     let seen = mesh.members().filter_map(|number| {
@@ -253,7 +255,7 @@ fn whole<'a>(
         network: mesh.network,
         key: mesh.key,
         hosts: seen.collect(),
-        wanted: mesh.wanted(),
+        wanted: mesh.wanted_tunnels(),
         proven,
         found: findings.len(),
         findings: findings.into_iter().take(LISTED).cloned().collect(),

@@ -23,7 +23,7 @@ pub struct Command {
 
 impl Command {
     /// The program's name without its folder.
-    pub(crate) fn name(&self) -> &str {
+    pub(crate) fn program_name(&self) -> &str {
         let program = self.argv.first().map(String::as_str).unwrap_or_default();
         program.rsplit_once('/').map_or(program, |(_, name)| name)
     }
@@ -73,79 +73,82 @@ pub(crate) struct Lookups<'a> {
 }
 
 impl Tools {
-    fn command(&self, name: &str, args: Vec<String>, stdin: Option<String>) -> Command {
-        let program = self.program(name).display().to_string();
+    fn tool_command(&self, name: &str, args: Vec<String>, stdin: Option<String>) -> Command {
+        let program = self.program_path(name).display().to_string();
         Command { argv: std::iter::once(program).chain(args).collect(), stdin }
     }
 
     /// A run of `ovs-ofctl`.
-    pub(crate) fn ofctl(&self, args: Vec<String>, stdin: Option<String>) -> Command {
-        self.command("ovs-ofctl", args, stdin)
+    pub(crate) fn ofctl_command(&self, args: Vec<String>, stdin: Option<String>) -> Command {
+        self.tool_command("ovs-ofctl", args, stdin)
     }
 
     /// A run of `ovs-vsctl` with its options before these arguments.
-    pub(crate) fn vsctl(&self, args: impl IntoIterator<Item = String>) -> Command {
-        self.command("ovs-vsctl", self.vsctl_options().into_iter().chain(args).collect(), None)
+    pub(crate) fn vsctl_command(&self, args: impl IntoIterator<Item = String>) -> Command {
+        self.tool_command("ovs-vsctl", self.vsctl_options().into_iter().chain(args).collect(), None)
     }
 
     /// One transaction: one command, but where its arguments would be too long.
-    pub(crate) fn transaction(&self, steps: &[Step]) -> Vec<Command> {
-        let command = |args: Vec<String>| self.vsctl(std::iter::once("--".to_owned()).chain(args));
-        vsctl::transactions(steps).into_iter().map(command).collect()
+    pub(crate) fn transaction_commands(&self, steps: &[Step]) -> Vec<Command> {
+        let command = |args: Vec<String>| self.vsctl_command(std::iter::once("--".to_owned()).chain(args));
+        vsctl::vsctl_transactions(steps).into_iter().map(command).collect()
     }
 
     /// A change of a bridge's flows.
     pub(crate) fn flow_commands(&self, bridge: &str, change: &FlowChange, pps: u32) -> FlowCommands {
-        let meter = |meter| (meter, self.ofctl(ofctl::set_meter("add-meter", self, bridge, (meter, pps)), None));
+        let meter =
+            |meter| (meter, self.ofctl_command(ofctl::set_meter("add-meter", self, bridge, (meter, pps)), None));
         FlowCommands {
             meters: change.meters_needed().into_iter().map(meter).collect(),
-            bundle: self.bundle(bridge, change.bundle()),
+            bundle: self.bundle_command(bridge, change.bundle_lines()),
             freed: change
                 .meters_freed()
                 .into_iter()
-                .map(|meter| self.ofctl(ofctl::del_meter(self, bridge, meter), None))
+                .map(|meter| self.ofctl_command(ofctl::del_meter(self, bridge, meter), None))
                 .collect(),
         }
     }
 
     /// A bundle of flows.
-    pub(crate) fn bundle(&self, bridge: &str, lines: String) -> Command {
-        self.ofctl(ofctl::bundle(self, bridge), Some(lines))
+    pub(crate) fn bundle_command(&self, bridge: &str, lines: String) -> Command {
+        self.ofctl_command(ofctl::bundle_args(self, bridge), Some(lines))
     }
 
     /// Lays temporary flows.
-    pub(crate) fn lay(&self, bridge: &str, transition: &TransitionFlows) -> Command {
-        self.bundle(bridge, transition.up())
+    pub(crate) fn lay_transition(&self, bridge: &str, transition: &TransitionFlows) -> Command {
+        self.bundle_command(bridge, transition.laying_lines())
     }
 
     /// Teaches a bridge what it had learnt, and takes the temporary flows away.
-    pub(crate) fn lift(&self, bridge: &str, transition: &TransitionFlows) -> Command {
-        self.ofctl(ofctl::bundle_with_packets(self, bridge), Some(transition.teach_and_down()))
+    pub(crate) fn lift_transition(&self, bridge: &str, transition: &TransitionFlows) -> Command {
+        self.ofctl_command(ofctl::bundle_with_packets(self, bridge), Some(transition.teach_and_down()))
     }
 
     /// How a bridge's ports are configured.
-    pub(crate) fn show(&self, bridge: &str) -> Command {
-        self.ofctl(ofctl::show(self, bridge), None)
+    pub(crate) fn show_command(&self, bridge: &str) -> Command {
+        self.ofctl_command(ofctl::show_args(self, bridge), None)
     }
 
     /// Has a port flooded to again. Only a change of the setting has Open vSwitch look at a port, so it is switched off and on.
     pub(crate) fn flood_to(&self, bridge: &str, port: &str) -> [Command; 2] {
-        ["no-flood", "flood"].map(|how| self.ofctl(ofctl::mod_port(self, bridge, port, how), None))
+        ["no-flood", "flood"].map(|how| self.ofctl_command(ofctl::mod_port(self, bridge, port, how), None))
     }
 
     /// A plan, for a person to read.
-    pub(crate) fn print(&self, plan: &Plan, lookups: &Lookups<'_>) -> PrintedPlan {
+    pub(crate) fn print_plan(&self, plan: &Plan, lookups: &Lookups<'_>) -> PrintedPlan {
         let mut printed = PrintedPlan::default();
         for phase in Phase::ORDER {
             match phase {
                 Phase::FlowsBefore => self.print_flows(&plan.flows_before(), lookups, &mut printed),
                 Phase::FloodsBefore => self.print_floods(plan, &plan.floods_before(), lookups, &mut printed),
                 Phase::Database => {
-                    printed.commands.extend(plan.transactions().iter().flat_map(|steps| self.transaction(steps)));
+                    printed
+                        .commands
+                        .extend(plan.transactions().iter().flat_map(|steps| self.transaction_commands(steps)));
                 }
                 Phase::FloodsAfter => {
                     self.print_floods(plan, &plan.floods_after(), lookups, &mut printed);
-                    printed.commands.extend(self.transaction(&plan.says_flooding()));
+                    printed.commands.extend(self.transaction_commands(&plan.says_flooding()));
                 }
                 Phase::FlowsAfter => self.print_flows(&plan.flows_after(), lookups, &mut printed),
             }
@@ -198,9 +201,9 @@ fn flooded_to(bridge: &ObservedBridge, plan: &Plan) -> (Vec<(String, Option<u32>
     let mut ports: BTreeMap<String, Vec<u32>> =
         bridge.ports.iter().map(|(name, port)| (name.clone(), numbers(port))).collect();
     let mut later = BTreeSet::new();
-    for step in plan.database().filter(|step| step.bridge() == bridge.name) {
+    for step in plan.database_steps().filter(|step| step.bridge() == bridge.name) {
         match step {
-            Step::AddTunnel { tunnel, .. } => drop(later.insert(tunnel.port().to_string())),
+            Step::AddTunnel { tunnel, .. } => drop(later.insert(tunnel.port_name().to_string())),
             Step::RemoveTunnel { port, .. } => drop(ports.remove(port)),
             Step::EditTunnel { port, edits, .. } if edits.contains(&PortEdit::Detach) => {
                 ports.remove(port.as_str());

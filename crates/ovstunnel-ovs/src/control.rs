@@ -30,7 +30,7 @@ impl Control {
     }
 
     /// What is answered. An answer that is an error of the switch's own has [`io::ErrorKind::Other`].
-    pub(crate) async fn ask(&mut self, method: &str, parameters: &[&str]) -> io::Result<String> {
+    pub(crate) async fn send_command(&mut self, method: &str, parameters: &[&str]) -> io::Result<String> {
         let deadline = self.deadline;
         let asked = self.ask_patiently(method, parameters);
         let answer = timeout(deadline, asked).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
@@ -38,7 +38,7 @@ impl Control {
     }
 
     /// A new connection. Where so many wait that the socket takes no more, it waits, too.
-    async fn connect(&self) -> io::Result<UnixStream> {
+    async fn connect_socket(&self) -> io::Result<UnixStream> {
         loop {
             match control_socket(&self.rundir).await {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(FULL).await,
@@ -51,7 +51,7 @@ impl Control {
     async fn ask_patiently(&mut self, method: &str, parameters: &[&str]) -> io::Result<Result<String, String>> {
         let mut socket = match self.socket.take() {
             Some(socket) => socket,
-            None => self.connect().await?,
+            None => self.connect_socket().await?,
         };
         let request = serde_json::json!({"id": 0, "method": method, "params": parameters});
         socket.write_all(request.to_string().as_bytes()).await?;
@@ -76,12 +76,12 @@ impl Control {
 
 /// What the addresses that a bridge has learnt are printed as.
 pub(crate) async fn learnt_addresses(rundir: &Path, bridge: &str, deadline: Duration) -> io::Result<String> {
-    Control::new(rundir, deadline).ask("fdb/show", &[bridge]).await
+    Control::new(rundir, deadline).send_command("fdb/show", &[bridge]).await
 }
 
 /// What a bridge's spanning tree is printed as. Not every supported Open vSwitch can say it.
 pub(crate) async fn spanning_tree(rundir: &Path, bridge: &str, deadline: Duration) -> io::Result<String> {
-    Control::new(rundir, deadline).ask("stp/show", &[bridge]).await
+    Control::new(rundir, deadline).send_command("stp/show", &[bridge]).await
 }
 
 /// That the database answers.

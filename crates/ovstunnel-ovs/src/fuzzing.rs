@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::BytesMut;
 use tokio_util::codec::Decoder;
 
-use crate::mirror::{JsonFrames, take};
+use crate::mirror::{JsonFrames, take_message};
 use crate::{Db, Health, Observer};
 
 /// A mirror that is fed by hand.
@@ -33,8 +33,8 @@ impl Mirror {
     ///
     /// # Errors
     /// Why it ends the connection.
-    pub fn take(&self, message: &[u8]) -> Result<Option<String>, String> {
-        take(&self.0, &message.to_vec().into(), 0).map_err(|error| error.to_string())
+    pub fn take_message(&self, message: &[u8]) -> Result<Option<String>, String> {
+        take_message(&self.0, &message.to_vec().into(), 0).map_err(|error| error.to_string())
     }
 
     /// The mirror as it is.
@@ -61,7 +61,7 @@ impl Mirror {
 ///
 /// # Errors
 /// What is wrong with the stream.
-pub fn messages(stream: &[u8], piece: usize) -> Result<Vec<Vec<u8>>, String> {
+pub fn split_messages(stream: &[u8], piece: usize) -> Result<Vec<Vec<u8>>, String> {
     let (mut frames, mut buffer, mut found) = (JsonFrames::default(), BytesMut::new(), Vec::new());
     for piece in stream.chunks(piece.max(1)) {
         buffer.extend_from_slice(piece);
@@ -84,10 +84,10 @@ pub fn no_flood(printed: &str) -> BTreeSet<u32> {
 
 /// What is made of what the control socket prints of flow tables: how many hidden ones, how many of others, and whether there is
 /// nothing but Open vSwitch's own.
-pub fn tables(printed: &str) -> Option<(usize, usize, bool)> {
+pub fn parse_tables(printed: &str) -> Option<(usize, usize, bool)> {
     let now = std::time::Instant::now();
     let tables = crate::Tables::parse(printed, (now, now))?;
-    Some((tables.hidden.len(), tables.foreign(&ovstunnel_plan::FlowsSeen::none()).len(), tables.bare))
+    Some((tables.hidden.len(), tables.foreign_flows(&ovstunnel_plan::FlowsSeen::none()).len(), tables.bare))
 }
 
 /// The ports of which `ovs-ofctl show` says something.
@@ -97,7 +97,7 @@ pub fn ports_told(printed: &str) -> usize {
 
 /// What is made of what the control socket prints of addresses: those set by hand, those on the fullest port, and whether any
 /// has moved since the same was printed.
-pub fn addresses(printed: &str) -> (usize, u64, bool) {
+pub fn parse_addresses(printed: &str) -> (usize, u64, bool) {
     let _ = crate::AddressCounts::parse(printed);
     let fixed = crate::Questions::fixed_addresses(printed);
     let fullest = crate::Questions::fullest_port(printed);
@@ -106,16 +106,16 @@ pub fn addresses(printed: &str) -> (usize, u64, bool) {
 
 /// How many tunnels' ends are found in what the control socket prints of a datapath's flows.
 pub fn tunnel_ends(printed: &str) -> usize {
-    crate::told::ends::parse(printed).len()
+    crate::told::ends::parse_tunnel_ends(printed).len()
 }
 
 /// Where a frame came out, with the ports of the last bridge that the text itself tells of.
-pub fn followed(printed: &str) -> Option<ovstunnel_plan::Followed> {
+pub fn parse_trace(printed: &str) -> Option<ovstunnel_plan::Followed> {
     let ports = crate::DatapathPorts::parse(printed).into_values().next_back().unwrap_or_default();
-    ports.followed(printed)
+    ports.parse_trace(printed)
 }
 
 /// Major and minor version in what `ovs-vsctl --version` prints.
-pub fn version(printed: &str) -> Option<(u32, u32)> {
+pub fn parse_version(printed: &str) -> Option<(u32, u32)> {
     crate::vsctl::parse_version(printed)
 }

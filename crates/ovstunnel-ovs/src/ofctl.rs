@@ -7,24 +7,24 @@ use ovstunnel_plan::Cookie;
 use crate::Tools;
 
 /// Arguments that replace flows of a bridge by a bundle on standard input: all of it or nothing, and no frame sees half.
-pub(crate) fn bundle(tools: &Tools, bridge: &str) -> Vec<String> {
-    let mut args = options(tools);
-    args.extend(["--bundle".into(), "add-flows".into(), target(tools, bridge), "-".into()]);
+pub(crate) fn bundle_args(tools: &Tools, bridge: &str) -> Vec<String> {
+    let mut args = common_options(tools);
+    args.extend(["--bundle".into(), "add-flows".into(), bridge_target(tools, bridge), "-".into()]);
     args
 }
 
 /// Arguments that carry out a bundle of flows and of packets that are sent out, on standard input. Since Open vSwitch 2.8.
 pub(crate) fn bundle_with_packets(tools: &Tools, bridge: &str) -> Vec<String> {
-    let mut args = options(tools);
-    args.extend(["bundle".into(), target(tools, bridge), "-".into()]);
+    let mut args = common_options(tools);
+    args.extend(["bundle".into(), bridge_target(tools, bridge), "-".into()]);
     args
 }
 
 /// Arguments that print our flows of a bridge.
-pub(crate) fn dump(tools: &Tools, bridge: &str) -> Vec<String> {
-    let mut args = options(tools);
+pub(crate) fn dump_args(tools: &Tools, bridge: &str) -> Vec<String> {
+    let mut args = common_options(tools);
     let ours = format!("cookie={}/{}", Cookie::OURS, Cookie::MASK);
-    args.extend(["dump-flows".into(), target(tools, bridge), ours]);
+    args.extend(["dump-flows".into(), bridge_target(tools, bridge), ours]);
     args
 }
 
@@ -33,14 +33,14 @@ pub(crate) fn dump(tools: &Tools, bridge: &str) -> Vec<String> {
 pub(crate) fn dump_all(tools: &Tools, bridge: &str, which: Option<&str>) -> Vec<String> {
     let protocols = "OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,OpenFlow15";
     let mut args = with_protocols(tools, protocols);
-    args.extend(["dump-flows".into(), target(tools, bridge)]);
+    args.extend(["dump-flows".into(), bridge_target(tools, bridge)]);
     args.into_iter().chain(which.map(str::to_owned)).collect()
 }
 
 /// Arguments that print a bridge's ports with what they are configured to do.
-pub(crate) fn show(tools: &Tools, bridge: &str) -> Vec<String> {
+pub(crate) fn show_args(tools: &Tools, bridge: &str) -> Vec<String> {
     let mut args = with_protocols(tools, "OpenFlow10");
-    args.extend(["show".into(), target(tools, bridge)]);
+    args.extend(["show".into(), bridge_target(tools, bridge)]);
     args
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn show(tools: &Tools, bridge: &str) -> Vec<String> {
 /// takes it without a word and does nothing.
 pub(crate) fn mod_port(tools: &Tools, bridge: &str, port: &str, how: &str) -> Vec<String> {
     let mut args = with_protocols(tools, "OpenFlow10");
-    args.extend(["mod-port".into(), target(tools, bridge), port.into(), how.into()]);
+    args.extend(["mod-port".into(), bridge_target(tools, bridge), port.into(), how.into()]);
     args
 }
 
@@ -68,20 +68,20 @@ pub(crate) fn parse_no_flood(printed: &str) -> BTreeSet<u32> {
 /// Arguments that make (`add-meter`) or change (`mod-meter`) a meter, which drops what is beyond `pps` frames a second.
 /// A burst of one second's worth passes.
 pub(crate) fn set_meter(verb: &str, tools: &Tools, bridge: &str, (meter, pps): (u32, u32)) -> Vec<String> {
-    let mut args = options(tools);
+    let mut args = common_options(tools);
     let band = format!("meter={meter},pktps,burst,bands=type=drop,rate={pps},burst_size={pps}");
-    args.extend([verb.into(), target(tools, bridge), band]);
+    args.extend([verb.into(), bridge_target(tools, bridge), band]);
     args
 }
 
 /// Arguments that remove a meter.
 pub(crate) fn del_meter(tools: &Tools, bridge: &str, meter: u32) -> Vec<String> {
-    let mut args = options(tools);
-    args.extend(["del-meter".into(), target(tools, bridge), format!("meter={meter}")]);
+    let mut args = common_options(tools);
+    args.extend(["del-meter".into(), bridge_target(tools, bridge), format!("meter={meter}")]);
     args
 }
 
-fn options(tools: &Tools) -> Vec<String> {
+fn common_options(tools: &Tools) -> Vec<String> {
     // Bundles need OpenFlow 1.4, which every supported Open vSwitch has on unless a bridge's `protocols` leaves it out.
     with_protocols(tools, "OpenFlow14")
 }
@@ -93,7 +93,7 @@ fn with_protocols(tools: &Tools, protocols: &str) -> Vec<String> {
     [timeout, format!("--protocols={protocols}")].into_iter().chain(names).collect()
 }
 
-fn target(tools: &Tools, bridge: &str) -> String {
+fn bridge_target(tools: &Tools, bridge: &str) -> String {
     format!("unix:{}/{bridge}.mgmt", tools.rundir.display())
 }
 
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn names_are_not_asked_for_where_that_can_be_said() {
         let without = Tools { no_names: false, ..Tools::default() };
-        let asked = |tools| bundle(tools, "xapi1").iter().all(|arg| arg != "--no-names");
+        let asked = |tools| bundle_args(tools, "xapi1").iter().all(|arg| arg != "--no-names");
         assert_eq!((asked(&Tools::default()), asked(&without)), (false, true));
     }
 

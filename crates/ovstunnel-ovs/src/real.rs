@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use crate::commands::flood_ports;
 use crate::mirror::{Observer, follow_database, follow_vswitchd};
 use crate::native::{Native, Writes};
-use crate::runner::{Bounds, Finished, RunError, run};
+use crate::runner::{Bounds, Finished, RunError, run_program};
 use crate::vsctl::{self, Failure};
 use crate::{Command, CommitError, Health, Rows, StartError, control, ofctl, rows};
 
@@ -76,15 +76,15 @@ impl Default for Tools {
 
 impl Tools {
     /// Major and minor version of the tools, where they say it.
-    async fn version(&self, hook: &CommandHook) -> Option<(u32, u32)> {
-        let argv = vec![self.program("ovs-vsctl").display().to_string(), "--version".to_owned()];
+    async fn tool_version(&self, hook: &CommandHook) -> Option<(u32, u32)> {
+        let argv = vec![self.program_path("ovs-vsctl").display().to_string(), "--version".to_owned()];
         let asked = Command { argv, stdin: None };
         let at_once = Tools { timeout: self.timeout.min(VERSION_WITHIN), ..self.clone() };
-        let printed = at_once.run(hook, None, &asked, std::future::pending()).await.ok()?;
+        let printed = at_once.run_command(hook, None, &asked, std::future::pending()).await.ok()?;
         vsctl::parse_version(&printed.stdout)
     }
 
-    pub(crate) fn program(&self, name: &str) -> PathBuf {
+    pub(crate) fn program_path(&self, name: &str) -> PathBuf {
         self.bin_dir.join(name)
     }
 
@@ -93,20 +93,20 @@ impl Tools {
         ["--no-syslog".into(), timeout, format!("--db=unix:{}/db.sock", self.rundir.display())]
     }
 
-    async fn run(
+    async fn run_command(
         &self,
         hook: &CommandHook,
         kept: Option<&File>,
         command: &Command,
         in_vain: impl Future<Output = String>,
     ) -> Result<Finished, RunError> {
-        let (name, started) = (command.name(), Instant::now());
+        let (name, started) = (command.program_name(), Instant::now());
         let (program, args) = command.argv.split_first().map_or(("", &[][..]), |(program, args)| (program, args));
         let env = [("OVS_RUNDIR", self.rundir.as_os_str() as &OsStr)];
         let bounds = Bounds { deadline: self.timeout + GRACE, in_vain, kept };
         let stdin = command.stdin.as_deref().unwrap_or_default();
-        let result = run(Path::new(program), args, &env, stdin, bounds).await;
-        hook.tell(name, RunResult::of(&result), started.elapsed());
+        let result = run_program(Path::new(program), args, &env, stdin, bounds).await;
+        hook.report_command(name, RunResult::from_result(&result), started.elapsed());
         match &result {
             Ok(finished) => tracing::debug!(
                 command = name,
@@ -116,7 +116,7 @@ impl Tools {
                 stderr = finished.stderr.trim(),
                 "ran"
             ),
-            Err(error) => tracing::warn!(command = name, error = %chain(error), "did not run to its end"),
+            Err(error) => tracing::warn!(command = name, error = %error_chain(error), "did not run to its end"),
         }
         result
     }
@@ -144,7 +144,7 @@ pub enum RunResult {
 }
 
 impl RunResult {
-    pub(crate) fn of(result: &Result<Finished, RunError>) -> Self {
+    pub(crate) fn from_result(result: &Result<Finished, RunError>) -> Self {
         match result {
             Ok(finished) if finished.status.success() => RunResult::Succeeded,
             Ok(_) => RunResult::Failed,
@@ -166,7 +166,7 @@ impl CommandHook {
         CommandHook(Arc::new(tell))
     }
 
-    pub(crate) fn tell(&self, name: &str, result: RunResult, took: Duration) {
+    pub(crate) fn report_command(&self, name: &str, result: RunResult, took: Duration) {
         (self.0)(name, result, took);
     }
 }
@@ -196,7 +196,7 @@ pub struct RealSwitch {
 impl RealSwitch {
     /// Begins to follow the switch. It need not be there yet; one that is too old is refused.
     pub async fn start(mut tools: Tools, hook: CommandHook) -> Result<Self, StartError> {
-        let version = tools.version(&hook).await;
+        let version = tools.tool_version(&hook).await;
         let shown = version.map(|(major, minor)| format!("{major}.{minor}"));
         if let Some(found) = shown.clone().filter(|_| version < Some((2, 7))) {
             return Err(StartError::TooOld { found });
@@ -240,19 +240,19 @@ impl RealSwitch {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
     }
 
-    async fn run(&self, command: &Command, needs: Needs) -> Result<Finished, RunError> {
+    async fn run_command(&self, command: &Command, needs: Needs) -> Result<Finished, RunError> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.tools.run(&self.hook, kept.as_deref(), command, self.gone(needs)).await
+        self.tools.run_command(&self.hook, kept.as_deref(), command, self.wait_gone(needs)).await
     }
 
     /// Waits until something is gone without which a command waits in vain; gives the reason. The tools do not notice that.
-    async fn gone(&self, needs: Needs) -> String {
+    async fn wait_gone(&self, needs: Needs) -> String {
         let gone = |health: &Health| match needs {
             Needs::Database => health.database.as_ref().err().cloned(),
             Needs::Vswitchd => health.vswitchd.as_ref().err().cloned(),
-            Needs::Everything => health.trouble().map(str::to_owned),
+            Needs::Everything => health.first_trouble().map(str::to_owned),
         };
-        let mut health = self.observer.health();
+        let mut health = self.observer.watch_health();
         let reason = health.wait_for(|health| gone(health).is_some()).await.ok().and_then(|health| gone(&health));
         match reason {
             Some(reason) => reason,
@@ -265,43 +265,43 @@ impl RealSwitch {
     }
 
     fn check_health(&self) -> Result<(), CommitError> {
-        match self.observer.health().borrow().trouble() {
+        match self.observer.watch_health().borrow().first_trouble() {
             Some(reason) => Err(CommitError::Unavailable(reason.to_owned())),
             None => Ok(()),
         }
     }
 
-    async fn ofctl(&self, command: &Command) -> Result<Finished, CommitError> {
-        ended_well(self.run(command, Needs::Vswitchd).await, connection_failed)
+    async fn run_ofctl(&self, command: &Command) -> Result<Finished, CommitError> {
+        ended_well(self.run_command(command, Needs::Vswitchd).await, connection_failed)
     }
 
     /// Rate of the meters that are made from now on.
-    pub(crate) fn pps(&self) -> u32 {
+    pub(crate) fn meter_rate(&self) -> u32 {
         self.pps.load(Ordering::Relaxed)
     }
 
     pub(crate) async fn lay_transition(&self, bridge: &ObservedBridge) -> Result<TransitionFlows, CommitError> {
-        let transition = self.transition(bridge).await?;
-        self.ofctl(&self.tools.lay(&bridge.name, &transition)).await?;
+        let transition = self.transition_flows(bridge).await?;
+        self.run_ofctl(&self.tools.lay_transition(&bridge.name, &transition)).await?;
         Ok(transition)
     }
 
     /// The temporary flows for a bridge, with the addresses that it has learnt by now.
-    pub(crate) async fn transition(&self, bridge: &ObservedBridge) -> Result<TransitionFlows, CommitError> {
-        Ok(TransitionFlows::over(bridge, &self.learnt(bridge).await?))
+    pub(crate) async fn transition_flows(&self, bridge: &ObservedBridge) -> Result<TransitionFlows, CommitError> {
+        Ok(TransitionFlows::over_bridge(bridge, &self.learnt_addresses(bridge).await?))
     }
 
     pub(crate) async fn lift_transition(&self, bridge: &str, transition: &TransitionFlows) -> Result<(), CommitError> {
-        match self.ofctl(&self.tools.lift(bridge, transition)).await {
+        match self.run_ofctl(&self.tools.lift_transition(bridge, transition)).await {
             Ok(_) => Ok(()),
             Err(error) => {
                 tracing::warn!(bridge, %error, "the bridge has to learn addresses anew; frames may come twice meanwhile");
-                self.bundle(bridge, TransitionFlows::down()).await
+                self.run_bundle(bridge, TransitionFlows::removal_line()).await
             }
         }
     }
 
-    async fn learnt(&self, bridge: &ObservedBridge) -> Result<Vec<Learnt>, CommitError> {
+    async fn learnt_addresses(&self, bridge: &ObservedBridge) -> Result<Vec<Learnt>, CommitError> {
         self.check_health()?;
         let Tools { rundir, timeout, .. } = &self.tools;
         let printed = control::learnt_addresses(rundir, &bridge.name, *timeout).await;
@@ -319,18 +319,22 @@ impl RealSwitch {
         }
     }
 
-    pub(crate) async fn announce(&self, bridge: &ObservedBridge, announce_only: bool) -> Result<usize, CommitError> {
-        let learnt = self.learnt(bridge).await?;
-        let Some(announcement) = Announcement::of(bridge, &learnt, announce_only) else { return Ok(0) };
+    pub(crate) async fn announce_vms(
+        &self,
+        bridge: &ObservedBridge,
+        announce_only: bool,
+    ) -> Result<usize, CommitError> {
+        let learnt = self.learnt_addresses(bridge).await?;
+        let Some(announcement) = Announcement::for_bridge(bridge, &learnt, announce_only) else { return Ok(0) };
         let args = ofctl::bundle_with_packets(&self.tools, &bridge.name);
-        self.ofctl(&self.tools.ofctl(args, Some(announcement.lines()))).await?;
+        self.run_ofctl(&self.tools.ofctl_command(args, Some(announcement.bundle_lines()))).await?;
         Ok(announcement.addresses)
     }
 
     /// Has all ports but those that somebody has excepted flooded to again.
     pub(crate) async fn flood_again(&self, bridge: &ObservedBridge) -> Result<(), CommitError> {
         self.check_health()?;
-        let excepted = self.excepted(&bridge.name).await?;
+        let excepted = self.flood_exceptions(&bridge.name).await?;
         let ports = flood_ports(bridge).filter(|port| !excepted.contains(port));
         let ports: Vec<BoxFuture<'_, _>> = ports.map(|port| self.flood_to_again(&bridge.name, port).boxed()).collect();
         let all: Vec<Result<(), CommitError>> =
@@ -339,20 +343,20 @@ impl RealSwitch {
     }
 
     /// The ports that somebody has excepted from flooding.
-    pub(crate) async fn excepted(&self, bridge: &str) -> Result<BTreeSet<u32>, CommitError> {
-        Ok(ofctl::parse_no_flood(&self.ofctl(&self.tools.show(bridge)).await?.stdout))
+    pub(crate) async fn flood_exceptions(&self, bridge: &str) -> Result<BTreeSet<u32>, CommitError> {
+        Ok(ofctl::parse_no_flood(&self.run_ofctl(&self.tools.show_command(bridge)).await?.stdout))
     }
 
     async fn flood_to_again(&self, bridge: &str, port: u32) -> Result<(), CommitError> {
         for command in self.tools.flood_to(bridge, &port.to_string()) {
-            self.ofctl(&command).await?;
+            self.run_ofctl(&command).await?;
         }
         Ok(())
     }
 
-    pub(crate) async fn rows(&self) -> Result<Rows, CommitError> {
-        let command = self.tools.vsctl(rows::LISTS.map(str::to_owned));
-        let finished = ended_well(self.run(&command, Needs::Database).await, vsctl::classify)?;
+    pub(crate) async fn read_rows(&self) -> Result<Rows, CommitError> {
+        let command = self.tools.vsctl_command(rows::LISTS.map(str::to_owned));
+        let finished = ended_well(self.run_command(&command, Needs::Database).await, vsctl::classify_failure)?;
         Rows::parse(&finished.stdout).map_err(CommitError::Unknown)
     }
 }
@@ -381,13 +385,13 @@ fn ended_well(
                 Failure::Lost => Err(CommitError::Unknown(words)),
             }
         }
-        Err(error @ RunError::Start { .. }) => Err(CommitError::Unavailable(chain(&error))),
-        Err(error @ RunError::CutShort { .. }) => Err(CommitError::Unknown(chain(&error))),
+        Err(error @ RunError::Start { .. }) => Err(CommitError::Unavailable(error_chain(&error))),
+        Err(error @ RunError::CutShort { .. }) => Err(CommitError::Unknown(error_chain(&error))),
     }
 }
 
 /// An error with its sources.
-fn chain(error: &dyn std::error::Error) -> String {
+fn error_chain(error: &dyn std::error::Error) -> String {
     let sources = std::iter::successors(error.source(), |source| source.source());
     sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }

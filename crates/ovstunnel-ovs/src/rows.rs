@@ -35,7 +35,7 @@ impl Rows {
     pub(crate) fn parse(printed: &str) -> Result<Rows, String> {
         let mut tables = serde_json::Deserializer::from_str(printed).into_iter::<Table>().map(|table| {
             let Table { headings, data } = table.map_err(|error| format!("ovs-vsctl printed no table: {error}"))?;
-            let row = |values: Vec<Value>| headings.iter().cloned().zip(values.into_iter().map(plain)).collect();
+            let row = |values: Vec<Value>| headings.iter().cloned().zip(values.into_iter().map(plain_json)).collect();
             Ok::<Vec<Row>, String>(data.into_iter().map(row).collect())
         });
         let mut next = || tables.next().unwrap_or_else(|| Err("ovs-vsctl printed too few tables".to_owned()));
@@ -44,15 +44,15 @@ impl Rows {
 }
 
 /// The database's notation (RFC 7047, section 5.1) as plain JSON.
-pub(crate) fn plain(value: Value) -> Value {
+pub(crate) fn plain_json(value: Value) -> Value {
     let Value::Array(parts) = value else { return value };
     match <[Value; 2]>::try_from(parts) {
-        Ok([Value::String(tag), Value::Array(items)]) if tag == "set" => items.into_iter().map(plain).collect(),
+        Ok([Value::String(tag), Value::Array(items)]) if tag == "set" => items.into_iter().map(plain_json).collect(),
         Ok([Value::String(tag), Value::Array(pairs)]) if tag == "map" => {
             let pair = |pair: Value| match pair {
                 Value::Array(pair) => {
                     let [key, value] = <[Value; 2]>::try_from(pair).ok()?;
-                    Some((key.as_str().map_or_else(|| key.to_string(), str::to_owned), plain(value)))
+                    Some((key.as_str().map_or_else(|| key.to_string(), str::to_owned), plain_json(value)))
                 }
                 _ => None,
             };

@@ -75,14 +75,14 @@ pub(crate) struct Bounds<'a, F> {
 
 impl Bounds<'_, std::future::Pending<String>> {
     /// Nothing but a deadline.
-    pub fn within(deadline: Duration) -> Self {
+    pub fn with_deadline(deadline: Duration) -> Self {
         Bounds { deadline, in_vain: std::future::pending(), kept: None }
     }
 }
 
 /// Runs `program` with `args`, gives it `stdin`, and waits until it ends or has reached its bounds. Then it is killed, and
 /// reaped before this returns: nothing that it sends can come after what is asked next.
-pub(crate) async fn run<S: AsRef<OsStr>>(
+pub(crate) async fn run_program<S: AsRef<OsStr>>(
     program: &Path,
     args: &[S],
     env: &[(&str, &OsStr)],
@@ -97,12 +97,12 @@ pub(crate) async fn run<S: AsRef<OsStr>>(
     // A group of its own: a Ctrl-C meant for us does not hit it, and at the deadline all of it can be ended.
     command.process_group(0).kill_on_drop(true);
     let Bounds { deadline, in_vain, kept } = bounds;
-    let spawned = spawn(&mut command, kept);
+    let spawned = spawn_child(&mut command, kept);
     let mut child = spawned.map_err(|source| RunError::Start { program: program.to_owned(), source })?;
 
     let group = GroupGuard(child.id());
     let outcome = tokio::select! {
-        ended = serve(&mut child, stdin) => ended.map_err(|error| format!("could not be waited for ({error})")),
+        ended = serve_child(&mut child, stdin) => ended.map_err(|error| format!("could not be waited for ({error})")),
         () = tokio::time::sleep(deadline) => Err("did not end and was killed".to_owned()),
         reason = in_vain => Err(format!("waited in vain and was killed ({reason})")),
     };
@@ -118,7 +118,7 @@ pub(crate) async fn run<S: AsRef<OsStr>>(
             return Err(cut_short(how));
         }
     };
-    group.done();
+    group.disarm_guard();
     match status.signal() {
         Some(signal) => Err(cut_short(format!("was ended by signal {signal}"))),
         None => Ok(Finished { status, stdout, stderr, took }),
@@ -126,7 +126,7 @@ pub(crate) async fn run<S: AsRef<OsStr>>(
 }
 
 /// Starts it, and lets it have `kept`. One at a time, so that no other program gets that file, too.
-fn spawn(command: &mut Command, kept: Option<&File>) -> io::Result<Child> {
+fn spawn_child(command: &mut Command, kept: Option<&File>) -> io::Result<Child> {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(file) = kept else { return command.spawn() };
@@ -137,7 +137,7 @@ fn spawn(command: &mut Command, kept: Option<&File>) -> io::Result<Child> {
 }
 
 /// Writes its input, reads both outputs and reaps it, all at once, so that no full pipe can block it.
-async fn serve(child: &mut Child, input: &str) -> io::Result<(ExitStatus, String, String)> {
+async fn serve_child(child: &mut Child, input: &str) -> io::Result<(ExitStatus, String, String)> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let write = async {
         if let Some(mut stdin) = stdin {
@@ -145,11 +145,11 @@ async fn serve(child: &mut Child, input: &str) -> io::Result<(ExitStatus, String
             let _ = stdin.write_all(input.as_bytes()).await;
         }
     };
-    let ((), stdout, stderr, status) = tokio::join!(write, read(stdout), read(stderr), child.wait());
+    let ((), stdout, stderr, status) = tokio::join!(write, read_pipe(stdout), read_pipe(stderr), child.wait());
     Ok((status?, stdout?, stderr?))
 }
 
-async fn read(pipe: Option<impl AsyncReadExt + Unpin>) -> io::Result<String> {
+async fn read_pipe(pipe: Option<impl AsyncReadExt + Unpin>) -> io::Result<String> {
     let mut bytes = Vec::new();
     if let Some(pipe) = pipe {
         pipe.take(OUTPUT_MAX).read_to_end(&mut bytes).await?;
@@ -161,7 +161,7 @@ async fn read(pipe: Option<impl AsyncReadExt + Unpin>) -> io::Result<String> {
 struct GroupGuard(Option<u32>);
 
 impl GroupGuard {
-    fn done(mut self) {
+    fn disarm_guard(mut self) {
         self.0 = None;
     }
 }
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     async fn sh(script: &str, stdin: &str, deadline: Duration) -> Result<Finished, RunError> {
-        run(Path::new("/bin/sh"), &["-c", script], &[], stdin, Bounds::within(deadline)).await
+        run_program(Path::new("/bin/sh"), &["-c", script], &[], stdin, Bounds::with_deadline(deadline)).await
     }
 
     const LONG: Duration = Duration::from_secs(20);
@@ -196,7 +196,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_program_says_so_and_did_nothing() {
-        let error = run(Path::new("/nonexistent/x"), &["a"], &[], "", Bounds::within(LONG)).await.unwrap_err();
+        let error =
+            run_program(Path::new("/nonexistent/x"), &["a"], &[], "", Bounds::with_deadline(LONG)).await.unwrap_err();
         assert!(matches!(error, RunError::Start { .. }));
         assert_eq!(error.to_string(), "cannot run /nonexistent/x");
     }
@@ -229,7 +230,7 @@ mod tests {
             "the database is gone".to_owned()
         };
         let bounds = Bounds { deadline: LONG, in_vain, kept: None };
-        let error = run(Path::new("/bin/sh"), &args, &[], "", bounds).await.unwrap_err();
+        let error = run_program(Path::new("/bin/sh"), &args, &[], "", bounds).await.unwrap_err();
         assert!(error.to_string().contains("waited in vain and was killed (the database is gone)"), "{error}");
         let pid = std::fs::read_to_string(&file).unwrap();
         assert!(!Path::new("/proc").join(pid.trim()).exists(), "it is reaped");
@@ -246,7 +247,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = File::create(dir.path().join("the-lock")).unwrap();
         let args = ["-c", "ls -l /proc/$$/fd | grep -c the-lock; true"];
-        let with = |kept| run(Path::new("/bin/sh"), &args, &[], "", Bounds { kept, ..Bounds::within(LONG) });
+        let with =
+            |kept| run_program(Path::new("/bin/sh"), &args, &[], "", Bounds { kept, ..Bounds::with_deadline(LONG) });
         let both = tokio::join!(with(Some(&file)), with(None));
         assert_eq!((both.0.unwrap().stdout.trim(), both.1.unwrap().stdout.trim()), ("1", "0"));
     }

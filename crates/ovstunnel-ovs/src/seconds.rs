@@ -9,15 +9,15 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// When the first second began.
-fn base() -> Instant {
+fn first_second() -> Instant {
     static BASE: OnceLock<Instant> = OnceLock::new();
     *BASE.get_or_init(Instant::now)
 }
 
 /// Ticks at the same moments for everybody: each second for 1, each quarter of a second for 4. A tick that was missed is left out.
-pub fn seconds(parts: u32) -> Interval {
+pub fn aligned_ticks(parts: u32) -> Interval {
     let period = SECOND / parts.max(1);
-    let (base, now) = (base(), Instant::now());
+    let (base, now) = (first_second(), Instant::now());
     let past = now.saturating_duration_since(base).as_nanos() % period.as_nanos();
     // Less than a second.
     let next = now + period - Duration::from_nanos(u64::try_from(past).unwrap_or_default());
@@ -29,7 +29,7 @@ pub fn seconds(parts: u32) -> Interval {
 /// Whether a second begins within the quarter of a second that begins at this tick.
 pub(crate) fn is_whole(tick: Instant) -> bool {
     // The clock has finer steps than the ticks.
-    (tick.saturating_duration_since(base()) + SECOND / 8).subsec_millis() < 250
+    (tick.saturating_duration_since(first_second()) + SECOND / 8).subsec_millis() < 250
 }
 
 #[cfg(test)]
@@ -38,11 +38,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_tick_at_the_same_moments() {
-        let mut whole = seconds(1);
+        let mut whole = aligned_ticks(1);
         let first = whole.tick().await;
         assert!(is_whole(first));
         tokio::time::advance(Duration::from_millis(2_400)).await;
-        let mut quarters = seconds(4);
+        let mut quarters = aligned_ticks(4);
         let mut ticks = Vec::new();
         for _ in 0..6 {
             ticks.push(quarters.tick().await);

@@ -26,7 +26,7 @@ pub use outcomes::Becomes;
 pub use pace::{Pace, Work};
 use rows::{
     add_bridge, add_port, bridge_uuid, edit_bridge, edit_port, receive_only, record_epoch, remove_bridge, remove_port,
-    report, sorted, with_bfd,
+    report_tunnel, sorted_pairs, with_bfd,
 };
 
 #[derive(Debug, Default)]
@@ -88,7 +88,7 @@ impl SimulatedSwitch {
 
     /// Lets the time pass that a command takes.
     async fn take_time(&self, work: Work<'_>) {
-        let time = self.pace.as_ref().map(|pace| pace.of(&work)).unwrap_or_default();
+        let time = self.pace.as_ref().map(|pace| pace.delay_of(&work)).unwrap_or_default();
         if !time.is_zero() {
             tokio::time::sleep(time).await;
         }
@@ -98,41 +98,41 @@ impl SimulatedSwitch {
         &self.observer
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many changes were carried out, flows included.
     pub fn commits(&self) -> u64 {
-        self.state().commits
+        self.lock_state().commits
     }
 
     /// Has the switch refuse a tunnel from now on, as the real one does for reasons of its own.
-    pub fn refuse(&self, endpoint: TunnelEndpoint) {
-        self.state().refused.insert(endpoint);
+    pub fn refuse_tunnel(&self, endpoint: TunnelEndpoint) {
+        self.lock_state().refused.insert(endpoint);
     }
 
     /// Has the switch take it again, once it is asked to look.
-    pub fn accept(&self, endpoint: TunnelEndpoint) {
-        self.state().refused.remove(&endpoint);
+    pub fn accept_tunnel(&self, endpoint: TunnelEndpoint) {
+        self.lock_state().refused.remove(&endpoint);
     }
 
     /// Has the switch refuse changes of a bridge's flows, or take them again.
     pub fn refuse_flows(&self, bridge: &str, refuse: bool) {
-        let mut state = self.state();
+        let mut state = self.lock_state();
         state.no_flows.retain(|other| other != bridge);
         state.no_flows.extend(refuse.then(|| bridge.to_owned()));
     }
 
     /// Has the database refuse every transaction, or take them again.
     pub fn refuse_commits(&self, refuse: bool) {
-        self.state().no_commits = refuse;
+        self.lock_state().no_commits = refuse;
     }
 
     /// Takes `ovs-vswitchd` down, or starts it again with an empty flow table.
     pub fn set_running(&self, running: bool) {
         if running {
-            let mut state = self.state();
+            let mut state = self.lock_state();
             state.flows.values_mut().for_each(|flows| *flows = FlowsSeen::none());
             state.others.clear();
         }
@@ -154,7 +154,7 @@ impl SimulatedSwitch {
 
     /// Deletes all flows of a bridge, as anybody can.
     pub fn lose_flows(&self, bridge: &str) {
-        self.state().flows.insert(bridge.to_owned(), FlowsSeen::none());
+        self.lock_state().flows.insert(bridge.to_owned(), FlowsSeen::none());
     }
 
     /// Makes a bridge that is not ours.
@@ -163,15 +163,15 @@ impl SimulatedSwitch {
     }
 
     /// Adds a port of the system to a bridge, as a hypervisor does.
-    pub fn plug(&self, bridge: &str, port: &str) {
-        let ofport = self.ofport();
+    pub fn plug_port(&self, bridge: &str, port: &str) {
+        let ofport = self.next_ofport();
         let interface = InterfaceRow { name: port.into(), ofport: Some(ofport), ..InterfaceRow::default() };
         let row = PortRow { name: port.into(), ..PortRow::default() };
         self.observer.write(|db| add_port(db, bridge, row, interface));
     }
 
     /// Takes a port from its bridge.
-    pub fn unplug(&self, port: &str) {
+    pub fn unplug_port(&self, port: &str) {
         self.observer.write(|db| {
             let found = db.ports.iter().find(|(_, row)| row.name == port).map(|(uuid, _)| *uuid);
             if let Some(uuid) = found {
@@ -180,14 +180,14 @@ impl SimulatedSwitch {
         });
     }
 
-    fn ofport(&self) -> i64 {
-        let mut state = self.state();
+    fn next_ofport(&self) -> i64 {
+        let mut state = self.lock_state();
         state.next_ofport += 1;
         state.next_ofport
     }
 
     fn check_health(&self) -> Result<(), CommitError> {
-        match self.observer.health().borrow().trouble() {
+        match self.observer.watch_health().borrow().first_trouble() {
             Some(reason) => Err(CommitError::Unavailable(reason.to_owned())),
             None => Ok(()),
         }
@@ -201,27 +201,28 @@ impl SimulatedSwitch {
             self.take_time(Work::Transaction { steps, ports }).await;
             self.check_health()?;
         }
-        self.observer.read(|db| check(db, steps))?;
-        if self.state().no_commits && !steps.is_empty() {
+        self.observer.read(|db| check_steps(db, steps))?;
+        if self.lock_state().no_commits && !steps.is_empty() {
             return Err(CommitError::Refused("transaction error".into()));
         }
-        self.killed(steps)?;
+        self.commit_killed(steps)?;
         self.carry_out(steps);
         Ok(())
     }
 
     fn carry_out(&self, steps: &[Step]) {
-        self.state().commits += 1;
+        self.lock_state().commits += 1;
         self.observer.write(|db| {
             let mut taken = tunnels_there(db);
-            steps.iter().for_each(|step| self.apply(db, &mut taken, step));
+            steps.iter().for_each(|step| self.apply_step(db, &mut taken, step));
         });
     }
 
-    fn apply(&self, db: &mut Db, taken: &mut HashSet<TunnelEndpoint>, step: &Step) {
+    fn apply_step(&self, db: &mut Db, taken: &mut HashSet<TunnelEndpoint>, step: &Step) {
         // As strict as the real one can be: what a step frees is free for the next transaction, not for this one.
-        let refused =
-            step.claims().is_some_and(|endpoint| !taken.insert(endpoint) || self.state().refused.contains(&endpoint));
+        let refused = step
+            .claims()
+            .is_some_and(|endpoint| !taken.insert(endpoint) || self.lock_state().refused.contains(&endpoint));
         match step {
             Step::CreateBridge(spec) => self.create_bridge(db, spec),
             Step::EditBridge { bridge, edits } => {
@@ -229,16 +230,16 @@ impl SimulatedSwitch {
                 edits.iter().for_each(|edit| edit_bridge(db, bridge.as_str(), edit));
             }
             Step::DeleteBridge { bridge, uuid, .. } => {
-                self.state().flows.remove(bridge.as_str());
-                self.state().others.remove(bridge.as_str());
+                self.lock_state().flows.remove(bridge.as_str());
+                self.lock_state().others.remove(bridge.as_str());
                 remove_bridge(db, *uuid);
             }
             Step::AddTunnel { bridge, tunnel } => self.add_tunnel(db, bridge.as_str(), tunnel, refused),
             Step::EditTunnel { port, edits, claims, .. } => {
                 let edited = edit_port(db, port.as_str(), edits);
                 if let (Some(interface), Some(_)) = (edited, claims) {
-                    let ofport = interface.ofport.filter(|ofport| *ofport > 0).unwrap_or_else(|| self.ofport());
-                    report(interface, refused, ofport);
+                    let ofport = interface.ofport.filter(|ofport| *ofport > 0).unwrap_or_else(|| self.next_ofport());
+                    report_tunnel(interface, refused, ofport);
                 }
             }
             Step::RemoveTunnel { uuid, .. } => remove_port(db, *uuid),
@@ -250,9 +251,9 @@ impl SimulatedSwitch {
     /// Looks again at what was refused.
     fn try_again(&self, db: &mut Db, taken: &mut HashSet<TunnelEndpoint>) {
         for interface in db.interfaces.values_mut().filter(|row| row.error.is_some()) {
-            let Some(endpoint) = endpoint(interface) else { continue };
-            if !self.state().refused.contains(&endpoint) && taken.insert(endpoint) {
-                report(interface, false, self.ofport());
+            let Some(endpoint) = tunnel_endpoint(interface) else { continue };
+            if !self.lock_state().refused.contains(&endpoint) && taken.insert(endpoint) {
+                report_tunnel(interface, false, self.next_ofport());
             }
         }
     }
@@ -263,7 +264,7 @@ impl SimulatedSwitch {
         let secure = there.as_deref() == Some(FailMode::Secure.as_str());
         let other = |edit: &BridgeEdit| matches!(edit, BridgeEdit::FailMode(mode) if (*mode == Some(FailMode::Secure)) != secure);
         if edits.iter().any(other) {
-            self.state().flows.insert(bridge.to_owned(), FlowsSeen::none());
+            self.lock_state().flows.insert(bridge.to_owned(), FlowsSeen::none());
         }
     }
 
@@ -275,20 +276,20 @@ impl SimulatedSwitch {
         if let Some(row) = bridge_uuid(db, spec.name.as_str()).and_then(|uuid| db.bridges.get_mut(&uuid)) {
             row.fail_mode = spec.fail_mode.map(|mode| mode.as_str().to_owned());
         }
-        self.state().flows.insert(spec.name.to_string(), FlowsSeen::none());
+        self.lock_state().flows.insert(spec.name.to_string(), FlowsSeen::none());
     }
 
     fn add_tunnel(&self, db: &mut Db, bridge: &str, tunnel: &DesiredTunnel, refused: bool) {
-        let name = CompactString::from(tunnel.port().as_str());
+        let name = CompactString::from(tunnel.port_name().as_str());
         let mut interface = InterfaceRow {
             name: name.clone(),
             kind: tunnel.encap.kind().interface_type().into(),
-            options: sorted(tunnel.options()),
-            bfd: with_bfd(tunnel.bfd.iter().flat_map(|interval| interval.column())),
+            options: sorted_pairs(tunnel.interface_options()),
+            bfd: with_bfd(tunnel.bfd.iter().flat_map(|interval| interval.bfd_column())),
             ..InterfaceRow::default()
         };
-        report(&mut interface, refused, self.ofport());
-        let external_ids = sorted(tunnel.external_ids());
+        report_tunnel(&mut interface, refused, self.next_ofport());
+        let external_ids = sorted_pairs(tunnel.external_ids());
         let vlan = tunnel.second.then(receive_only).flatten();
         add_port(db, bridge, PortRow { name, protected: true, external_ids, vlan, ..PortRow::default() }, interface);
     }
@@ -301,7 +302,7 @@ impl SimulatedSwitch {
         if self.observer.read(|db| bridge_uuid(db, bridge).is_none()) {
             return Err(CommitError::Unavailable(format!("connecting to {bridge} (No such file or directory)")));
         }
-        let mut state = self.state();
+        let mut state = self.lock_state();
         if state.no_flows.contains(bridge) {
             return Err(CommitError::Refused("OFPT_ERROR (OF1.4)".into()));
         }
@@ -323,12 +324,12 @@ impl SimulatedSwitch {
 
     /// Adds a flow of somebody else's to a bridge, as a line of a dump.
     pub fn add_flow(&self, bridge: &str, line: &str) {
-        self.state().others.entry(bridge.to_owned()).or_default().push(line.to_owned());
+        self.lock_state().others.entry(bridge.to_owned()).or_default().push(line.to_owned());
     }
 
     /// The flows of others on a bridge.
     pub fn flows_of_others(&self, bridge: &str) -> Vec<String> {
-        self.state().others.get(bridge).cloned().unwrap_or_default()
+        self.lock_state().others.get(bridge).cloned().unwrap_or_default()
     }
 
     pub(crate) fn dump_all_flows(&self, bridge: &str) -> Result<String, CommitError> {
@@ -340,23 +341,23 @@ impl SimulatedSwitch {
         self.check_health()?;
         self.take_time(Work::Dump { bridge }).await;
         self.check_health()?;
-        Ok(self.state().flows.get(bridge).cloned().unwrap_or_else(FlowsSeen::none))
+        Ok(self.lock_state().flows.get(bridge).cloned().unwrap_or_else(FlowsSeen::none))
     }
 }
 
 /// Where an interface leads.
-fn endpoint(row: &InterfaceRow) -> Option<TunnelEndpoint> {
+fn tunnel_endpoint(row: &InterfaceRow) -> Option<TunnelEndpoint> {
     let option = |name: &str| row.options.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
     TunnelEndpoint::of_interface(&row.kind, option)
 }
 
 /// Where the tunnels lead that are up.
 fn tunnels_there(db: &Db) -> HashSet<TunnelEndpoint> {
-    db.interfaces.values().filter(|row| row.error.is_none()).filter_map(endpoint).collect()
+    db.interfaces.values().filter(|row| row.error.is_none()).filter_map(tunnel_endpoint).collect()
 }
 
 /// What the database refuses as a whole: names that exist already, rows that do not.
-fn check(db: &Db, steps: &[Step]) -> Result<(), CommitError> {
+fn check_steps(db: &Db, steps: &[Step]) -> Result<(), CommitError> {
     let view = db.view();
     let mut created: HashSet<String> = HashSet::new();
     for step in steps {
@@ -369,10 +370,10 @@ fn check(db: &Db, steps: &[Step]) -> Result<(), CommitError> {
                 None
             }
             Step::AddTunnel { tunnel, .. }
-                if view.bridge_of_port(tunnel.port().as_str()).is_some()
-                    || !created.insert(tunnel.port().to_string()) =>
+                if view.bridge_of_port(tunnel.port_name().as_str()).is_some()
+                    || !created.insert(tunnel.port_name().to_string()) =>
             {
-                Some(format!("a port named {} already exists", tunnel.port()))
+                Some(format!("a port named {} already exists", tunnel.port_name()))
             }
             Step::AddTunnel { bridge, .. } | Step::EditBridge { bridge, .. }
                 if !created.contains(bridge.as_str()) && view.bare_bridge(bridge.as_str()).is_none() =>

@@ -49,7 +49,7 @@ pub struct Health {
 
 impl Health {
     /// Which daemon runs, does not answer and computes, and for how long, in words; nothing where all answer.
-    pub fn busy(&self) -> Option<String> {
+    pub fn busy_reason(&self) -> Option<String> {
         let (name, since) = self.busy_since()?;
         Some(format!("{name} has been busy for {} s and answers nothing meanwhile", since.elapsed().as_secs()))
     }
@@ -62,13 +62,13 @@ impl Health {
     }
 
     /// Whether one of the daemons is there and does nothing. What it has, it still has.
-    pub fn hangs(&self) -> bool {
+    pub fn is_hanging(&self) -> bool {
         let hangs = |state: &Result<(), String>, silent: Option<Instant>| state.is_err() && silent.is_some();
         hangs(&self.database, self.database_silent) || hangs(&self.vswitchd, self.vswitchd_silent)
     }
 
     /// The first reason why the switch cannot be worked with, or nothing.
-    pub fn trouble(&self) -> Option<&str> {
+    pub fn first_trouble(&self) -> Option<&str> {
         let of = |part: &'static str| move |reason| (part, reason);
         let database = self.database.as_ref().err().map(of("the database of Open vSwitch"));
         database.or_else(|| self.vswitchd.as_ref().err().map(of("ovs-vswitchd"))).map(|(_, reason)| reason.as_str())
@@ -92,7 +92,7 @@ pub enum CommitError {
 
 impl CommitError {
     /// The same, where something was changed before.
-    pub fn after(self, what: impl fmt::Display) -> Self {
+    pub fn after_change(self, what: impl fmt::Display) -> Self {
         match self {
             CommitError::Unknown(reason) => CommitError::Unknown(format!("{what}: {reason}")),
             error => CommitError::Partly(format!("{what}: {error}")),
@@ -147,8 +147,8 @@ impl Switch {
     }
 
     /// Whether it can be worked with, now and from now on.
-    pub fn health(&self) -> watch::Receiver<Health> {
-        self.observer().health()
+    pub fn watch_health(&self) -> watch::Receiver<Health> {
+        self.observer().watch_health()
     }
 
     /// The deadline of each command.
@@ -177,16 +177,16 @@ impl Switch {
     }
 
     /// The settings as this switch can honour them, as far as is known by now.
-    pub fn effective(&self, settings: &Settings) -> EffectiveSettings {
-        let meters = self.health().borrow().no_meters.is_none();
-        EffectiveSettings::of(settings, Capabilities { meters })
+    pub fn effective_settings(&self, settings: &Settings) -> EffectiveSettings {
+        let meters = self.watch_health().borrow().no_meters.is_none();
+        EffectiveSettings::for_switch(settings, Capabilities { meters })
     }
 
     /// Steps as the commands that [`Switch::commit`] runs for them, for a person to read.
     pub fn print_steps(&self, steps: &[Step]) -> Vec<Command> {
         match self {
-            Switch::Real(real) => real.tools().transaction(steps),
-            Switch::Simulated(_) => crate::Tools::default().transaction(steps),
+            Switch::Real(real) => real.tools().transaction_commands(steps),
+            Switch::Simulated(_) => crate::Tools::default().transaction_commands(steps),
         }
     }
 
@@ -236,14 +236,14 @@ impl Switch {
 
     /// Reads our flows of a bridge that a flow monitor watches; nothing where none does.
     pub async fn read_monitored(&self, bridge: &str) -> Option<Result<FlowsRead, CommitError>> {
-        let real = self.real()?;
+        let real = self.real_switch()?;
         real.flow_seqno(bridge)?;
         Some(real.read_flows(bridge).await)
     }
 
     /// Bridges that are worth writing to at the same time: by commands each is a process.
     pub fn writes_at_once(&self) -> usize {
-        match self.real().and_then(RealSwitch::flow_news) {
+        match self.real_switch().and_then(RealSwitch::flow_news) {
             Some(_) => NATIVELY_AT_ONCE,
             None => AT_ONCE,
         }
@@ -252,7 +252,7 @@ impl Switch {
     /// Bridges that are worth reading at the same time, of these: of those that no flow monitor watches the control socket is asked,
     /// which does not take hundreds of connections at once.
     pub fn reads_at_once<'a>(&self, mut bridges: impl Iterator<Item = &'a str>) -> usize {
-        match self.real() {
+        match self.real_switch() {
             Some(real) if bridges.all(|bridge| real.flow_seqno(bridge).is_some()) => NATIVELY_AT_ONCE,
             _ => AT_ONCE,
         }
@@ -267,15 +267,15 @@ impl Switch {
     }
 
     /// What the control socket tells of a bridge's flow tables, where the switch can say it: far cheaper than to read our flows.
-    pub async fn tables(&self, bridge: &str) -> Option<Tables> {
+    pub async fn read_tables(&self, bridge: &str) -> Option<Tables> {
         match self {
-            Switch::Real(real) => real.tables(bridge).await,
+            Switch::Real(real) => real.read_tables(bridge).await,
             Switch::Simulated(_) => None,
         }
     }
 
     /// Open vSwitch on this host, which can be asked more than a simulated one.
-    pub fn real(&self) -> Option<&RealSwitch> {
+    pub fn real_switch(&self) -> Option<&RealSwitch> {
         match self {
             Switch::Real(real) => Some(real),
             Switch::Simulated(_) => None,
@@ -323,9 +323,9 @@ impl Switch {
     }
 
     /// Announces a bridge's VMs to the other hosts, where it was in a spanning tree; says how many addresses.
-    pub async fn announce(&self, bridge: &ObservedBridge, announce_only: bool) -> Result<usize, CommitError> {
+    pub async fn announce_vms(&self, bridge: &ObservedBridge, announce_only: bool) -> Result<usize, CommitError> {
         match self {
-            Switch::Real(real) => real.announce(bridge, announce_only).await,
+            Switch::Real(real) => real.announce_vms(bridge, announce_only).await,
             Switch::Simulated(_) => Ok(0),
         }
     }
@@ -372,52 +372,52 @@ impl Switch {
     }
 
     /// The rows of bridges, ports and interfaces with all columns: what the mirror does not have. Costs a command.
-    pub async fn rows(&self) -> Result<Rows, CommitError> {
+    pub async fn read_rows(&self) -> Result<Rows, CommitError> {
         match self {
-            Switch::Real(real) => real.rows().await,
-            Switch::Simulated(simulated) => Ok(simulated.rows()),
+            Switch::Real(real) => real.read_rows().await,
+            Switch::Simulated(simulated) => Ok(simulated.list_rows()),
         }
     }
 
     /// What each tunnel has counted, by its interface's name, as of the last time that `ovs-vswitchd` told its database. One question
     /// for all bridges, and no command.
-    pub async fn counted(&self) -> Result<BTreeMap<String, Counted>, CommitError> {
+    pub async fn tunnel_counters(&self) -> Result<BTreeMap<String, Counted>, CommitError> {
         match self {
-            Switch::Real(real) => real.counted().await,
-            Switch::Simulated(simulated) => Ok(Counted::of_rows(simulated.rows().interfaces)),
+            Switch::Real(real) => real.tunnel_counters().await,
+            Switch::Simulated(simulated) => Ok(Counted::of_rows(simulated.list_rows().interfaces)),
         }
     }
 
-    /// A plan as [`Switch::print`] shows it, under temporary flows over its bridge.
+    /// A plan as [`Switch::print_plan`] shows it, under temporary flows over its bridge.
     pub async fn print_under_transition(&self, bridge: &ObservedBridge, plan: &Plan) -> PrintedPlan {
         let (tools, transition) = match self {
-            Switch::Real(real) => (real.tools().clone(), real.transition(bridge).await),
-            Switch::Simulated(_) => (crate::Tools::default(), Ok(TransitionFlows::over(bridge, &[]))),
+            Switch::Real(real) => (real.tools().clone(), real.transition_flows(bridge).await),
+            Switch::Simulated(_) => (crate::Tools::default(), Ok(TransitionFlows::over_bridge(bridge, &[]))),
         };
-        let Ok(transition) = transition else { return self.print(plan).await };
+        let Ok(transition) = transition else { return self.print_plan(plan).await };
         let learnt = format!("bridge {}: which addresses it has learnt when its temporary flows are laid", bridge.name);
         let mut printed =
-            PrintedPlan { commands: vec![tools.lay(&bridge.name, &transition)], afterwards: vec![learnt] };
-        printed.extend(self.print(plan).await);
-        printed.commands.push(tools.lift(&bridge.name, &transition));
+            PrintedPlan { commands: vec![tools.lay_transition(&bridge.name, &transition)], afterwards: vec![learnt] };
+        printed.extend(self.print_plan(plan).await);
+        printed.commands.push(tools.lift_transition(&bridge.name, &transition));
         printed
     }
 
     /// A plan as commands, for a person to read; a simulated switch shows those of a real one. Changes nothing; asks the switch
     /// which ports are excepted where the plan has ports flooded to again.
-    pub async fn print(&self, plan: &Plan) -> PrintedPlan {
+    pub async fn print_plan(&self, plan: &Plan) -> PrintedPlan {
         let mut excepted = BTreeMap::new();
         for bridge in plan.floods_before().into_iter().chain(plan.floods_after()) {
             let ports = match self {
-                Switch::Real(real) => real.excepted(bridge).await,
+                Switch::Real(real) => real.flood_exceptions(bridge).await,
                 Switch::Simulated(_) => Ok(BTreeSet::new()),
             };
             excepted.extend(ports.ok().map(|ports| (bridge.to_owned(), ports)));
         }
         let (tools, pps) = match self {
-            Switch::Real(real) => (real.tools().clone(), real.pps()),
-            Switch::Simulated(simulated) => (crate::Tools::default(), simulated.pps()),
+            Switch::Real(real) => (real.tools().clone(), real.meter_rate()),
+            Switch::Simulated(simulated) => (crate::Tools::default(), simulated.meter_rate()),
         };
-        self.observer().read(|db| tools.print(plan, &Lookups { view: &db.view(), excepted: &excepted, pps }))
+        self.observer().read(|db| tools.print_plan(plan, &Lookups { view: &db.view(), excepted: &excepted, pps }))
     }
 }

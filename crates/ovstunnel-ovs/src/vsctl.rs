@@ -19,11 +19,11 @@ pub(crate) struct Transaction {
 }
 
 /// The transactions that carry out the steps: one, but where the arguments would be too long.
-pub(crate) fn transactions<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Vec<Vec<String>> {
+pub(crate) fn vsctl_transactions<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Vec<Vec<String>> {
     let mut done = Vec::new();
     let mut current = Transaction::default();
     for step in steps {
-        current.step(step);
+        current.push_step(step);
         if current.bytes > ARGUMENTS_MAX {
             done.push(std::mem::take(&mut current).args);
         }
@@ -34,7 +34,7 @@ pub(crate) fn transactions<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Vec
 }
 
 impl Transaction {
-    fn push(&mut self, words: impl IntoIterator<Item = String>) {
+    fn push_words(&mut self, words: impl IntoIterator<Item = String>) {
         if !self.args.is_empty() {
             self.args.push("--".into());
         }
@@ -44,83 +44,91 @@ impl Transaction {
         }
     }
 
-    fn step(&mut self, step: &Step) {
+    fn push_step(&mut self, step: &Step) {
         match step {
             Step::CreateBridge(spec) => self.create_bridge(spec),
             Step::EditBridge { bridge, edits } => self.edit_bridge(bridge.as_str(), edits),
-            Step::DeleteBridge { uuid, .. } => self.push(words(["remove", "Open_vSwitch", ".", "bridges"], [uuid])),
+            Step::DeleteBridge { uuid, .. } => {
+                self.push_words(joined_words(["remove", "Open_vSwitch", ".", "bridges"], [uuid]))
+            }
             Step::AddTunnel { bridge, tunnel } => self.add_tunnel(bridge.as_str(), tunnel),
             Step::EditTunnel { port, edits, .. } => self.edit_tunnel(port.as_str(), edits),
             Step::RemoveTunnel { bridge, uuid, .. } => {
-                self.push(words(["--if-exists", "remove", "Bridge", bridge, "ports"], [uuid]));
+                self.push_words(joined_words(["--if-exists", "remove", "Bridge", bridge, "ports"], [uuid]));
             }
             Step::TryAgain { attempt } => {
-                self.set("Open_vSwitch", ".", pair("external_ids", ids::RETRY, &attempt.to_string()));
+                self.push_set("Open_vSwitch", ".", column_pair("external_ids", ids::RETRY, &attempt.to_string()));
             }
             Step::RecordEpoch(Some(epoch)) => {
-                self.set("Open_vSwitch", ".", pair("external_ids", ids::EPOCH, &epoch.to_string()));
+                self.push_set("Open_vSwitch", ".", column_pair("external_ids", ids::EPOCH, &epoch.to_string()));
             }
             Step::RecordEpoch(None) => self.drop_key("Open_vSwitch", ".", "external_ids", ids::EPOCH),
         }
     }
 
     /// A number for the `@` names of the next rows.
-    fn row(&mut self) -> usize {
+    fn next_row(&mut self) -> usize {
         self.rows += 1;
         self.rows
     }
 
     fn create_bridge(&mut self, spec: &BridgeSpec) {
-        let (n, name) = (self.row(), quoted(&spec.name));
-        self.push(words(
+        let (n, name) = (self.next_row(), quote_atom(&spec.name));
+        self.push_words(joined_words(
             [&format!("--id=@i{n}"), "create", "Interface"],
             [format!("name={name}"), "type=internal".into()],
         ));
         let port = [format!("name={name}"), format!("interfaces=@i{n}"), "protected=true".into()];
-        self.push(words([&format!("--id=@p{n}"), "create", "Port"], port));
+        self.push_words(joined_words([&format!("--id=@p{n}"), "create", "Port"], port));
         let mut columns = vec![format!("name={name}"), format!("ports=@p{n}"), "stp_enable=false".into()];
         if !spec.datapath_type.is_empty() {
-            columns.push(format!("datapath_type={}", quoted(&spec.datapath_type)));
+            columns.push(format!("datapath_type={}", quote_atom(&spec.datapath_type)));
         }
         columns.extend(spec.fail_mode.map(|mode| format!("fail_mode={}", mode.as_str())));
-        columns.extend(spec.external_ids.iter().map(|(key, value)| pair("external_ids", key, value)));
-        columns.extend(spec.other_config.iter().map(|(key, value)| pair("other_config", key, value)));
-        self.push(words([&format!("--id=@b{n}"), "create", "Bridge"], columns));
-        self.push(words(["add", "Open_vSwitch", ".", "bridges"], [format!("@b{n}")]));
+        columns.extend(spec.external_ids.iter().map(|(key, value)| column_pair("external_ids", key, value)));
+        columns.extend(spec.other_config.iter().map(|(key, value)| column_pair("other_config", key, value)));
+        self.push_words(joined_words([&format!("--id=@b{n}"), "create", "Bridge"], columns));
+        self.push_words(joined_words(["add", "Open_vSwitch", ".", "bridges"], [format!("@b{n}")]));
     }
 
     fn add_tunnel(&mut self, bridge: &str, tunnel: &DesiredTunnel) {
-        let (n, name) = (self.row(), quoted(tunnel.port()));
+        let (n, name) = (self.next_row(), quote_atom(tunnel.port_name()));
         let mut interface = vec![format!("name={name}"), format!("type={}", tunnel.encap.kind().interface_type())];
-        interface.extend(tunnel.options().iter().map(|(key, value)| pair("options", key, value)));
-        let bfd = tunnel.bfd.iter().flat_map(|interval| interval.column());
-        interface.extend(bfd.map(|(key, value)| pair("bfd", key, &value)));
-        self.push(words([&format!("--id=@i{n}"), "create", "Interface"], interface));
+        interface.extend(tunnel.interface_options().iter().map(|(key, value)| column_pair("options", key, value)));
+        let bfd = tunnel.bfd.iter().flat_map(|interval| interval.bfd_column());
+        interface.extend(bfd.map(|(key, value)| column_pair("bfd", key, &value)));
+        self.push_words(joined_words([&format!("--id=@i{n}"), "create", "Interface"], interface));
         let mut port = vec![format!("name={name}"), format!("interfaces=@i{n}"), "protected=true".into()];
         port.extend(tunnel.second.then(|| format!("tag={NO_VLAN}")));
-        port.extend(tunnel.external_ids().iter().map(|(key, value)| pair("external_ids", key, value)));
-        self.push(words([&format!("--id=@p{n}"), "create", "Port"], port));
-        self.push(words(["add", "Bridge", bridge, "ports"], [format!("@p{n}")]));
+        port.extend(tunnel.external_ids().iter().map(|(key, value)| column_pair("external_ids", key, value)));
+        self.push_words(joined_words([&format!("--id=@p{n}"), "create", "Port"], port));
+        self.push_words(joined_words(["add", "Bridge", bridge, "ports"], [format!("@p{n}")]));
     }
 
     fn edit_bridge(&mut self, bridge: &str, edits: &[BridgeEdit]) {
         for edit in edits {
             match edit {
-                BridgeEdit::SetId(key, value) => self.set("Bridge", bridge, pair("external_ids", key, value)),
+                BridgeEdit::SetId(key, value) => {
+                    self.push_set("Bridge", bridge, column_pair("external_ids", key, value))
+                }
                 BridgeEdit::DropId(key) => self.drop_key("Bridge", bridge, "external_ids", key),
-                BridgeEdit::SetConfig(key, value) => self.set("Bridge", bridge, pair("other_config", key, value)),
+                BridgeEdit::SetConfig(key, value) => {
+                    self.push_set("Bridge", bridge, column_pair("other_config", key, value))
+                }
                 BridgeEdit::DropConfig(key) => self.drop_key("Bridge", bridge, "other_config", key),
-                BridgeEdit::StpOff => self.set("Bridge", bridge, "stp_enable=false".into()),
-                BridgeEdit::RstpOff => self.set("Bridge", bridge, "rstp_enable=false".into()),
+                BridgeEdit::StpOff => self.push_set("Bridge", bridge, "stp_enable=false".into()),
+                BridgeEdit::RstpOff => self.push_set("Bridge", bridge, "rstp_enable=false".into()),
                 BridgeEdit::OpenFlow14(on) => {
                     let verb = if *on { "add" } else { "remove" };
-                    self.push(words([verb, "Bridge", bridge, "protocols"], ["OpenFlow14"]));
+                    self.push_words(joined_words([verb, "Bridge", bridge, "protocols"], ["OpenFlow14"]));
                 }
-                BridgeEdit::FailMode(Some(mode)) => self.set("Bridge", bridge, format!("fail_mode={}", mode.as_str())),
-                BridgeEdit::FailMode(None) => self.push(words(["clear", "Bridge", bridge], ["fail_mode"])),
-                BridgeEdit::McastSnooping(on) => self.set("Bridge", bridge, format!("mcast_snooping_enable={on}")),
+                BridgeEdit::FailMode(Some(mode)) => {
+                    self.push_set("Bridge", bridge, format!("fail_mode={}", mode.as_str()))
+                }
+                BridgeEdit::FailMode(None) => self.push_words(joined_words(["clear", "Bridge", bridge], ["fail_mode"])),
+                BridgeEdit::McastSnooping(on) => self.push_set("Bridge", bridge, format!("mcast_snooping_enable={on}")),
                 BridgeEdit::NoVlan => self.no_vlan(bridge),
-                BridgeEdit::Protect(on) => self.set("Port", bridge, format!("protected={on}")),
+                BridgeEdit::Protect(on) => self.push_set("Port", bridge, format!("protected={on}")),
             }
         }
     }
@@ -128,47 +136,49 @@ impl Transaction {
     fn edit_tunnel(&mut self, port: &str, edits: &[PortEdit]) {
         for edit in edits {
             match edit {
-                PortEdit::SetId(key, value) => self.set("Port", port, pair("external_ids", key, value)),
+                PortEdit::SetId(key, value) => self.push_set("Port", port, column_pair("external_ids", key, value)),
                 PortEdit::DropId(key) => self.drop_key("Port", port, "external_ids", key),
-                PortEdit::Protect => self.set("Port", port, "protected=true".into()),
+                PortEdit::Protect => self.push_set("Port", port, "protected=true".into()),
                 PortEdit::NoVlan => self.no_vlan(port),
                 PortEdit::ReceiveOnly => {
-                    self.push(words(["clear", "Port", port], ["trunks", "vlan_mode"]));
-                    self.set("Port", port, format!("tag={NO_VLAN}"));
+                    self.push_words(joined_words(["clear", "Port", port], ["trunks", "vlan_mode"]));
+                    self.push_set("Port", port, format!("tag={NO_VLAN}"));
                 }
-                PortEdit::Detach => self.set("Interface", port, "type=null".into()),
-                PortEdit::MakeTunnel(kind) => self.set("Interface", port, format!("type={}", kind.interface_type())),
-                PortEdit::SetOption(key, value) => self.set("Interface", port, pair("options", key, value)),
+                PortEdit::Detach => self.push_set("Interface", port, "type=null".into()),
+                PortEdit::MakeTunnel(kind) => {
+                    self.push_set("Interface", port, format!("type={}", kind.interface_type()))
+                }
+                PortEdit::SetOption(key, value) => self.push_set("Interface", port, column_pair("options", key, value)),
                 PortEdit::DropOption(key) => self.drop_key("Interface", port, "options", key),
-                PortEdit::SetBfd(key, value) => self.set("Interface", port, pair("bfd", key, value)),
+                PortEdit::SetBfd(key, value) => self.push_set("Interface", port, column_pair("bfd", key, value)),
                 PortEdit::DropBfd(key) => self.drop_key("Interface", port, "bfd", key),
             }
         }
     }
 
     fn no_vlan(&mut self, port: &str) {
-        self.push(words(["clear", "Port", port], ["tag", "trunks", "vlan_mode"]));
+        self.push_words(joined_words(["clear", "Port", port], ["tag", "trunks", "vlan_mode"]));
     }
 
-    fn set(&mut self, table: &str, record: &str, column: String) {
-        self.push(words(["set", table, record], [column]));
+    fn push_set(&mut self, table: &str, record: &str, column: String) {
+        self.push_words(joined_words(["set", table, record], [column]));
     }
 
     fn drop_key(&mut self, table: &str, record: &str, column: &str, key: &str) {
-        self.push(words(["remove", table, record, column], [quoted(key)]));
+        self.push_words(joined_words(["remove", table, record, column], [quote_atom(key)]));
     }
 }
 
-fn words<const N: usize, T: Display>(head: [&str; N], tail: impl IntoIterator<Item = T>) -> Vec<String> {
+fn joined_words<const N: usize, T: Display>(head: [&str; N], tail: impl IntoIterator<Item = T>) -> Vec<String> {
     head.into_iter().map(str::to_owned).chain(tail.into_iter().map(|word| word.to_string())).collect()
 }
 
-fn pair(column: &str, key: &str, value: &str) -> String {
-    format!("{column}:{}={}", quoted(key), quoted(value))
+fn column_pair(column: &str, key: &str, value: &str) -> String {
+    format!("{column}:{}={}", quote_atom(key), quote_atom(value))
 }
 
 /// A string atom of the database, always in quotes (which are JSON's), so that no value is taken for another type.
-fn quoted(text: impl AsRef<str>) -> String {
+fn quote_atom(text: impl AsRef<str>) -> String {
     serde_json::Value::from(text.as_ref()).to_string()
 }
 
@@ -184,7 +194,7 @@ pub(crate) enum Failure {
 }
 
 /// Sorts what `ovs-vsctl` said when it ended with a status other than 0.
-pub(crate) fn classify(stderr: &str) -> Failure {
+pub(crate) fn classify_failure(stderr: &str) -> Failure {
     // The reason stands in parentheses behind it; these are the ones of a connection that never was.
     let reason = stderr.split_once("database connection failed").map(|(_, reason)| reason);
     let never = |reason: &str| ["No such file", "Connection refused"].iter().any(|error| reason.contains(error));
@@ -215,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_tunnel_is_protected_in_the_transaction_that_creates_it() {
-        let line = transactions([&tunnel(2)]).concat().join(" ");
+        let line = vsctl_transactions([&tunnel(2)]).concat().join(" ");
         assert_eq!(
             line,
             "--id=@i1 create Interface name=\"t1001-1-2\" type=gre options:\"key\"=\"1001\" \
@@ -229,7 +239,7 @@ mod tests {
     #[test]
     fn too_many_arguments_make_several_transactions() {
         let steps: Vec<Step> = (0..8000).map(|n| tunnel(u8::try_from(n % 250).unwrap())).collect();
-        let lines = transactions(&steps);
+        let lines = vsctl_transactions(&steps);
         assert!(lines.len() > 1);
         assert!(lines.iter().all(|args| args.iter().map(|arg| arg.len() + 9).sum::<usize>() < 2 * ARGUMENTS_MAX));
         let adds = lines.concat().iter().filter(|arg| *arg == "add").count();
@@ -238,13 +248,14 @@ mod tests {
 
     #[test]
     fn a_lost_database_is_told_from_an_absent_one() {
-        let lost =
-            |reason: &str| classify(&format!("ovs-vsctl: unix:/x/db.sock: database connection failed ({reason})"));
+        let lost = |reason: &str| {
+            classify_failure(&format!("ovs-vsctl: unix:/x/db.sock: database connection failed ({reason})"))
+        };
         assert_eq!(lost("No such file or directory"), Failure::Unreachable);
         assert_eq!(lost("Connection refused"), Failure::Unreachable);
         assert_eq!(lost("End of file"), Failure::Lost);
         assert_eq!(lost("Connection reset by peer"), Failure::Lost);
-        assert_eq!(classify("ovs-vsctl: no bridge named x"), Failure::Refused);
+        assert_eq!(classify_failure("ovs-vsctl: no bridge named x"), Failure::Refused);
     }
 
     #[test]

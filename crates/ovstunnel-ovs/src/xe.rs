@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::commands::Command;
 use crate::real::{CommandHook, RunResult};
-use crate::runner::{Bounds, RunError, run};
+use crate::runner::{Bounds, RunError, run_program};
 use crate::xe_change::{Verb, XeChange, XeObject};
 
 /// Longest name-label that is asked for, in bytes.
@@ -88,33 +88,34 @@ impl Xe {
     /// # Errors
     /// [`XeError`]; this holds for all functions below.
     pub async fn other_config(&self, of: XeObject) -> Result<BTreeMap<String, String>, XeError> {
-        let printed = self.ask(of.command(Verb::Get), &[of.uuid(), "param-name=other-config".into()]).await?;
+        let printed =
+            self.run_xe(of.parameter_command(Verb::Get), &[of.uuid(), "param-name=other-config".into()]).await?;
         Ok(parse_map(&printed))
     }
 
     /// Makes a change; what `xe` prints.
-    pub async fn change(&self, change: &XeChange) -> Result<String, XeError> {
-        let (command, args) = change.command();
-        self.ask(command, &args).await
+    pub async fn make_change(&self, change: &XeChange) -> Result<String, XeError> {
+        let (command, args) = change.command_line();
+        self.run_xe(command, &args).await
     }
 
     /// Makes a network; its UUID.
     pub async fn create_network(&self, label: &str, description: &str) -> Result<NetworkUuid, XeError> {
         let change = XeChange::CreateNetwork { label: label.to_owned(), description: description.to_owned() };
-        let text = self.change(&change).await?;
-        text.trim().parse().map_err(|_| XeError::Unreadable { command: "network-create", text: shortened(&text) })
+        let text = self.make_change(&change).await?;
+        text.trim().parse().map_err(|_| XeError::Unreadable { command: "network-create", text: shorten_output(&text) })
     }
 
     /// A change as the command that makes it.
-    pub fn print(&self, change: &XeChange) -> Command {
-        let (command, args) = change.command();
+    pub fn change_command(&self, change: &XeChange) -> Command {
+        let (command, args) = change.command_line();
         let program = self.program.display().to_string();
         Command { argv: [program, command.to_owned()].into_iter().chain(args).collect(), stdin: None }
     }
 
     /// The pool that this host is in.
-    pub async fn pool(&self) -> Result<Uuid, XeError> {
-        let pools: Vec<Uuid> = self.list("pool-list", &["params=uuid".into()]).await?;
+    pub async fn pool_uuid(&self) -> Result<Uuid, XeError> {
+        let pools: Vec<Uuid> = self.list_values("pool-list", &["params=uuid".into()]).await?;
         match pools.as_slice() {
             [pool] => Ok(*pool),
             _ => Err(XeError::Unreadable { command: "pool-list", text: format!("{} pools", pools.len()) }),
@@ -123,12 +124,12 @@ impl Xe {
 
     /// One parameter of a network, such as `bridge` or `name-label`.
     pub async fn network_param(&self, network: NetworkUuid, name: &str) -> Result<String, XeError> {
-        self.ask("network-param-get", &[format!("uuid={network}"), format!("param-name={name}")]).await
+        self.run_xe("network-param-get", &[format!("uuid={network}"), format!("param-name={name}")]).await
     }
 
     /// The networks with this bridge.
     pub async fn networks_of_bridge(&self, bridge: &BridgeName) -> Result<Vec<NetworkUuid>, XeError> {
-        self.list("network-list", &[format!("bridge={bridge}"), "params=uuid".into()]).await
+        self.list_values("network-list", &[format!("bridge={bridge}"), "params=uuid".into()]).await
     }
 
     /// The networks with this name-label. None where no label can be like that.
@@ -136,47 +137,47 @@ impl Xe {
         if label.is_empty() || label.len() > LABEL_MAX || label.contains(char::is_control) {
             return Ok(Vec::new());
         }
-        self.list("network-list", &[format!("name-label={label}"), "params=uuid".into()]).await
+        self.list_values("network-list", &[format!("name-label={label}"), "params=uuid".into()]).await
     }
 
     /// The networks of a host's PIFs, in xapi's order.
     pub async fn pif_networks(&self, host: Uuid) -> Result<Vec<NetworkUuid>, XeError> {
-        self.list("pif-list", &[format!("host-uuid={host}"), "params=network-uuid".into()]).await
+        self.list_values("pif-list", &[format!("host-uuid={host}"), "params=network-uuid".into()]).await
     }
 
     /// `software-version:platform_name` of a host.
     pub async fn platform_name(&self, host: Uuid) -> Result<String, XeError> {
         let args = [format!("uuid={host}"), "param-name=software-version".into(), "param-key=platform_name".into()];
-        self.ask("host-param-get", &args).await
+        self.run_xe("host-param-get", &args).await
     }
 
-    async fn list<T: FromStr>(&self, command: &'static str, args: &[String]) -> Result<Vec<T>, XeError> {
+    async fn list_values<T: FromStr>(&self, command: &'static str, args: &[String]) -> Result<Vec<T>, XeError> {
         let args: Vec<String> = args.iter().cloned().chain(["--minimal".into()]).collect();
-        let text = self.ask(command, &args).await?;
+        let text = self.run_xe(command, &args).await?;
         let uuids = text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::parse);
-        uuids.collect::<Result<_, _>>().map_err(|_| XeError::Unreadable { command, text: shortened(&text) })
+        uuids.collect::<Result<_, _>>().map_err(|_| XeError::Unreadable { command, text: shorten_output(&text) })
     }
 
     /// Runs `xe` once; what it prints, without the end of the line.
-    async fn ask(&self, command: &'static str, args: &[String]) -> Result<String, XeError> {
+    async fn run_xe(&self, command: &'static str, args: &[String]) -> Result<String, XeError> {
         let args: Vec<&str> = std::iter::once(command).chain(args.iter().map(String::as_str)).collect();
         let started = Instant::now();
-        let result = run(&self.program, &args, &[], "", Bounds::within(self.timeout)).await;
-        self.hook.tell("xe", RunResult::of(&result), started.elapsed());
+        let result = run_program(&self.program, &args, &[], "", Bounds::with_deadline(self.timeout)).await;
+        self.hook.report_command("xe", RunResult::from_result(&result), started.elapsed());
         let finished = result?;
         tracing::debug!(command, status = finished.status.code(), took = ?finished.took, "ran xe");
         match finished.status.success() {
             true if finished.stdout.len() > ANSWER_MAX => {
-                Err(XeError::Unreadable { command, text: shortened(&finished.stdout) })
+                Err(XeError::Unreadable { command, text: shorten_output(&finished.stdout) })
             }
             true => Ok(finished.stdout.trim_end_matches('\n').to_owned()),
-            false => Err(XeError::Refused { command, message: shortened(&finished.stderr) }),
+            false => Err(XeError::Refused { command, message: shorten_output(&finished.stderr) }),
         }
     }
 }
 
 /// The beginning of what `xe` says, on one line.
-fn shortened(said: &str) -> String {
+fn shorten_output(said: &str) -> String {
     let words = said.split_whitespace().flat_map(|word| [" ", word]).skip(1);
     words.flat_map(str::chars).filter(|c| !c.is_control()).take(WORDS_MAX).collect()
 }

@@ -28,7 +28,7 @@ impl XeObject {
     }
 
     /// The commands that get, add, set and remove a parameter.
-    pub(crate) fn command(self, verb: Verb) -> &'static str {
+    pub(crate) fn parameter_command(self, verb: Verb) -> &'static str {
         match (self, verb) {
             (XeObject::Network(_) | XeObject::NewNetwork, Verb::Get) => "network-param-get",
             (XeObject::Network(_) | XeObject::NewNetwork, Verb::Add) => "network-param-add",
@@ -72,21 +72,23 @@ pub enum XeChange {
 
 impl XeChange {
     /// The command and its arguments.
-    pub(crate) fn command(&self) -> (&'static str, Vec<String>) {
+    pub(crate) fn command_line(&self) -> (&'static str, Vec<String>) {
         const OTHER_CONFIG: &str = "param-name=other-config";
         match self {
             XeChange::CreateNetwork { label, description } => {
                 ("network-create", vec![format!("name-label={label}"), format!("name-description={description}")])
             }
-            XeChange::Add(object, key, value) => {
-                (object.command(Verb::Add), vec![object.uuid(), OTHER_CONFIG.into(), format!("{key}={value}")])
-            }
+            XeChange::Add(object, key, value) => (
+                object.parameter_command(Verb::Add),
+                vec![object.uuid(), OTHER_CONFIG.into(), format!("{key}={value}")],
+            ),
             XeChange::Set(object, key, value) => {
-                (object.command(Verb::Set), vec![object.uuid(), format!("other-config:{key}={value}")])
+                (object.parameter_command(Verb::Set), vec![object.uuid(), format!("other-config:{key}={value}")])
             }
-            XeChange::Remove(object, key) => {
-                (object.command(Verb::Remove), vec![object.uuid(), OTHER_CONFIG.into(), format!("param-key={key}")])
-            }
+            XeChange::Remove(object, key) => (
+                object.parameter_command(Verb::Remove),
+                vec![object.uuid(), OTHER_CONFIG.into(), format!("param-key={key}")],
+            ),
         }
     }
 }
@@ -100,7 +102,7 @@ mod tests {
         let uuid = "6f1a9c3e-0b7d-4c58-9c11-3d0f2a5b7e90";
         let (network, pool) = (XeObject::Network(uuid.parse().unwrap()), XeObject::Pool(uuid.parse().unwrap()));
         let line = |change: &XeChange| {
-            let (command, args) = change.command();
+            let (command, args) = change.command_line();
             format!("{command} {}", args.join(" "))
         };
         let create = XeChange::CreateNetwork { label: "OVSTunnel7".into(), description: "x y".into() };

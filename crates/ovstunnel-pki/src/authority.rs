@@ -8,8 +8,8 @@ use rcgen::{
 use time::{Duration, OffsetDateTime};
 use x509_parser::pem::parse_x509_pem;
 
-use crate::files::{Pair, make_directory, read};
-use crate::leaf::{common_name, serial};
+use crate::files::{Pair, make_directory, read_text};
+use crate::leaf::{common_name, new_serial};
 use crate::{Leaf, PkiError, SKEW, Written};
 
 /// Name of the CA's own files.
@@ -32,7 +32,7 @@ impl Authority {
     /// When there is a CA already, or the files cannot be written.
     pub fn create(dir: &Path, name: &str, days: u32, now: OffsetDateTime) -> Result<Written, PkiError> {
         make_directory(dir)?;
-        let pair = Pair::of(dir, CA);
+        let pair = Pair::in_dir(dir, CA);
         pair.must_be_absent()?;
         let (not_before, not_after) = (now - SKEW, now + Duration::days(days.into()));
         let made = KeyPair::generate().and_then(|key| {
@@ -40,7 +40,7 @@ impl Authority {
             Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
         });
         let (certificate, key) = made.map_err(|source| PkiError::Make { name: name.to_owned(), source })?;
-        pair.write(&certificate, &key)?;
+        pair.write_both(&certificate, &key)?;
         let names = vec![name.to_owned()];
         Ok(Written { certificate: pair.certificate, key: pair.key, names, not_before, not_after, shortened: false })
     }
@@ -50,14 +50,14 @@ impl Authority {
     /// # Errors
     /// When there is none, its files are not a CA's certificate and key, or they do not belong together.
     pub fn open(dir: &Path) -> Result<Self, PkiError> {
-        let Pair { certificate, key } = Pair::of(dir, CA);
+        let Pair { certificate, key } = Pair::in_dir(dir, CA);
         if !certificate.exists() && !key.exists() {
             return Err(PkiError::NoAuthority(dir.to_owned()));
         }
-        let (certificate_pem, key_pem) = (read(&certificate)?, read(&key)?);
+        let (certificate_pem, key_pem) = (read_text(&certificate)?, read_text(&key)?);
         let key_pair = KeyPair::from_pem(&key_pem)
             .map_err(|_| PkiError::Unfit { path: key.clone(), expected: "a private key (PEM)" })?;
-        let not_after = check(&certificate_pem, &key_pair)
+        let not_after = check_ca(&certificate_pem, &key_pair)
             .map_err(|expected| PkiError::Unfit { path: certificate.clone(), expected })?;
         let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key_pair)
             .map_err(|source| PkiError::Make { name: CA.to_owned(), source })?;
@@ -73,16 +73,17 @@ impl Authority {
     ///
     /// # Errors
     /// When files of that name are there, the CA has expired, or the files cannot be written.
-    pub fn issue(&self, leaf: &Leaf, now: OffsetDateTime) -> Result<Written, PkiError> {
+    pub fn issue_certificate(&self, leaf: &Leaf, now: OffsetDateTime) -> Result<Written, PkiError> {
         self.must_be_valid(now)?;
-        let pair = Pair::of(&self.dir, leaf.name.as_str());
+        let pair = Pair::in_dir(&self.dir, leaf.name.as_str());
         pair.must_be_absent()?;
-        let (not_after, shortened) = self.end(leaf, now);
-        let (certificate, key) =
-            self.sign(leaf, now, not_after).map_err(|source| PkiError::Make { name: leaf.name.to_string(), source })?;
-        pair.write(&certificate, &key)?;
+        let (not_after, shortened) = self.expiry_of(leaf, now);
+        let (certificate, key) = self
+            .sign_leaf(leaf, now, not_after)
+            .map_err(|source| PkiError::Make { name: leaf.name.to_string(), source })?;
+        pair.write_both(&certificate, &key)?;
         let Pair { certificate, key } = pair;
-        Ok(Written { certificate, key, names: leaf.names(), not_before: now - SKEW, not_after, shortened })
+        Ok(Written { certificate, key, names: leaf.valid_names(), not_before: now - SKEW, not_after, shortened })
     }
 
     /// Directory of its files.
@@ -99,7 +100,7 @@ impl Authority {
     }
 
     /// When a certificate expires, and whether that is earlier than asked for: no later than its CA.
-    pub(super) fn end(&self, leaf: &Leaf, now: OffsetDateTime) -> (OffsetDateTime, bool) {
+    pub(super) fn expiry_of(&self, leaf: &Leaf, now: OffsetDateTime) -> (OffsetDateTime, bool) {
         let wanted = now + Duration::days(leaf.days.into());
         (wanted.min(self.not_after), self.not_after < wanted)
     }
@@ -112,18 +113,18 @@ impl Authority {
         now: OffsetDateTime,
         not_after: OffsetDateTime,
     ) -> Result<String, rcgen::Error> {
-        Ok(leaf.params(now, not_after)?.signed_by(public, &self.issuer)?.pem())
+        Ok(leaf.certificate_params(now, not_after)?.signed_by(public, &self.issuer)?.pem())
     }
 
     /// A certificate and its new key, PEM.
-    pub(super) fn sign(
+    pub(super) fn sign_leaf(
         &self,
         leaf: &Leaf,
         now: OffsetDateTime,
         not_after: OffsetDateTime,
     ) -> Result<(String, String), rcgen::Error> {
         let key = KeyPair::generate()?;
-        let certificate = leaf.params(now, not_after)?.signed_by(&key, &self.issuer)?;
+        let certificate = leaf.certificate_params(now, not_after)?.signed_by(&key, &self.issuer)?;
         Ok((certificate.pem(), key.serialize_pem()))
     }
 }
@@ -135,7 +136,7 @@ pub(super) fn ca_params(
     not_after: OffsetDateTime,
 ) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::default();
-    params.serial_number = Some(serial()?);
+    params.serial_number = Some(new_serial()?);
     params.distinguished_name = common_name(name);
     params.not_before = not_before;
     params.not_after = not_after;
@@ -146,7 +147,7 @@ pub(super) fn ca_params(
 }
 
 /// That `pem` is a CA's certificate and `key` its key; answers when it expires, or what it should have been.
-fn check(pem: &str, key: &KeyPair) -> Result<OffsetDateTime, &'static str> {
+fn check_ca(pem: &str, key: &KeyPair) -> Result<OffsetDateTime, &'static str> {
     const CERTIFICATE: &str = "a certificate (PEM)";
     let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(|_| CERTIFICATE)?;
     let certificate = block.parse_x509().map_err(|_| CERTIFICATE)?;

@@ -23,7 +23,7 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    pub(super) fn of(dir: &Path, name: &str) -> Self {
+    pub(super) fn in_dir(dir: &Path, name: &str) -> Self {
         Pair { certificate: dir.join(format!("{name}.crt")), key: dir.join(format!("{name}.key")) }
     }
 
@@ -36,7 +36,7 @@ impl Pair {
     }
 
     /// Writes both, or none.
-    pub(super) fn write(&self, certificate: &str, key: &str) -> Result<(), PkiError> {
+    pub(super) fn write_both(&self, certificate: &str, key: &str) -> Result<(), PkiError> {
         write_new(&self.key, key, KEY_MODE)?;
         write_new(&self.certificate, certificate, CERTIFICATE_MODE).inspect_err(|_| {
             // We made it a moment ago; a key without its certificate would only be in the way of the next attempt.
@@ -66,16 +66,16 @@ pub(super) struct Replacement<'a> {
 
 impl<'a> Replacement<'a> {
     /// Writes the new file, under another name.
-    pub(super) fn prepare(path: &'a Path, text: &str, mode: u32) -> Result<Self, PkiError> {
-        let new = beside(path, &format!("new{}", std::process::id()));
+    pub(super) fn write_aside(path: &'a Path, text: &str, mode: u32) -> Result<Self, PkiError> {
+        let new = path_beside(path, &format!("new{}", std::process::id()));
         write_new(&new, text, mode)?;
         Ok(Replacement { path, new })
     }
 
     /// Puts it in its place at once. The old file gets the name that is returned, which nobody else had.
-    pub(super) fn put(self) -> Result<PathBuf, PkiError> {
+    pub(super) fn put_in_place(self) -> Result<PathBuf, PkiError> {
         let failed = |source| PkiError::File { action: "replace", path: self.path.to_owned(), source };
-        let kept = keep(self.path).map_err(failed)?;
+        let kept = keep_old(self.path).map_err(failed)?;
         fs::rename(&self.new, self.path).map_err(|error| {
             let _ = fs::remove_file(&kept);
             failed(error)
@@ -93,15 +93,15 @@ impl Drop for Replacement<'_> {
 
 /// Moves a file out of the way; gives its new name, which nobody else had.
 pub(super) fn set_aside(path: &Path) -> Result<PathBuf, PkiError> {
-    let kept = keep(path).and_then(|kept| fs::remove_file(path).map(|()| kept));
+    let kept = keep_old(path).and_then(|kept| fs::remove_file(path).map(|()| kept));
     kept.map_err(|source| PkiError::File { action: "rename", path: path.to_owned(), source })
 }
 
 /// Gives the file a second name, the first of `FILE.old1`, `FILE.old2`, … that is free.
-fn keep(path: &Path) -> io::Result<PathBuf> {
+fn keep_old(path: &Path) -> io::Result<PathBuf> {
     let mut number = 1u32;
     loop {
-        let kept = beside(path, &format!("old{number}"));
+        let kept = path_beside(path, &format!("old{number}"));
         match fs::hard_link(path, &kept) {
             Ok(()) => return Ok(kept),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
@@ -110,7 +110,7 @@ fn keep(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+fn path_beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{ending}"));
     name.into()
@@ -125,7 +125,7 @@ pub(super) fn make_directory(dir: &Path) -> Result<(), PkiError> {
     })
 }
 
-pub(super) fn read(path: &Path) -> Result<String, PkiError> {
+pub(super) fn read_text(path: &Path) -> Result<String, PkiError> {
     fs::read_to_string(path).map_err(|source| PkiError::File { action: "read", path: path.to_owned(), source })
 }
 
@@ -141,9 +141,9 @@ mod tests {
     #[test]
     fn half_a_pair_is_taken_away_again() {
         let dir = tempfile::tempdir().unwrap();
-        let pair = Pair::of(dir.path(), "host1");
+        let pair = Pair::in_dir(dir.path(), "host1");
         fs::write(&pair.certificate, "old").unwrap();
-        assert!(matches!(pair.write("new", "key"), Err(PkiError::Exists(p)) if p == pair.certificate));
+        assert!(matches!(pair.write_both("new", "key"), Err(PkiError::Exists(p)) if p == pair.certificate));
         assert!(!pair.key.exists());
         assert_eq!(fs::read_to_string(&pair.certificate).unwrap(), "old");
     }
@@ -151,10 +151,10 @@ mod tests {
     #[test]
     fn a_dangling_link_counts_as_there() {
         let dir = tempfile::tempdir().unwrap();
-        let pair = Pair::of(dir.path(), "host1");
+        let pair = Pair::in_dir(dir.path(), "host1");
         std::os::unix::fs::symlink("/nonexistent/key", &pair.key).unwrap();
         assert!(matches!(pair.must_be_absent(), Err(PkiError::Exists(_))));
-        assert!(matches!(pair.write("c", "k"), Err(PkiError::Exists(_))));
+        assert!(matches!(pair.write_both("c", "k"), Err(PkiError::Exists(_))));
     }
 
     #[test]
@@ -163,9 +163,9 @@ mod tests {
         let path = dir.path().join("host1.key");
         fs::write(&path, "one").unwrap();
         fs::write(dir.path().join("host1.key.old1"), "somebody's").unwrap();
-        let kept = Replacement::prepare(&path, "two", KEY_MODE).unwrap().put().unwrap();
+        let kept = Replacement::write_aside(&path, "two", KEY_MODE).unwrap().put_in_place().unwrap();
         assert_eq!(kept, dir.path().join("host1.key.old2"));
-        drop(Replacement::prepare(&path, "given up", KEY_MODE).unwrap());
+        drop(Replacement::write_aside(&path, "given up", KEY_MODE).unwrap());
         let mut all: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
         all.sort();
         let texts: Vec<_> = all.iter().map(|file| fs::read_to_string(file).unwrap()).collect();

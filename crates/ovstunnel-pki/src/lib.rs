@@ -31,7 +31,7 @@ pub use renew::{Key, Renewed};
 pub use request::{Asking, Request, Requested, Signed, judge_request};
 pub use revoke::Revoked;
 pub use rotation::{Rotation, replace_ca};
-pub use show::{Details, Purpose, fingerprint, show};
+pub use show::{Details, Purpose, read_details, sha256_fingerprint};
 pub use standing::Standing;
 
 /// Days that a CA lives unless told otherwise: ten years, longer than a host is in service, since a new CA has to

@@ -11,7 +11,7 @@ use time::{Duration, OffsetDateTime};
 use x509_parser::pem::parse_x509_pem;
 
 use crate::authority::ca_params;
-use crate::files::{CERTIFICATE_MODE, KEY_MODE, Pair, Replacement, read};
+use crate::files::{CERTIFICATE_MODE, KEY_MODE, Pair, Replacement, read_text};
 use crate::subject::common_name_of;
 use crate::{Authority, Leaf, Name, PkiError, SKEW, Written};
 
@@ -39,32 +39,38 @@ impl Authority {
     /// Renews the certificate of `name` in the CA's directory for `days` days from `now`.
     ///
     /// # Errors
-    /// When there is none, it is not of this CA or not as [`Authority::issue`] makes them, the CA has expired, or the files
+    /// When there is none, it is not of this CA or not as [`Authority::issue_certificate`] makes them, the CA has expired, or the files
     /// cannot be written.
-    pub fn renew(&self, name: &Name, key: Key, days: u32, now: OffsetDateTime) -> Result<Renewed, PkiError> {
+    pub fn renew_certificate(
+        &self,
+        name: &Name,
+        key: Key,
+        days: u32,
+        now: OffsetDateTime,
+    ) -> Result<Renewed, PkiError> {
         self.must_be_valid(now)?;
-        let pair = Pair::of(self.dir(), name.as_str());
-        let old = read(&pair.certificate)?;
+        let pair = Pair::in_dir(self.dir(), name.as_str());
+        let old = read_text(&pair.certificate)?;
         let unfit = |expected| PkiError::Unfit { path: pair.certificate.clone(), expected };
         let failed = |source| PkiError::Make { name: name.to_string(), source };
-        let (leaf, public) = self.identify(&old, name, days).map_err(unfit)?;
-        let (not_after, shortened) = self.end(&leaf, now);
+        let (leaf, public) = self.identify_certificate(&old, name, days).map_err(unfit)?;
+        let (not_after, shortened) = self.expiry_of(&leaf, now);
         let (certificate, new_key) = match key {
             Key::Same => (self.sign_public(&leaf, &public, now, not_after).map_err(failed)?, None),
             Key::New => {
-                let (certificate, key) = self.sign(&leaf, now, not_after).map_err(failed)?;
+                let (certificate, key) = self.sign_leaf(&leaf, now, not_after).map_err(failed)?;
                 (certificate, Some(key))
             }
         };
-        let kept = replace(&pair, &certificate, new_key.as_deref())?;
+        let kept = replace_files(&pair, &certificate, new_key.as_deref())?;
         let Pair { certificate, key: key_file } = pair;
-        let names = leaf.names();
+        let names = leaf.valid_names();
         let written = Written { certificate, key: key_file, names, not_before: now - SKEW, not_after, shortened };
         Ok(Renewed { written, key, kept })
     }
 
     /// Whom a certificate of this CA is for, and its public key.
-    pub(super) fn identify(
+    pub(super) fn identify_certificate(
         &self,
         pem: &str,
         name: &Name,
@@ -73,13 +79,14 @@ impl Authority {
         const CERTIFICATE: &str = "a certificate (PEM)";
         let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(|_| CERTIFICATE)?;
         let certificate = block.parse_x509().map_err(|_| CERTIFICATE)?;
-        let ca = read(self.certificate()).map_err(|_| CERTIFICATE)?;
+        let ca = read_text(self.certificate()).map_err(|_| CERTIFICATE)?;
         let (_, ca) = parse_x509_pem(ca.as_bytes()).map_err(|_| CERTIFICATE)?;
         let ca = ca.parse_x509().map_err(|_| CERTIFICATE)?;
         if certificate.verify_signature(Some(ca.public_key())).is_err() {
             return Err("a certificate of the CA beside it");
         }
-        let leaf = Leaf::of(&certificate, name, days).ok_or("as `pki issue` makes them: it has other names or uses")?;
+        let leaf = Leaf::from_certificate(&certificate, name, days)
+            .ok_or("as `pki issue` makes them: it has other names or uses")?;
         let public = SubjectPublicKeyInfo::from_der(certificate.public_key().raw);
         Ok((leaf, public.map_err(|_| "a certificate with a key that can be renewed")?))
     }
@@ -92,9 +99,9 @@ impl Authority {
     pub fn renew_authority(dir: &Path, days: u32, now: OffsetDateTime) -> Result<Renewed, PkiError> {
         // That its files are a CA's and belong together.
         Authority::open(dir)?;
-        let pair = Pair::of(dir, "ca");
+        let pair = Pair::in_dir(dir, "ca");
         let unfit = |path: &Path, expected| PkiError::Unfit { path: path.to_owned(), expected };
-        let (old, key) = (read(&pair.certificate)?, read(&pair.key)?);
+        let (old, key) = (read_text(&pair.certificate)?, read_text(&pair.key)?);
         let name = own_name(&old).ok_or_else(|| unfit(&pair.certificate, "a certificate with a common name"))?;
         let (not_before, not_after) = (now - SKEW, now + Duration::days(days.into()));
         let made = KeyPair::from_pem(&key).and_then(|key| {
@@ -102,7 +109,7 @@ impl Authority {
             Ok(params.self_signed(&key)?.pem())
         });
         let certificate = made.map_err(|source| PkiError::Make { name: name.clone(), source })?;
-        let kept = replace(&pair, &certificate, None)?;
+        let kept = replace_files(&pair, &certificate, None)?;
         let Pair { certificate, key } = pair;
         let written = Written { certificate, key, names: vec![name], not_before, not_after, shortened: false };
         Ok(Renewed { written, key: Key::Same, kept })
@@ -115,12 +122,12 @@ fn own_name(pem: &str) -> Option<String> {
 }
 
 /// Puts the new files in the old ones' place; says where the old ones are.
-fn replace(pair: &Pair, certificate: &str, key: Option<&str>) -> Result<Vec<PathBuf>, PkiError> {
+fn replace_files(pair: &Pair, certificate: &str, key: Option<&str>) -> Result<Vec<PathBuf>, PkiError> {
     // All that can fail for want of space or rights is done before anything is replaced.
-    let certificate = Replacement::prepare(&pair.certificate, certificate, CERTIFICATE_MODE)?;
-    let Some(key) = key else { return Ok(vec![certificate.put()?]) };
-    let old_key = Replacement::prepare(&pair.key, key, KEY_MODE)?.put()?;
-    match certificate.put() {
+    let certificate = Replacement::write_aside(&pair.certificate, certificate, CERTIFICATE_MODE)?;
+    let Some(key) = key else { return Ok(vec![certificate.put_in_place()?]) };
+    let old_key = Replacement::write_aside(&pair.key, key, KEY_MODE)?.put_in_place()?;
+    match certificate.put_in_place() {
         Ok(old_certificate) => Ok(vec![old_certificate, old_key]),
         Err(error) => {
             // A key must not stand beside a certificate that is not its own.

@@ -14,16 +14,16 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::FromDer;
 
-use crate::files::{CERTIFICATE_MODE, KEY_MODE, Pair, make_directory, read, write_new};
+use crate::files::{CERTIFICATE_MODE, KEY_MODE, Pair, make_directory, read_text, write_new};
 use crate::leaf::common_name;
-use crate::subject::{hex, name_of};
+use crate::subject::{name_of, to_hex};
 use crate::{Authority, Leaf, Name, PkiError};
 
 /// Longest request that is read, bytes.
 const LONGEST: usize = 16 * 1024;
 
 /// A host's new key, written for its owner only, and the request for its certificate. The key waits in `NAME.key.asked`, and is
-/// taken away again unless [`Request::finish`] writes what it was answered, or [`Request::keep`] has it wait on.
+/// taken away again unless [`Request::write_certificate`] writes what it was answered, or [`Request::keep_key`] has it wait on.
 #[derive(Debug)]
 pub struct Request {
     pair: Pair,
@@ -40,18 +40,18 @@ impl Request {
     ///
     /// # Errors
     /// One of the files is there (a `ca.crt` of the same CA may be), or cannot be written.
-    pub fn begin(dir: &Path, name: &Name, addresses: &[IpAddr], ca: &str) -> Result<Request, PkiError> {
+    pub fn for_host(dir: &Path, name: &Name, addresses: &[IpAddr], ca: &str) -> Result<Request, PkiError> {
         make_directory(dir)?;
-        let (pair, ca_file) = (Pair::of(dir, name.as_str()), dir.join("ca.crt"));
+        let (pair, ca_file) = (Pair::in_dir(dir, name.as_str()), dir.join("ca.crt"));
         pair.must_be_absent()?;
         let ca_is_there = ca_file.symlink_metadata().is_ok();
-        if ca_is_there && read(&ca_file)?.trim() != ca.trim() {
+        if ca_is_there && read_text(&ca_file)?.trim() != ca.trim() {
             return Err(PkiError::Exists(ca_file));
         }
         let asked = dir.join(format!("{name}.key.asked"));
         let stays = asked.symlink_metadata().is_ok();
-        let key = if stays { KeyPair::from_pem(&read(&asked)?) } else { KeyPair::generate() };
-        let made = key.and_then(|key| Ok((request(name, addresses, &key)?, key.serialize_pem())));
+        let key = if stays { KeyPair::from_pem(&read_text(&asked)?) } else { KeyPair::generate() };
+        let made = key.and_then(|key| Ok((signing_request(name, addresses, &key)?, key.serialize_pem())));
         let (text, key) = made.map_err(|source| PkiError::Make { name: name.to_string(), source })?;
         if !stays {
             write_new(&asked, &key, KEY_MODE)?;
@@ -60,7 +60,7 @@ impl Request {
     }
 
     /// Leaves the key for the next request, where this one's answer was lost: who signs may have signed for it. Gives its file.
-    pub fn keep(mut self) -> PathBuf {
+    pub fn keep_key(mut self) -> PathBuf {
         self.stays = true;
         self.asked.clone()
     }
@@ -74,10 +74,10 @@ impl Request {
     ///
     /// # Errors
     /// They cannot be written; then none of them is there, and the key waits for the next request.
-    pub fn finish(mut self, certificate: &str, ca: &str) -> Result<[PathBuf; 3], PkiError> {
+    pub fn write_certificate(mut self, certificate: &str, ca: &str) -> Result<[PathBuf; 3], PkiError> {
         self.stays = true;
         let files = [&self.pair.certificate, &self.pair.key, &self.ca];
-        let key = read(&self.asked)?;
+        let key = read_text(&self.asked)?;
         let mut new = vec![(files[1], key.as_str(), KEY_MODE), (files[0], certificate, CERTIFICATE_MODE)];
         if !self.ca_is_there {
             new.push((files[2], ca, CERTIFICATE_MODE));
@@ -102,7 +102,7 @@ impl Drop for Request {
     }
 }
 
-pub(super) fn request(name: &Name, addresses: &[IpAddr], key: &KeyPair) -> Result<String, rcgen::Error> {
+pub(super) fn signing_request(name: &Name, addresses: &[IpAddr], key: &KeyPair) -> Result<String, rcgen::Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = common_name(name.as_str());
     if name.address().is_none() {
@@ -125,7 +125,7 @@ impl Requested {
 
 /// The SHA-256 of a public key in DER, as hexadecimal digits.
 pub(super) fn sum_of(key: &[u8]) -> String {
-    hex(&Sha256::digest(key), "")
+    to_hex(&Sha256::digest(key), "")
 }
 
 /// Judges a request for the certificate `leaf`, PEM.
@@ -137,7 +137,7 @@ pub fn judge_request(text: &str, leaf: &Leaf) -> Result<Requested, String> {
     if asking.name != leaf.name.as_str() {
         return Err(format!("must have the common name {}", leaf.name));
     }
-    let allowed = leaf.names();
+    let allowed = leaf.valid_names();
     if let Some(other) = asking.names.iter().find(|name| !allowed.contains(name)) {
         return Err(format!("must name {} only, and names {other:?}", allowed.join(" and ")));
     }
@@ -208,7 +208,7 @@ pub struct Signed {
 pub(super) fn serial_of(text: &str) -> String {
     let serial = parse_x509_pem(text.as_bytes()).ok().and_then(|(_, block)| {
         let found = block.parse_x509().ok()?;
-        Some(hex(found.raw_serial(), ""))
+        Some(to_hex(found.raw_serial(), ""))
     });
     serial.unwrap_or_default()
 }
@@ -229,7 +229,7 @@ impl Authority {
     /// # Errors
     /// There is one.
     pub fn has_none_of(&self, name: &Name) -> Result<(), PkiError> {
-        Pair::of(self.dir(), name.as_str()).must_be_absent()
+        Pair::in_dir(self.dir(), name.as_str()).must_be_absent()
     }
 
     /// That certificates can be written to the CA's directory now.
@@ -244,14 +244,14 @@ impl Authority {
 
     /// The certificate in the CA's directory that is for `leaf`, of this key, not revoked, and not over at `now`; nothing where there is none.
     pub fn signed_before(&self, leaf: &Leaf, key: &Requested, now: OffsetDateTime) -> Option<Signed> {
-        let file = Pair::of(self.dir(), leaf.name.as_str()).certificate;
-        let text = read(&file).ok()?;
-        let (found, public) = self.identify(&text, &leaf.name, leaf.days).ok()?;
-        let not_after = crate::show(&file).ok()?.first()?.not_after;
+        let file = Pair::in_dir(self.dir(), leaf.name.as_str()).certificate;
+        let text = read_text(&file).ok()?;
+        let (found, public) = self.identify_certificate(&text, &leaf.name, leaf.days).ok()?;
+        let not_after = crate::read_details(&file).ok()?.first()?.not_after;
         if self.is_revoked(&file).ok()? {
             return None;
         }
-        let same = found.names() == leaf.names() && public == key.0 && now < not_after;
+        let same = found.valid_names() == leaf.valid_names() && public == key.0 && now < not_after;
         same.then(|| Signed { serial: serial_of(&text), text, file, not_after, kept: None })
     }
 
@@ -262,11 +262,11 @@ impl Authority {
     pub fn sign_requested(&self, leaf: &Leaf, key: &Requested, now: OffsetDateTime) -> Result<Signed, PkiError> {
         self.must_be_valid(now)?;
         self.has_none_of(&leaf.name)?;
-        let (not_after, _) = self.end(leaf, now);
+        let (not_after, _) = self.expiry_of(leaf, now);
         let text = self
             .sign_public(leaf, &key.0, now, not_after)
             .map_err(|source| PkiError::Make { name: leaf.name.to_string(), source })?;
-        let file = Pair::of(self.dir(), leaf.name.as_str()).certificate;
+        let file = Pair::in_dir(self.dir(), leaf.name.as_str()).certificate;
         write_new(&file, &text, CERTIFICATE_MODE)?;
         Ok(Signed { serial: serial_of(&text), text, file, not_after, kept: None })
     }
@@ -287,7 +287,7 @@ mod tests {
 
     fn asked(name: &str, addresses: &[&str]) -> String {
         let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        request(&name.parse().unwrap(), &addresses, &KeyPair::generate().unwrap()).unwrap()
+        signing_request(&name.parse().unwrap(), &addresses, &KeyPair::generate().unwrap()).unwrap()
     }
 
     #[test]
@@ -315,32 +315,33 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let name: Name = "h1".parse().unwrap();
         let key = |text: &str| judge_request(text, &leaf("h1")).unwrap().0;
-        let first = Request::begin(dir.path(), &name, &[], "ca").unwrap();
+        let first = Request::for_host(dir.path(), &name, &[], "ca").unwrap();
         let public = key(first.text());
-        let file = first.keep();
-        let again = Request::begin(dir.path(), &name, &[], "ca").unwrap();
+        let file = first.keep_key();
+        let again = Request::for_host(dir.path(), &name, &[], "ca").unwrap();
         assert!(key(again.text()) == public);
         // A refusal of the second says nothing of the first.
         drop(again);
         assert!(file.exists());
-        let files = Request::begin(dir.path(), &name, &[], "ca").unwrap().finish("certificate", "ca").unwrap();
+        let files =
+            Request::for_host(dir.path(), &name, &[], "ca").unwrap().write_certificate("certificate", "ca").unwrap();
         assert!(files.iter().all(|file| file.exists()) && !file.exists());
     }
 
     #[test]
-    fn what_is_not_finished_leaves_no_key_and_no_name_is_signed_twice() {
+    fn an_unfinished_request_leaves_no_key_and_no_name_signs_twice() {
         let dir = tempfile::tempdir().unwrap();
         let (ca, own) = (dir.path().join("ca"), dir.path().join("own"));
         let now = OffsetDateTime::now_utc();
         Authority::create(&ca, "test", 90, now).unwrap();
         let authority = Authority::open(&ca).unwrap();
-        let (leaf, ca_text) = (leaf("h1"), read(&ca.join("ca.crt")).unwrap());
-        drop(Request::begin(&own, &leaf.name, &[], &ca_text).unwrap());
+        let (leaf, ca_text) = (leaf("h1"), read_text(&ca.join("ca.crt")).unwrap());
+        drop(Request::for_host(&own, &leaf.name, &[], &ca_text).unwrap());
         assert_eq!(fs::read_dir(&own).unwrap().count(), 0);
-        let request = Request::begin(&own, &leaf.name, &[], &ca_text).unwrap();
+        let request = Request::for_host(&own, &leaf.name, &[], &ca_text).unwrap();
         let key = judge_request(request.text(), &leaf).unwrap();
         let signed = authority.sign_requested(&leaf, &key, now).unwrap();
-        let files = request.finish(&signed.text, &ca_text).unwrap();
+        let files = request.write_certificate(&signed.text, &ca_text).unwrap();
         assert!(files.iter().all(|file| file.exists()));
         assert_eq!(fs::read_dir(&own).unwrap().count(), 3);
         assert_eq!(authority.signed_before(&leaf, &key, now).unwrap().text, signed.text);
@@ -348,10 +349,10 @@ mod tests {
         assert!(authority.signed_before(&leaf, &other, now).is_none());
         assert!(authority.signed_before(&leaf, &key, signed.not_after).is_none());
         assert!(matches!(authority.sign_requested(&leaf, &key, now), Err(PkiError::Exists(_))));
-        assert!(matches!(Request::begin(&own, &leaf.name, &[], &ca_text), Err(PkiError::Exists(_))));
+        assert!(matches!(Request::for_host(&own, &leaf.name, &[], &ca_text), Err(PkiError::Exists(_))));
         // The CA renews it as one that it has issued itself.
-        authority.renew(&leaf.name, crate::Key::Same, 9, now).unwrap();
-        authority.revoke(&signed.file, now).unwrap();
+        authority.renew_certificate(&leaf.name, crate::Key::Same, 9, now).unwrap();
+        authority.revoke_certificate(&signed.file, now).unwrap();
         assert!(authority.signed_before(&leaf, &key, now).is_none());
     }
 }

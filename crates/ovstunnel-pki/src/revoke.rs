@@ -13,7 +13,7 @@ use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use crate::files::read;
+use crate::files::read_text;
 use crate::{Authority, PkiError};
 
 /// Mode of the list: it is no secret.
@@ -40,9 +40,9 @@ impl Authority {
     ///
     /// # Errors
     /// When the file is no certificate of this CA, or the list cannot be read or written.
-    pub fn revoke(&self, certificate: &Path, now: OffsetDateTime) -> Result<Revoked, PkiError> {
-        let (serial, name) = self.issued(certificate)?;
-        let shown = hex(serial.as_ref());
+    pub fn revoke_certificate(&self, certificate: &Path, now: OffsetDateTime) -> Result<Revoked, PkiError> {
+        let (serial, name) = self.issued_serial(certificate)?;
+        let shown = to_hex(serial.as_ref());
         let (list, count, new) = self.extend_list(vec![serial], now)?;
         Ok(Revoked { list, name, serial: shown, count, already: new == 0 })
     }
@@ -54,11 +54,11 @@ impl Authority {
         now: OffsetDateTime,
     ) -> Result<(PathBuf, usize, usize), PkiError> {
         let list = self.dir.join("ca.crl");
-        let (number, mut revoked) = if list.exists() { entries(&list)? } else { (0, Vec::new()) };
+        let (number, mut revoked) = if list.exists() { read_crl(&list)? } else { (0, Vec::new()) };
         let before = revoked.len();
         for serial in serials {
             if !revoked.iter().any(|entry| entry.serial_number == serial) {
-                revoked.push(entry(serial, now));
+                revoked.push(revoked_entry(serial, now));
             }
         }
         let count = revoked.len();
@@ -70,15 +70,15 @@ impl Authority {
 
     /// Whether a certificate of this CA is on its list of revoked ones.
     pub(super) fn is_revoked(&self, certificate: &Path) -> Result<bool, PkiError> {
-        let (serial, _) = self.issued(certificate)?;
+        let (serial, _) = self.issued_serial(certificate)?;
         let list = self.dir.join("ca.crl");
-        Ok(list.exists() && entries(&list)?.1.iter().any(|entry| entry.serial_number == serial))
+        Ok(list.exists() && read_crl(&list)?.1.iter().any(|entry| entry.serial_number == serial))
     }
 
     /// Serial number and common name of a certificate that this CA has issued.
-    fn issued(&self, path: &Path) -> Result<(SerialNumber, String), PkiError> {
+    fn issued_serial(&self, path: &Path) -> Result<(SerialNumber, String), PkiError> {
         let unfit = |expected| PkiError::Unfit { path: path.to_owned(), expected };
-        let (pem, ca) = (read(path)?, read(self.certificate())?);
+        let (pem, ca) = (read_text(path)?, read_text(self.certificate())?);
         let not_pem = |_| unfit("a certificate (PEM)");
         let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(not_pem)?;
         let (_, found) = X509Certificate::from_der(&block.contents).map_err(|_| unfit("a certificate (PEM)"))?;
@@ -112,29 +112,29 @@ impl Authority {
         };
         let pem = list.signed_by(&self.issuer).and_then(|list| list.pem());
         let pem = pem.map_err(|source| PkiError::Make { name: path.display().to_string(), source })?;
-        replace(path, &pem)
+        replace_file(path, &pem)
     }
 }
 
-fn entry(serial_number: SerialNumber, revocation_time: OffsetDateTime) -> RevokedCertParams {
+fn revoked_entry(serial_number: SerialNumber, revocation_time: OffsetDateTime) -> RevokedCertParams {
     RevokedCertParams { serial_number, revocation_time, reason_code: None, invalidity_date: None }
 }
 
 /// Number and certificates of a list.
-fn entries(path: &Path) -> Result<(u64, Vec<RevokedCertParams>), PkiError> {
+fn read_crl(path: &Path) -> Result<(u64, Vec<RevokedCertParams>), PkiError> {
     let unfit = || PkiError::Unfit { path: path.to_owned(), expected: "a list of revoked certificates (PEM)" };
-    let pem = read(path)?;
+    let pem = read_text(path)?;
     let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(|_| unfit())?;
     let (_, list) = CertificateRevocationList::from_der(&block.contents).map_err(|_| unfit())?;
     let number = list.crl_number().and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
     let one = |it: &x509_parser::revocation_list::RevokedCertificate<'_>| {
-        entry(SerialNumber::from_slice(it.raw_serial()), it.revocation_date.to_datetime())
+        revoked_entry(SerialNumber::from_slice(it.raw_serial()), it.revocation_date.to_datetime())
     };
     Ok((number, list.iter_revoked_certificates().map(one).collect()))
 }
 
 /// Puts a new file in the place of the old one, at once.
-fn replace(path: &Path, text: &str) -> Result<(), PkiError> {
+fn replace_file(path: &Path, text: &str) -> Result<(), PkiError> {
     let new = path.with_extension("crl.new");
     let mut options = OpenOptions::new();
     let written = options.write(true).create(true).truncate(true).mode(MODE).open(&new).and_then(|mut file| {
@@ -145,6 +145,6 @@ fn replace(path: &Path, text: &str) -> Result<(), PkiError> {
     written.map_err(|source| PkiError::File { action: "write", path: path.to_owned(), source })
 }
 
-fn hex(bytes: &[u8]) -> String {
+fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

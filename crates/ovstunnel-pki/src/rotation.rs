@@ -9,11 +9,11 @@ use time::OffsetDateTime;
 use x509_parser::pem::{Pem, parse_x509_pem};
 use x509_parser::prelude::X509Certificate;
 
-use crate::files::{CERTIFICATE_MODE, Replacement, read};
-use crate::request::request;
-use crate::show::Details;
-use crate::subject::{common_name_of, names};
-use crate::{Name, PkiError, Purpose, show};
+use crate::files::{CERTIFICATE_MODE, Replacement, read_text};
+use crate::request::signing_request;
+use crate::show::{Details, read_details};
+use crate::subject::{alternative_names, common_name_of};
+use crate::{Name, PkiError, Purpose};
 
 /// A certificate that may be renewed, and its key.
 #[derive(Debug)]
@@ -31,13 +31,13 @@ impl Rotation {
     /// They cannot be read, it is not a host's, or they do not belong together.
     pub fn of(certificate: &Path, key: &Path) -> Result<Rotation, PkiError> {
         let unfit = |path: &Path, expected| PkiError::Unfit { path: path.to_owned(), expected };
-        let found = show(certificate)?.into_iter().next().filter(|one| one.purpose == Purpose::Host);
+        let found = read_details(certificate)?.into_iter().next().filter(|one| one.purpose == Purpose::Host);
         let now = found.ok_or_else(|| unfit(certificate, "a certificate for a host"))?;
         let name = now.name.as_deref().and_then(|name| name.parse().ok());
         let name = name.ok_or_else(|| unfit(certificate, "a certificate with the name of a host"))?;
-        let pair = KeyPair::from_pem(&read(key)?).map_err(|_| unfit(key, "a private key (PEM)"))?;
+        let pair = KeyPair::from_pem(&read_text(key)?).map_err(|_| unfit(key, "a private key (PEM)"))?;
         let rotation = Rotation { certificate: certificate.to_owned(), key: pair, name, now };
-        match first(&read(certificate)?, |found| rotation.is_of_key(found)) {
+        match first(&read_text(certificate)?, |found| rotation.is_of_key(found)) {
             Some(true) => Ok(rotation),
             _ => Err(unfit(certificate, "the certificate of the key beside it")),
         }
@@ -65,7 +65,7 @@ impl Rotation {
     pub fn request(&self) -> Result<String, PkiError> {
         let addresses: Vec<_> = self.now.names.iter().filter_map(|name| name.parse().ok()).collect();
         let failed = |source| PkiError::Make { name: self.name.to_string(), source };
-        request(&self.name, &addresses, &self.key).map_err(failed)
+        signing_request(&self.name, &addresses, &self.key).map_err(failed)
     }
 
     /// Puts the answer in its place at once; gives where the old one is now, nothing where the answer is no newer than what is there. `ca` are the
@@ -76,16 +76,17 @@ impl Rotation {
     pub fn finish(&self, answer: &str, ca: &str) -> Result<Option<PathBuf>, PkiError> {
         let unfit = |expected| PkiError::Unfit { path: "the manager's answer".into(), expected };
         let from = self.judge(answer, ca).map_err(unfit)?;
-        if from < self.now.not_before || read(&self.certificate)?.trim() == answer.trim() {
+        if from < self.now.not_before || read_text(&self.certificate)?.trim() == answer.trim() {
             return Ok(None);
         }
-        Replacement::prepare(&self.certificate, answer, CERTIFICATE_MODE)?.put().map(Some)
+        Replacement::write_aside(&self.certificate, answer, CERTIFICATE_MODE)?.put_in_place().map(Some)
     }
 
     /// That an answer fits; gives from when on it is valid.
     fn judge(&self, answer: &str, ca: &str) -> Result<OffsetDateTime, &'static str> {
         let fits = first(answer, |found| {
-            let same = common_name_of(found).as_deref() == Some(self.name.as_str()) && names(found) == self.now.names;
+            let same = common_name_of(found).as_deref() == Some(self.name.as_str())
+                && alternative_names(found) == self.now.names;
             (same && self.is_of_key(found), signed_by(found, ca), found.validity().not_before.to_datetime())
         });
         match fits {
@@ -106,7 +107,7 @@ impl Rotation {
 /// # Errors
 /// One of them is no certificate of a CA, or the file cannot be written; then it is as it was.
 pub fn replace_ca(file: &Path, text: &str) -> Result<Option<PathBuf>, PkiError> {
-    if read(file)?.trim() == text.trim() {
+    if read_text(file)?.trim() == text.trim() {
         return Ok(None);
     }
     let blocks: Result<Vec<Pem>, _> = Pem::iter_from_buffer(text.as_bytes()).collect();
@@ -115,7 +116,7 @@ pub fn replace_ca(file: &Path, text: &str) -> Result<Option<PathBuf>, PkiError> 
         let expected = "certificates of CAs (PEM)";
         return Err(PkiError::Unfit { path: "the manager's answer".into(), expected });
     }
-    Replacement::prepare(file, text, CERTIFICATE_MODE)?.put().map(Some)
+    Replacement::write_aside(file, text, CERTIFICATE_MODE)?.put_in_place().map(Some)
 }
 
 /// What there is to say of the first certificate in a text, PEM; nothing where there is none.
@@ -149,7 +150,7 @@ mod tests {
         Authority::create(dir, "test", 900, then).unwrap();
         let authority = Authority::open(dir).unwrap();
         let role = Role::Host { addresses: vec!["192.0.2.1".parse().unwrap()] };
-        authority.issue(&Leaf { name: name.clone(), role, days: DAYS }, then).unwrap();
+        authority.issue_certificate(&Leaf { name: name.clone(), role, days: DAYS }, then).unwrap();
         (authority, name, now)
     }
 
@@ -210,7 +211,7 @@ mod tests {
     fn a_key_of_another_certificate_and_a_clients_certificate_are_none() {
         let dir = tempfile::tempdir().unwrap();
         let (authority, name, now) = made(dir.path(), 1);
-        authority.issue(&Leaf { name: "op".parse().unwrap(), role: Role::Client, days: 9 }, now).unwrap();
+        authority.issue_certificate(&Leaf { name: "op".parse().unwrap(), role: Role::Client, days: 9 }, now).unwrap();
         let file = |name: &str| dir.path().join(name);
         for (certificate, key) in [("h1.crt", "op.key"), ("op.crt", "op.key"), ("h1.crt", "h1.crt")] {
             assert!(

@@ -10,7 +10,7 @@ use x509_parser::prelude::X509Certificate;
 use x509_parser::public_key::PublicKey;
 
 use crate::PkiError;
-use crate::subject::{common_name_of, hex, names};
+use crate::subject::{alternative_names, common_name_of, to_hex};
 
 /// Whom a certificate is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Details {
     }
 
     /// `valid`, `expired` or `not yet valid`.
-    pub fn state(&self, now: OffsetDateTime) -> &'static str {
+    pub fn validity_state(&self, now: OffsetDateTime) -> &'static str {
         match now {
             now if now > self.not_after => "expired",
             now if now < self.not_before => "not yet valid",
@@ -87,7 +87,7 @@ impl Details {
 ///
 /// # Errors
 /// When the path cannot be read, a file that was named has no certificate in it, or one of them is none.
-pub fn show(path: &Path) -> Result<Vec<Details>, PkiError> {
+pub fn read_details(path: &Path) -> Result<Vec<Details>, PkiError> {
     if !path.is_dir() {
         let found = of_file(path)?;
         let none = || PkiError::Unfit { path: path.to_owned(), expected: "a file with a certificate (PEM)" };
@@ -103,10 +103,10 @@ pub fn show(path: &Path) -> Result<Vec<Details>, PkiError> {
 }
 
 /// The SHA-256 over the first certificate in a text, PEM, as 64 hexadecimal digits; nothing where there is none.
-pub fn fingerprint(pem: &str) -> Option<String> {
+pub fn sha256_fingerprint(pem: &str) -> Option<String> {
     let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).ok()?;
     block.parse_x509().ok()?;
-    Some(hex(&Sha256::digest(&block.contents), ""))
+    Some(to_hex(&Sha256::digest(&block.contents), ""))
 }
 
 fn of_file(file: &Path) -> Result<Vec<Details>, PkiError> {
@@ -114,27 +114,29 @@ fn of_file(file: &Path) -> Result<Vec<Details>, PkiError> {
     let text = fs::read(file).map_err(|source| PkiError::File { action: "read", path: file.to_owned(), source })?;
     let blocks = Pem::iter_from_buffer(&text).collect::<Result<Vec<_>, _>>().map_err(|_| unfit())?;
     let certificates = blocks.iter().filter(|block| block.label == "CERTIFICATE");
-    certificates.map(|block| Ok(details(file, &block.parse_x509().map_err(|_| unfit())?, &block.contents))).collect()
+    certificates
+        .map(|block| Ok(certificate_details(file, &block.parse_x509().map_err(|_| unfit())?, &block.contents)))
+        .collect()
 }
 
-fn details(file: &Path, certificate: &X509Certificate<'_>, der: &[u8]) -> Details {
+fn certificate_details(file: &Path, certificate: &X509Certificate<'_>, der: &[u8]) -> Details {
     let validity = certificate.validity();
     Details {
         file: file.to_owned(),
-        purpose: purpose(certificate),
+        purpose: certificate_purpose(certificate),
         name: common_name_of(certificate),
         subject: certificate.subject().to_string(),
-        names: names(certificate),
+        names: alternative_names(certificate),
         issuer: certificate.issuer().to_string(),
-        serial: hex(certificate.raw_serial(), ":"),
+        serial: to_hex(certificate.raw_serial(), ":"),
         not_before: validity.not_before.to_datetime(),
         not_after: validity.not_after.to_datetime(),
-        key: key(certificate),
-        fingerprint: hex(&Sha256::digest(der), ":"),
+        key: key_description(certificate),
+        fingerprint: to_hex(&Sha256::digest(der), ":"),
     }
 }
 
-fn purpose(certificate: &X509Certificate<'_>) -> Purpose {
+fn certificate_purpose(certificate: &X509Certificate<'_>) -> Purpose {
     let usage = certificate.extended_key_usage().ok().flatten();
     match usage.map(|usage| (usage.value.server_auth, usage.value.client_auth)) {
         _ if certificate.is_ca() => Purpose::Ca,
@@ -145,7 +147,7 @@ fn purpose(certificate: &X509Certificate<'_>) -> Purpose {
     }
 }
 
-fn key(certificate: &X509Certificate<'_>) -> String {
+fn key_description(certificate: &X509Certificate<'_>) -> String {
     match certificate.public_key().parsed() {
         Ok(PublicKey::EC(point)) => format!("ECDSA P-{}", point.key_size()),
         Ok(PublicKey::RSA(rsa)) => format!("RSA {}", rsa.key_size()),

@@ -9,9 +9,9 @@ use rcgen::{PublicKeyData, SerialNumber, SubjectPublicKeyInfo};
 use time::{Duration, OffsetDateTime};
 use x509_parser::pem::parse_x509_pem;
 
-use crate::files::{CERTIFICATE_MODE, Pair, Replacement, read, set_aside};
+use crate::files::{CERTIFICATE_MODE, Pair, Replacement, read_text, set_aside};
 use crate::request::{serial_of, sum_of};
-use crate::subject::hex;
+use crate::subject::to_hex;
 use crate::{Authority, Leaf, Name, PkiError, Role, Signed};
 
 /// For how long after its end a certificate is still renewed, where it did not live shorter than that.
@@ -57,7 +57,7 @@ impl Standing {
     /// # Errors
     /// The names that it has.
     pub fn has_names(&self, asked: &[String]) -> Result<(), Vec<String>> {
-        let own = self.leaf.names();
+        let own = self.leaf.valid_names();
         let same = own.len() == asked.len() && own.iter().all(|name| asked.contains(name));
         if same { Ok(()) } else { Err(own) }
     }
@@ -79,7 +79,7 @@ impl Authority {
     /// # Errors
     /// The file is no certificate of this CA, or cannot be read.
     pub fn standing(&self, name: &Name) -> Result<Option<Standing>, PkiError> {
-        let file = Pair::of(self.dir(), name.as_str()).certificate;
+        let file = Pair::in_dir(self.dir(), name.as_str()).certificate;
         match file.symlink_metadata().is_ok() {
             true => self.stands(&file, name, true),
             false => Ok(None),
@@ -114,15 +114,15 @@ impl Authority {
 
     /// What lies in a file, where it is a host's certificate.
     fn stands(&self, file: &Path, name: &Name, current: bool) -> Result<Option<Standing>, PkiError> {
-        let text = read(file)?;
+        let text = read_text(file)?;
         let unfit = |expected| PkiError::Unfit { path: file.to_owned(), expected };
-        let (leaf, public) = self.identify(&text, name, crate::LEAF_DAYS).map_err(unfit)?;
+        let (leaf, public) = self.identify_certificate(&text, name, crate::LEAF_DAYS).map_err(unfit)?;
         if !matches!(leaf.role, Role::Host { .. }) {
             return Ok(None);
         }
         let (_, block) = parse_x509_pem(text.as_bytes()).map_err(|_| unfit("a certificate (PEM)"))?;
         let found = block.parse_x509().map_err(|_| unfit("a certificate (PEM)"))?;
-        let (serial, validity) = (hex(found.raw_serial(), ""), found.validity().clone());
+        let (serial, validity) = (to_hex(found.raw_serial(), ""), found.validity().clone());
         let (not_before, not_after) = (validity.not_before.to_datetime(), validity.not_after.to_datetime());
         let revoked = self.is_revoked(file)?;
         let file = file.to_owned();
@@ -136,10 +136,10 @@ impl Authority {
     pub fn renew_standing(&self, old: &Standing, days: u32, now: OffsetDateTime) -> Result<Signed, PkiError> {
         self.must_be_valid(now)?;
         let leaf = Leaf { days, ..old.leaf.clone() };
-        let (not_after, _) = self.end(&leaf, now);
+        let (not_after, _) = self.expiry_of(&leaf, now);
         let failed = |source| PkiError::Make { name: leaf.name.to_string(), source };
         let text = self.sign_public(&leaf, &old.public, now, not_after).map_err(failed)?;
-        let kept = Replacement::prepare(&old.file, &text, CERTIFICATE_MODE)?.put()?;
+        let kept = Replacement::write_aside(&old.file, &text, CERTIFICATE_MODE)?.put_in_place()?;
         Ok(Signed { serial: serial_of(&text), text, file: old.file.clone(), not_after, kept: Some(kept) })
     }
 

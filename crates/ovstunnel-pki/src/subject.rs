@@ -9,7 +9,7 @@ pub(super) fn common_name_of(certificate: &X509Certificate<'_>) -> Option<String
 }
 
 /// The alternative names, as text: DNS names, addresses, e-mail addresses and URIs.
-pub(super) fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+pub(super) fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String> {
     let alternative = certificate.subject_alternative_name().ok().flatten();
     let all = alternative.iter().flat_map(|names| &names.value.general_names);
     all.map(name_of).collect()
@@ -19,18 +19,18 @@ pub(super) fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
 pub(super) fn name_of(name: &GeneralName<'_>) -> String {
     match name {
         GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => (*text).to_owned(),
-        GeneralName::IPAddress(bytes) => address(bytes),
+        GeneralName::IPAddress(bytes) => format_address(bytes),
         other => other.to_string(),
     }
 }
 
-fn address(bytes: &[u8]) -> String {
+fn format_address(bytes: &[u8]) -> String {
     let v4 = <[u8; 4]>::try_from(bytes).map(|bytes| std::net::Ipv4Addr::from(bytes).to_string());
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|bytes| std::net::Ipv6Addr::from(bytes).to_string()))
-        .unwrap_or_else(|_| hex(bytes, ":"))
+        .unwrap_or_else(|_| to_hex(bytes, ":"))
 }
 
 /// Bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8], between: &str) -> String {
+pub(super) fn to_hex(bytes: &[u8], between: &str) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(between)
 }

@@ -11,7 +11,7 @@ const PROTOCOLS: &str = "protocols";
 const FAIL_MODE: &str = "fail-mode";
 const MCAST_SNOOPING: &str = "mcast-snooping";
 
-fn kept(observed: &ObservedBridge, what: &str) -> Option<String> {
+fn kept_value(observed: &ObservedBridge, what: &str) -> Option<String> {
     observed.external_ids.get(&format!("{}{what}", ids::WAS)).cloned()
 }
 
@@ -21,10 +21,10 @@ pub(crate) fn lacks_openflow_14(observed: &ObservedBridge) -> bool {
 }
 
 /// Edits that keep what the bridge has, at the moment when it becomes ours.
-pub(crate) fn keep(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<BridgeEdit> {
+pub(crate) fn keep_edits(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<BridgeEdit> {
     let mut keep: Vec<(&str, String)> = Vec::new();
     // Also later: somebody wants it, and gets it back.
-    if desired.adopted && observed.mcast_snooping && kept(observed, MCAST_SNOOPING).is_none() {
+    if desired.adopted && observed.mcast_snooping && kept_value(observed, MCAST_SNOOPING).is_none() {
         keep.push((MCAST_SNOOPING, "true".to_owned()));
     }
     keep.extend(keep_first(desired, observed));
@@ -33,7 +33,7 @@ pub(crate) fn keep(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<Br
 
 fn keep_first(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<(&'static str, String)> {
     let kept_already = observed.external_ids.keys().any(|key| key.starts_with(ids::WAS));
-    if !desired.adopted || kept_already || DesiredBridge::mark(observed) != Mark::Foreign {
+    if !desired.adopted || kept_already || DesiredBridge::bridge_mark(observed) != Mark::Foreign {
         return vec![];
     }
     // Which host was set up is not given back: what is released has to be set up again.
@@ -72,12 +72,12 @@ pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
     // Another tool's key is ours to change only where we wrote it.
     if id(ids::XS_NETWORK_UUID).is_some() && id(ids::XS_NETWORK_UUID) == id(ids::NETWORK_UUID) {
         let key = ids::XS_NETWORK_UUID.to_owned();
-        edits.push(match kept(observed, &key) {
+        edits.push(match kept_value(observed, &key) {
             Some(value) => BridgeEdit::SetId(key, value),
             None => BridgeEdit::DropId(key),
         });
     }
-    let of_the_plugins = id(ids::VPC).is_none() && kept(observed, ids::GRE_KEY).is_some();
+    let of_the_plugins = id(ids::VPC).is_none() && kept_value(observed, ids::GRE_KEY).is_some();
     edits.extend(of_the_plugins.then(|| BridgeEdit::SetId(ids::RELEASED.to_owned(), "true".to_owned())));
     let of_kind: &[&str] = match id(ids::VPC) {
         Some(_) => &[ids::TOPOLOGY_SEQUENCE, ids::POLICY_SEQUENCE],
@@ -93,16 +93,16 @@ pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
         .chain(of_agent)
         .filter(|key| observed.other_config.contains_key(*key))
     {
-        edits.push(match kept(observed, key) {
+        edits.push(match kept_value(observed, key) {
             Some(value) => BridgeEdit::SetConfig(key.to_owned(), value),
             None => BridgeEdit::DropConfig(key.to_owned()),
         });
     }
-    let protected = observed.own_port().is_some_and(|port| port.protected) && kept(observed, PROTECTED).is_none();
+    let protected = observed.own_port().is_some_and(|port| port.protected) && kept_value(observed, PROTECTED).is_none();
     edits.extend(protected.then_some(BridgeEdit::Protect(false)));
-    let let_in = kept(observed, PROTOCOLS).is_some() && observed.protocols.iter().any(|p| p == "OpenFlow14");
+    let let_in = kept_value(observed, PROTOCOLS).is_some() && observed.protocols.iter().any(|p| p == "OpenFlow14");
     edits.extend(let_in.then_some(BridgeEdit::OpenFlow14(false)));
-    edits.extend(kept(observed, MCAST_SNOOPING).map(|_| BridgeEdit::McastSnooping(true)));
+    edits.extend(kept_value(observed, MCAST_SNOOPING).map(|_| BridgeEdit::McastSnooping(true)));
     if observed.external_ids.contains_key(ids::VPC) && observed.fail_mode.as_deref() == Some(FailMode::Secure.as_str())
     {
         edits.extend(fail_mode_before(observed).map(BridgeEdit::FailMode));
@@ -112,7 +112,7 @@ pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
 
 /// The `fail_mode` that a bridge had; nothing where that was the one that it has.
 fn fail_mode_before(observed: &ObservedBridge) -> Option<Option<FailMode>> {
-    match kept(observed, FAIL_MODE).as_deref() {
+    match kept_value(observed, FAIL_MODE).as_deref() {
         Some("secure") => None,
         Some(_) => Some(Some(FailMode::Standalone)),
         None => Some(None),

@@ -10,7 +10,7 @@
 //! tunnel to a tunnel, or keep anything from being learnt that is not known yet (docs/adr/0012-take-over.md).
 
 use crate::cookie::temporary::LEARN_NOT;
-use crate::transition::{self, Learnt, packet};
+use crate::transition::{self, Learnt, shortest_packet};
 use crate::{ObservedBridge, ids};
 
 /// Seconds for which frames by way of the root are not learnt from. What they would renew is forgotten after 300.
@@ -32,7 +32,7 @@ pub struct Announcement {
 impl Announcement {
     /// For a bridge with what it has learnt; nothing where it has no tunnels or no VMs. Where it was in a spanning tree and not its
     /// root, as its record says, flows are laid too, but not where flows of others decide: `announce_only`.
-    pub fn of(bridge: &ObservedBridge, learnt: &[Learnt], announce_only: bool) -> Option<Self> {
+    pub fn for_bridge(bridge: &ObservedBridge, learnt: &[Learnt], announce_only: bool) -> Option<Self> {
         let (tunnels, vifs) = transition::tunnels_and_others(bridge);
         let here: Vec<&Learnt> = learnt.iter().filter(|learnt| vifs.contains(&learnt.port)).collect();
         let Some(root) = bridge.external_ids.get(ids::STP_ROOT_PORT) else {
@@ -48,13 +48,13 @@ impl Announcement {
         if let Some(root) = root {
             lines.extend(learn_not(&root, &behind, &here));
         }
-        lines.extend(behind.iter().filter(|learnt| learnt.age >= OLD).map(|learnt| transition::teach(learnt)));
-        lines.extend(here.iter().map(|learnt| announce(learnt)));
+        lines.extend(behind.iter().filter(|learnt| learnt.age >= OLD).map(|learnt| transition::teaching_line(learnt)));
+        lines.extend(here.iter().map(|learnt| announcement_line(learnt)));
         Some(Announcement { lines, addresses: here.len() })
     }
 
     /// The lines for `ovs-ofctl bundle`.
-    pub fn lines(&self) -> String {
+    pub fn bundle_lines(&self) -> String {
         self.lines.iter().map(|line| format!("{line}\n")).collect()
     }
 }
@@ -80,10 +80,10 @@ fn learn_not(root: &str, behind: &[&Learnt], here: &[&Learnt]) -> Vec<String> {
 
 /// A broadcast in the name of a VM: the request 'who am I' of RARP, which hypervisors send after a migration and no VM
 /// answers.
-fn announce(Learnt { port, mac, .. }: &Learnt) -> String {
+fn announcement_line(Learnt { port, mac, .. }: &Learnt) -> String {
     let mac = mac.replace(':', "");
     let rarp = format!("8035{}{mac}00000000{mac}00000000", "0001080006040003");
-    let packet = packet(&format!("ffffffffffff{mac}{rarp}"));
+    let packet = shortest_packet(&format!("ffffffffffff{mac}{rarp}"));
     format!("packet-out in_port={port},packet={packet},actions=NORMAL")
 }
 
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn behind_the_root_frames_reach_vms_and_vms_announced() {
-        let announcement = Announcement::of(&bridge(Some("t7-1-2")), &Learnt::parse(FDB), false).unwrap();
+        let announcement = Announcement::for_bridge(&bridge(Some("t7-1-2")), &Learnt::parse(FDB), false).unwrap();
         let expected = "\
 flow delete cookie=0x6f76736200000002/-1
 flow add cookie=0x6f76736200000002,table=251,hard_timeout=185,priority=2,dl_dst=02:00:00:00:00:01,actions=output:1
@@ -125,29 +125,29 @@ flow add cookie=0x6f76736200000002,table=0,hard_timeout=180,priority=1250,in_por
 packet-out in_port=2,packet=02000000000402000000000488b500000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000,actions=NORMAL
 packet-out in_port=1,packet=ffffffffffff020000000001803500010800060400030200000000010000000002000000000100000000000000000000000000000000000000000000,actions=NORMAL
 ";
-        assert_eq!((announcement.lines().as_str(), announcement.addresses), (expected, 1));
+        assert_eq!((announcement.bundle_lines().as_str(), announcement.addresses), (expected, 1));
     }
 
     #[test]
     fn no_flow_is_laid_where_others_decide_or_the_root_went() {
         let learnt = Learnt::parse(FDB);
-        let alone = Announcement::of(&bridge(Some("t7-1-2")), &learnt, true).unwrap();
-        let gone = Announcement::of(&bridge(Some("t7-1-9")), &learnt, false).unwrap();
+        let alone = Announcement::for_bridge(&bridge(Some("t7-1-2")), &learnt, true).unwrap();
+        let gone = Announcement::for_bridge(&bridge(Some("t7-1-9")), &learnt, false).unwrap();
         for announcement in [alone, gone] {
-            let lines = announcement.lines();
+            let lines = announcement.bundle_lines();
             assert!(!lines.contains("flow add") && announcement.addresses == 1, "{lines}");
         }
     }
 
     #[test]
     fn without_stp_each_vm_is_announced_and_no_flow_laid() {
-        let announcement = Announcement::of(&bridge(None), &Learnt::parse(FDB), false).unwrap();
+        let announcement = Announcement::for_bridge(&bridge(None), &Learnt::parse(FDB), false).unwrap();
         let frame = format!("{0}{0}88b5{1}", "020000000001", "00".repeat(46));
         let expected = format!("packet-out in_port=1,packet={frame},actions=output:2,output:3\n");
-        assert_eq!((announcement.lines(), announcement.addresses), (expected, 1));
+        assert_eq!((announcement.bundle_lines(), announcement.addresses), (expected, 1));
         let (mut lonely, learnt) = (bridge(None), Learnt::parse(FDB));
         lonely.ports.retain(|name, _| !name.starts_with('t'));
-        assert_eq!(Announcement::of(&lonely, &learnt, false), None);
-        assert_eq!(Announcement::of(&bridge(None), &learnt[1..], false), None);
+        assert_eq!(Announcement::for_bridge(&lonely, &learnt, false), None);
+        assert_eq!(Announcement::for_bridge(&bridge(None), &learnt[1..], false), None);
     }
 }

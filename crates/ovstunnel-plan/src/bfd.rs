@@ -39,7 +39,7 @@ impl BfdInterval {
     }
 
     /// Our keys of `Interface.bfd`, and what they must be: the whole column of a new interface.
-    pub fn column(self) -> [(&'static str, String); 5] {
+    pub fn bfd_column(self) -> [(&'static str, String); 5] {
         let interval = self.to_string();
         [
             (keys::ENABLE, "true".to_owned()),
@@ -68,7 +68,7 @@ impl FromStr for BfdInterval {
 /// What of an interface's column `bfd` must change: each key with its new value, or with none where it must go.
 ///
 /// Where nothing is wanted and nothing `was`, the column is somebody else's, and stays.
-pub(crate) fn edits(
+pub(crate) fn bfd_edits(
     wanted: Option<BfdInterval>,
     was: bool,
     interface: &ObservedInterface,
@@ -76,7 +76,7 @@ pub(crate) fn edits(
     match wanted {
         Some(interval) => {
             let differs = |(key, value): &(&str, String)| interface.bfd.get(*key) != Some(value);
-            interval.column().into_iter().filter(differs).map(|(key, value)| (key, Some(value))).collect()
+            interval.bfd_column().into_iter().filter(differs).map(|(key, value)| (key, Some(value))).collect()
         }
         None if was => {
             keys::ALL.into_iter().filter(|key| interface.bfd.contains_key(*key)).map(|key| (key, None)).collect()
@@ -89,7 +89,7 @@ pub(crate) fn edits(
 ///
 /// The switch itself sends and takes BFD aside from its flows (docs/ovs-facts.md). So what the flow sees is a VM's forgery, or comes by a
 /// tunnel on which BFD is on at the other end alone.
-pub(crate) fn guard() -> Flow {
+pub(crate) fn guard_flow() -> Flow {
     let to_bfd = Match { dl_dst: Some(MacMatch::Exactly(Mac::BFD)), ..Match::default() };
     Flow::of_entry(9100, Purpose::Bfd, 0, to_bfd, vec![])
 }

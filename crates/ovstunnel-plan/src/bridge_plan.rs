@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::{BridgeEdit, BridgeName, FlowChange, Step, stages};
+use crate::{BridgeEdit, BridgeName, FlowChange, Step, split_stages};
 
 /// What one bridge needs. The phases are carried out in the order of [`Phase::ORDER`], each for all bridges of a [`Plan`] together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct BridgePlan {
 
 impl BridgePlan {
     /// Nothing yet.
-    pub fn of(bridge: impl Into<String>) -> Self {
+    pub fn for_bridge(bridge: impl Into<String>) -> Self {
         BridgePlan { bridge: bridge.into(), ..BridgePlan::default() }
     }
 
@@ -37,7 +37,7 @@ impl BridgePlan {
     }
 
     /// Adds edits of the bridge's row to those that are there: one step has them all.
-    pub(crate) fn edit(&mut self, bridge: &BridgeName, more: Vec<BridgeEdit>) {
+    pub(crate) fn add_edits(&mut self, bridge: &BridgeName, more: Vec<BridgeEdit>) {
         if more.is_empty() {
             return;
         }
@@ -119,7 +119,7 @@ impl Plan {
     }
 
     /// All changes of the database.
-    pub fn database(&self) -> impl Iterator<Item = &Step> {
+    pub fn database_steps(&self) -> impl Iterator<Item = &Step> {
         self.bridges.iter().flat_map(|plan| &plan.database)
     }
 
@@ -145,7 +145,7 @@ impl Plan {
 
     /// The changes of the database as transactions, in order: more than one only where Open vSwitch needs ports out of the way.
     pub fn transactions(&self) -> Vec<Vec<Step>> {
-        stages(self.database().cloned().collect())
+        split_stages(self.database_steps().cloned().collect())
     }
 
     /// The transaction that says that ports are flooded to again.
@@ -156,7 +156,7 @@ impl Plan {
     }
 
     /// Without what some bridges need.
-    pub fn without(&self, held_back: impl Fn(&str) -> bool) -> Plan {
+    pub fn without_bridges(&self, held_back: impl Fn(&str) -> bool) -> Plan {
         self.bridges.iter().filter(|plan| !held_back(&plan.bridge)).cloned().collect()
     }
 }

@@ -255,7 +255,7 @@ pub(crate) fn invalid(field: impl Into<String>, rule: impl Into<String>, value: 
 
 impl Change {
     /// A bridge is to be gone, of whose VIFs none is known to be dead.
-    pub fn destroy(bridge: BridgeName) -> Self {
+    pub fn destroy_bridge(bridge: BridgeName) -> Self {
         Change::DestroyBridge(bridge, BTreeSet::new())
     }
 
@@ -277,9 +277,9 @@ impl Change {
     }
 
     /// The same without the plugin's word.
-    pub fn unclaimed(&self) -> &Change {
+    pub fn without_claim(&self) -> &Change {
         match self {
-            Change::Claimed(change, _) => change.unclaimed(),
+            Change::Claimed(change, _) => change.without_claim(),
             change => change,
         }
     }

@@ -15,7 +15,9 @@ mod vpc;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use rules::{check_range, checked_tunnel, complete_set, first_record, not_managed, of_another_kind, of_kind, record};
+use rules::{
+    bridge_record, check_range, checked_tunnel, complete_set, first_record, not_managed, of_another_kind, of_kind,
+};
 use touched::Touched;
 
 use crate::change::conflict;
@@ -46,7 +48,9 @@ impl<'m> ChangeSet<'m> {
     }
 
     /// The touched bridges, each as it must be and as it is.
-    pub fn bridges(&self) -> impl Iterator<Item = (&BridgeName, Option<&DesiredBridge>, Option<&ObservedBridge>)> {
+    pub fn touched_bridges(
+        &self,
+    ) -> impl Iterator<Item = (&BridgeName, Option<&DesiredBridge>, Option<&ObservedBridge>)> {
         self.bridges.iter().map(|(name, touched)| (name, touched.desired.as_ref(), touched.observed.as_ref()))
     }
 
@@ -56,53 +60,53 @@ impl<'m> ChangeSet<'m> {
     }
 
     /// Takes up a bridge as its record says, without a request: for repair.
-    pub fn touch(&mut self, view: &dyn View, name: &BridgeName) {
-        self.touched(view, name);
+    pub fn touch_bridge(&mut self, view: &dyn View, name: &BridgeName) {
+        self.touched_bridge(view, name);
     }
 
     /// Takes up a bridge that is not ours, to take away what is left on it of ours.
-    pub fn sweep(&mut self, view: &dyn View, name: &BridgeName) {
-        self.touched(view, name).swept = true;
+    pub fn sweep_bridge(&mut self, view: &dyn View, name: &BridgeName) {
+        self.touched_bridge(view, name).swept = true;
     }
 
     /// The way from what is there to what must be there; `flows` says what is known of a bridge's flows.
-    pub fn plan(&self, settings: &EffectiveSettings, flows: impl Fn(&ObservedBridge) -> FlowsSeen) -> Plan {
+    pub fn build_plan(&self, settings: &EffectiveSettings, flows: impl Fn(&ObservedBridge) -> FlowsSeen) -> Plan {
         let plan = self.bridges.iter().map(|(name, touched)| {
             let (observed, desired) = (touched.observed.as_ref(), touched.desired.as_ref());
             // A bridge that is neither ours nor to become ours was only looked at.
-            let foreign = desired.is_none() && observed.is_some_and(|observed| self.record(observed).is_none());
+            let foreign = desired.is_none() && observed.is_some_and(|observed| self.record_of(observed).is_none());
             if foreign && !touched.swept && !touched.deleted {
                 return BridgePlan::default();
             }
             let seen = observed.map(&flows).unwrap_or_default();
             match observed.filter(|_| touched.released || touched.deleted) {
-                Some(observed) if touched.deleted => plan::delete(name, observed),
-                Some(observed) => plan::release(name, observed, &seen),
-                None => takeover::complete(plan_bridge(desired, observed, &seen, settings), touched),
+                Some(observed) if touched.deleted => plan::plan_deletion(name, observed),
+                Some(observed) => plan::plan_release(name, observed, &seen),
+                None => takeover::complete_takeover(plan_bridge(desired, observed, &seen, settings), touched),
             }
         });
         plan.collect()
     }
 
-    fn touched(&mut self, view: &dyn View, name: &BridgeName) -> &mut Touched {
+    fn touched_bridge(&mut self, view: &dyn View, name: &BridgeName) -> &mut Touched {
         let cache = self.cache;
         self.bridges.entry(name.clone()).or_insert_with(|| {
             let observed = view.bridge(name.as_str());
-            let desired = observed.as_ref().and_then(|observed| record(cache, observed));
+            let desired = observed.as_ref().and_then(|observed| bridge_record(cache, observed));
             Touched { observed, desired, ..Touched::default() }
         })
     }
 
-    fn record(&self, observed: &ObservedBridge) -> Option<DesiredBridge> {
-        record(self.cache, observed)
+    fn record_of(&self, observed: &ObservedBridge) -> Option<DesiredBridge> {
+        bridge_record(self.cache, observed)
     }
 
     /// What a request works on.
     ///
     /// A tunnel is named by its port, so that a creation and a removal of one tunnel are never in one batch.
-    pub fn footprint(&mut self, view: &dyn View, change: &Change) -> Footprint {
+    pub fn footprint_of(&mut self, view: &dyn View, change: &Change) -> Footprint {
         match change {
-            Change::Claimed(change, _) => self.footprint(view, change),
+            Change::Claimed(change, _) => self.footprint_of(view, change),
             Change::SetupBridge(_)
             | Change::SetupVpc(_)
             | Change::UpdateVpc(_)
@@ -113,10 +117,10 @@ impl<'m> ChangeSet<'m> {
             | Change::ReleaseBridge(_) => Footprint::Bridge(change.bridge().clone()),
             Change::DestroyTunnel { bridge, port } => Footprint::Tunnel(bridge.clone(), port.to_string()),
             Change::CreateTunnel(create) => {
-                let desired = self.touched(view, &create.bridge).desired.as_ref();
+                let desired = self.touched_bridge(view, &create.bridge).desired.as_ref();
                 let own_key = desired.and_then(|desired| desired.kind.key());
                 match create.key.or(own_key) {
-                    _ if desired.is_some_and(|bridge| twice::renumbers(create, bridge)) => {
+                    _ if desired.is_some_and(|bridge| twice::renumbers_host(create, bridge)) => {
                         Footprint::Bridge(create.bridge.clone())
                     }
                     Some(key) => {
@@ -133,7 +137,7 @@ impl<'m> ChangeSet<'m> {
     ///
     /// # Errors
     /// Why the request cannot be carried out.
-    pub fn apply(
+    pub fn apply_change(
         &mut self,
         view: &dyn View,
         settings: &Settings,
@@ -153,18 +157,18 @@ impl<'m> ChangeSet<'m> {
         change: &Change,
     ) -> Result<Option<PortName>, Rejected> {
         match change {
-            Change::SetupBridge(setup) => self.setup(view, settings, setup).map(|()| None),
+            Change::SetupBridge(setup) => self.set_up_bridge(view, settings, setup).map(|()| None),
             Change::SetupVpc(setup) => self.setup_vpc(view, settings, setup).map(|()| None),
             Change::UpdateVpc(update) => self.update_vpc(view, update).map(|()| None),
-            Change::DestroyBridge(bridge, dead) => self.destroy(view, settings, bridge, dead).map(|()| None),
-            Change::DeleteBridge(bridge, dead) => self.delete(view, settings, bridge, dead).map(|()| None),
-            Change::ReleaseBridge(bridge) => self.release(view, bridge).map(|()| None),
+            Change::DestroyBridge(bridge, dead) => self.destroy_bridge(view, settings, bridge, dead).map(|()| None),
+            Change::DeleteBridge(bridge, dead) => self.delete_bridge(view, settings, bridge, dead).map(|()| None),
+            Change::ReleaseBridge(bridge) => self.release_bridge(view, bridge).map(|()| None),
             Change::CreateTunnel(create) => self.create_tunnel(view, create).map(Some),
             Change::SetBfd(bfd) => self.set_bfd(view, bfd).map(|()| None),
             Change::ChangeKind(change) => self.change_kind(view, settings, change).map(|()| None),
             Change::Claimed(change, claim) => {
-                let port = self.apply(view, settings, change)?;
-                let touched = self.touched(view, change.bridge());
+                let port = self.apply_change(view, settings, change)?;
+                let touched = self.touched_bridge(view, change.bridge());
                 touched.desired.iter_mut().for_each(|bridge| bridge.claim = Some(claim.clone()));
                 Ok(port)
             }
@@ -172,8 +176,8 @@ impl<'m> ChangeSet<'m> {
         }
     }
 
-    fn setup(&mut self, view: &dyn View, settings: &Settings, setup: &SetupBridge) -> Result<(), Rejected> {
-        let Touched { observed, desired, .. } = self.takable(view, &setup.bridge)?.clone();
+    fn set_up_bridge(&mut self, view: &dyn View, settings: &Settings, setup: &SetupBridge) -> Result<(), Rejected> {
+        let Touched { observed, desired, .. } = self.takable_bridge(view, &setup.bridge)?.clone();
         let becomes = uplinks::becomes_ours(desired.as_ref(), observed.as_ref());
         let had = desired.as_ref().map(|desired| desired.kind.keys()).unwrap_or_default();
         let kind = BridgeKind::Network(setup.key);
@@ -195,12 +199,12 @@ impl<'m> ChangeSet<'m> {
         next.kind = kind;
         next.network_uuid = setup.network_uuid.or(next.network_uuid);
         let renumbered = setup.host_id.is_some() && setup.host_id != next.host_id;
-        setup.host_id.iter().for_each(|host| next.renumber(host));
+        setup.host_id.iter().for_each(|host| next.renumber_host(host));
         next.ipv6 = setup.ipv6.unwrap_or(next.ipv6);
         next.agent |= setup.agent;
         let uplink = next.uplink.take();
         next.uplink =
-            uplinks::uplink(setup.uplink.as_ref(), uplink, setup.bridge.as_str(), observed.as_ref(), settings)?;
+            uplinks::resolve_uplink(setup.uplink.as_ref(), uplink, setup.bridge.as_str(), observed.as_ref(), settings)?;
         if let Some(specs) = &setup.tunnels {
             next.tunnels = complete_set(specs, setup.key, &next)?;
         }
@@ -212,13 +216,13 @@ impl<'m> ChangeSet<'m> {
         }
         self.claim_all(view, &next, observed.as_ref())?;
         self.check_keys(view, &setup.bridge, &next.kind.keys(), &had)?;
-        self.touched(view, &setup.bridge).desired = Some(next);
+        self.touched_bridge(view, &setup.bridge).desired = Some(next);
         Ok(())
     }
 
     /// Takes up a bridge that is to be set up, if a bridge can have its name.
-    fn takable(&mut self, view: &dyn View, name: &BridgeName) -> Result<&mut Touched, Rejected> {
-        let touched = self.touched(view, name);
+    fn takable_bridge(&mut self, view: &dyn View, name: &BridgeName) -> Result<&mut Touched, Rejected> {
+        let touched = self.touched_bridge(view, name);
         match view.bridge_of_port(name.as_str()).filter(|_| touched.observed.is_none()) {
             Some(owner) => {
                 let detail = format!("bridge {owner} has a port of the name {name}, so no bridge can have it");
@@ -244,12 +248,12 @@ impl<'m> ChangeSet<'m> {
             self.check_free(view, bridge, name, tunnel)?;
         }
         for (name, tunnel) in new {
-            self.claim(&bridge.name, name, tunnel);
+            self.claim_tunnel(&bridge.name, name, tunnel);
         }
         Ok(())
     }
 
-    fn claim(&mut self, bridge: &BridgeName, name: &PortName, tunnel: &DesiredTunnel) {
+    fn claim_tunnel(&mut self, bridge: &BridgeName, name: &PortName, tunnel: &DesiredTunnel) {
         self.claims.insert(tunnel.endpoint(), (bridge.clone(), name.clone()));
         self.names.insert(name.clone(), bridge.clone());
     }
@@ -329,7 +333,7 @@ impl<'m> ChangeSet<'m> {
     }
 
     fn create_tunnel(&mut self, view: &dyn View, create: &CreateTunnel) -> Result<PortName, Rejected> {
-        self.touched(view, &create.bridge);
+        self.touched_bridge(view, &create.bridge);
         let touched = self.bridges.get(&create.bridge);
         let Some(bridge) = touched.and_then(|touched| touched.desired.as_ref()) else {
             return Err(match touched.and_then(|touched| touched.observed.as_ref()) {
@@ -337,20 +341,21 @@ impl<'m> ChangeSet<'m> {
                 None => Rejected::NotFound(format!("there is no bridge {}; set it up first", create.bridge)),
             });
         };
-        let renumbered =
-            twice::renumbers(create, bridge).then(|| twice::renumbered(bridge, &create.from)).transpose()?;
+        let renumbered = twice::renumbers_host(create, bridge)
+            .then(|| twice::renumbered_bridge(bridge, &create.from))
+            .transpose()?;
         let bridge = renumbered.as_ref().unwrap_or(bridge);
         let mut tunnel = checked_tunnel(create, bridge)?;
-        let port = tunnel.port();
+        let port = tunnel.port_name();
         tunnel.bfd = bridge.tunnels.get(&port).and_then(|before| before.bfd);
         if bridge.tunnels.get(&port) != Some(&tunnel) {
             self.check_free(view, bridge, &port, &tunnel)?;
             if bridge.kind.vpc().is_some() && bridge.tunnels.values().all(|other| other.key != tunnel.key) {
                 self.check_keys(view, &create.bridge, &[tunnel.key], &bridge.kind.keys())?;
             }
-            self.claim(&create.bridge, &port, &tunnel);
+            self.claim_tunnel(&create.bridge, &port, &tunnel);
         }
-        if let Some(desired) = &mut self.touched(view, &create.bridge).desired {
+        if let Some(desired) = &mut self.touched_bridge(view, &create.bridge).desired {
             if let Some(renumbered) = renumbered {
                 *desired = renumbered;
             }
@@ -361,7 +366,7 @@ impl<'m> ChangeSet<'m> {
 
     /// Gives the port that it has now: the change of its kind may have given it another than it is asked by.
     fn destroy_tunnel(&mut self, view: &dyn View, name: &BridgeName, port: &PortName) -> Result<PortName, Rejected> {
-        let touched = self.touched(view, name);
+        let touched = self.touched_bridge(view, name);
         let Some(observed) = &touched.observed else { return Ok(port.clone()) };
         let Some(desired) = &mut touched.desired else { return Err(not_managed(name, observed)) };
         match observed.ports.get(port.as_str()) {
@@ -388,7 +393,7 @@ impl ChangeSet<'_> {
         desired: Option<DesiredBridge>,
         plugins: BTreeSet<PluginFlow>,
     ) {
-        let touched = self.touched(view, name);
+        let touched = self.touched_bridge(view, name);
         touched.desired = match (touched.desired.take(), desired) {
             // The plugin was at work again, on a bridge of ours.
             (Some(mut ours), Some(taken)) => {
@@ -404,14 +409,14 @@ impl ChangeSet<'_> {
 
     /// Has a take-over keep by which port its bridge was in a spanning tree that ends with it.
     pub fn keep_root_port(&mut self, view: &dyn View, name: &BridgeName, port: String) {
-        self.touched(view, name).stp_root_port = Some(port);
+        self.touched_bridge(view, name).stp_root_port = Some(port);
     }
 
     /// Takes a bridge out of our hands: what is not ours stays, the bridge and its VIFs too.
-    fn release(&mut self, view: &dyn View, name: &BridgeName) -> Result<(), Rejected> {
-        let touched = self.touched(view, name);
+    fn release_bridge(&mut self, view: &dyn View, name: &BridgeName) -> Result<(), Rejected> {
+        let touched = self.touched_bridge(view, name);
         let Some(observed) = &touched.observed else { return Ok(()) };
-        match (touched.desired.is_some(), DesiredBridge::mark(observed)) {
+        match (touched.desired.is_some(), DesiredBridge::bridge_mark(observed)) {
             (false, Mark::Damaged(_)) => Err(not_managed(name, observed)),
             // It is a plain bridge already.
             (false, _) => Ok(()),

@@ -22,7 +22,7 @@ pub struct Changed {
 
 impl Changed {
     /// What a part of a plan changes of what is there now.
-    pub fn by(item: PlanItem<'_>, view: &dyn View) -> Vec<Changed> {
+    pub fn changes_by(item: PlanItem<'_>, view: &dyn View) -> Vec<Changed> {
         match item {
             PlanItem::Database(step) => Changed::by_step(step, view),
             PlanItem::Flows(bridge, change) => vec![Changed {
@@ -51,14 +51,14 @@ impl Changed {
             }
             Step::DeleteBridge { .. } => view.bridge(name).map_or_else(Vec::new, |there| {
                 let tunnels = there.ports.values().filter(|port| port.is_tunnel_of_ours());
-                let tunnels = tunnels.map(|port| one("tunnel", &port.name, Some(leads(port)), None));
+                let tunnels = tunnels.map(|port| one("tunnel", &port.name, Some(port_leads(port)), None));
                 [one("bridge", name, Some(bridge_is_for(&there)), None)].into_iter().chain(tunnels).collect()
             }),
             Step::AddTunnel { tunnel, .. } => {
-                vec![one("tunnel", tunnel.port().as_str(), None, Some(tunnel_leads(tunnel)))]
+                vec![one("tunnel", tunnel.port_name().as_str(), None, Some(tunnel_leads(tunnel)))]
             }
             Step::RemoveTunnel { port, .. } => {
-                vec![one("tunnel", port, view.port(name, port).as_ref().map(leads), None)]
+                vec![one("tunnel", port, view.port(name, port).as_ref().map(port_leads), None)]
             }
             Step::EditBridge { edits, .. } => {
                 let there = view.bare_bridge(name).unwrap_or_default();
@@ -92,7 +92,7 @@ fn tunnel_leads(tunnel: &DesiredTunnel) -> String {
     format!("host {} at {}, key {}", tunnel.to, tunnel.remote_ip, tunnel.key)
 }
 
-fn leads(port: &ObservedPort) -> String {
+fn port_leads(port: &ObservedPort) -> String {
     DesiredTunnel::from_record(port).map_or_else(|| "there".to_owned(), |tunnel| tunnel_leads(&tunnel))
 }
 
@@ -134,7 +134,7 @@ fn of_bridge(edit: &BridgeEdit, there: &ObservedBridge) -> Told {
             let before = (!there.protocols.is_empty()).then(|| there.protocols.join(","));
             told("protocols", before, Some(if *on { "with OpenFlow14" } else { "without OpenFlow14" }.to_owned()))
         }
-        BridgeEdit::NoVlan => told("vlan", there.own_port().map(vlan), None),
+        BridgeEdit::NoVlan => told("vlan", there.own_port().map(vlan_text), None),
         BridgeEdit::FailMode(mode) => {
             told("fail_mode", there.fail_mode.clone(), mode.map(|mode| mode.as_str().to_owned()))
         }
@@ -150,9 +150,9 @@ fn of_port(edit: &PortEdit, there: &ObservedPort) -> Option<Told> {
         PortEdit::SetId(key, value) => (format!("external_ids:{key}"), id(key), Some(value.clone())),
         PortEdit::DropId(key) => (format!("external_ids:{key}"), id(key), None),
         PortEdit::Protect => ("protected".to_owned(), Some(there.protected.to_string()), Some("true".to_owned())),
-        PortEdit::NoVlan => ("vlan".to_owned(), Some(vlan(there)), None),
+        PortEdit::NoVlan => ("vlan".to_owned(), Some(vlan_text(there)), None),
         PortEdit::ReceiveOnly => {
-            ("vlan".to_owned(), Some(vlan(there)), Some(format!("tag {}", crate::second::NO_VLAN)))
+            ("vlan".to_owned(), Some(vlan_text(there)), Some(format!("tag {}", crate::second::NO_VLAN)))
         }
         PortEdit::Detach => return None,
         PortEdit::MakeTunnel(kind) => {
@@ -166,7 +166,7 @@ fn of_port(edit: &PortEdit, there: &ObservedPort) -> Option<Told> {
     })
 }
 
-fn vlan(port: &ObservedPort) -> String {
+fn vlan_text(port: &ObservedPort) -> String {
     let tag = port.vlan.tag.map(|tag| format!("tag {tag}"));
     let trunks = (!port.vlan.trunks.is_empty()).then(|| format!("trunks {:?}", port.vlan.trunks));
     let mode = port.vlan.mode.as_ref().map(|mode| format!("vlan_mode {mode}"));

@@ -59,7 +59,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    fn code(self) -> u64 {
+    fn purpose_code(self) -> u64 {
         match self {
             Purpose::Baseline => 1,
             Purpose::TunnelOpen => 2,
@@ -101,7 +101,7 @@ impl Cookie {
 
     /// The cookie for a purpose, with a number (24 bits, such as an OpenFlow port) to tell flows of one purpose apart.
     pub fn new(purpose: Purpose, number: u32) -> Self {
-        Cookie(Self::OURS.0 | purpose.code() << 24 | u64::from(number & 0x00ff_ffff))
+        Cookie(Self::OURS.0 | purpose.purpose_code() << 24 | u64::from(number & 0x00ff_ffff))
     }
 
     /// The cookie of a VIF's flow with a limit of `pps` frames a second. Other limits make other cookies, but from 16,384

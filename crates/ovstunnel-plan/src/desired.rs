@@ -157,18 +157,18 @@ pub struct DesiredTunnel {
 impl DesiredTunnel {
     /// A tunnel that is not there yet.
     pub fn new(from: HostId, to: HostId, key: GreKey, remote_ip: RemoteIp, encap: Encap) -> Self {
-        let name = PortName::tunnel(key, &from, &to);
+        let name = PortName::tunnel_port(key, &from, &to);
         DesiredTunnel { name, from, to, encap, key, remote_ip, local_ip: None, bfd: None, second: false }
     }
 
     /// The same with what the configuration says of all tunnels.
     #[must_use]
-    pub fn by(&self, settings: &Settings) -> Self {
+    pub fn with_settings(&self, settings: &Settings) -> Self {
         DesiredTunnel { local_ip: settings.local_ip, ..self.clone() }
     }
 
     /// The name of its port.
-    pub fn port(&self) -> PortName {
+    pub fn port_name(&self) -> PortName {
         self.name.clone()
     }
 
@@ -193,8 +193,8 @@ impl DesiredTunnel {
     }
 
     /// The options of its interface.
-    pub fn options(&self) -> Vec<(&'static str, String)> {
-        self.encap.options(self.key, self.remote_ip, self.local_ip)
+    pub fn interface_options(&self) -> Vec<(&'static str, String)> {
+        self.encap.interface_options(self.key, self.remote_ip, self.local_ip)
     }
 
     /// The tunnel that a port's marks record; nothing where the port is not ours or its marks cannot be read.
@@ -287,7 +287,7 @@ impl DesiredBridge {
         let second = Second::recorded(bridge).filter(|second| second.encap != encap.unwrap_or_default());
         let mut recorded = DesiredBridge {
             name: bridge.name.parse().ok()?,
-            kind: BridgeKind::recorded(bridge)?,
+            kind: BridgeKind::from_record(bridge)?,
             network_uuid: id(ids::NETWORK_UUID).and_then(|text| text.parse().ok()),
             host_id: id(ids::HOST_ID).and_then(|text| text.parse().ok()),
             ipv6: if id(ids::IPV6) == Some("allow") { Ipv6Policy::Allow } else { Ipv6Policy::Drop },
@@ -330,14 +330,14 @@ impl DesiredBridge {
     }
 
     /// The keys that a bridge of ours is recorded to have, whatever ports it has: that of its network, or a VPC's tiers'.
-    pub fn keys(bridge: &ObservedBridge) -> Vec<GreKey> {
-        BridgeKind::recorded(bridge).map(|kind| kind.keys()).unwrap_or_default()
+    pub fn recorded_keys(bridge: &ObservedBridge) -> Vec<GreKey> {
+        BridgeKind::from_record(bridge).map(|kind| kind.keys()).unwrap_or_default()
     }
 
     /// Whose a bridge is.
-    pub fn mark(bridge: &ObservedBridge) -> Mark {
+    pub fn bridge_mark(bridge: &ObservedBridge) -> Mark {
         let damaged = || [ids::KEY, ids::VPC].into_iter().find_map(|id| Some((id, bridge.external_ids.get(id)?)));
-        match (BridgeKind::recorded(bridge), damaged()) {
+        match (BridgeKind::from_record(bridge), damaged()) {
             (Some(_), _) => Mark::Ours,
             (None, None) => Mark::Foreign,
             (None, Some((id, text))) => Mark::Damaged(format!("external_ids:{id} is {text:?}")),
@@ -386,7 +386,7 @@ impl DesiredBridge {
     }
 
     /// The id under which this host is known here: the recorded one, else the one that all its tunnels have.
-    pub fn host(&self) -> Option<&HostId> {
+    pub fn host_id(&self) -> Option<&HostId> {
         let mut tunnels = self.tunnels.values().map(|tunnel| &tunnel.from);
         self.host_id.as_ref().or_else(|| tunnels.next().filter(|first| tunnels.all(|from| from == *first)))
     }
@@ -403,7 +403,7 @@ impl DesiredBridge {
     }
 
     /// This host has another id from now on. The names of ports stay: the management server has stored them.
-    pub(crate) fn renumber(&mut self, host: &HostId) {
+    pub(crate) fn renumber_host(&mut self, host: &HostId) {
         self.host_id = Some(host.clone());
         self.tunnels.values_mut().for_each(|tunnel| tunnel.from = host.clone());
         self.pair();

@@ -25,13 +25,13 @@ impl DesiredCache {
     }
 
     /// Remembers what was carried out.
-    pub fn remember(&mut self, row: Uuid, desired: DesiredBridge) {
+    pub fn remember_bridge(&mut self, row: Uuid, desired: DesiredBridge) {
         self.released.remove(&row);
         self.bridges.insert(desired.name.clone(), (row, desired));
     }
 
     /// Forgets a bridge: from now on its record counts.
-    pub fn forget(&mut self, name: &str) {
+    pub fn forget_bridge(&mut self, name: &str) {
         self.bridges.remove(name);
     }
 

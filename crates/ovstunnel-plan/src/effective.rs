@@ -37,7 +37,7 @@ pub struct EffectiveSettings(Settings);
 
 impl EffectiveSettings {
     /// What is left of the configuration's settings on a switch that can do this.
-    pub fn of(settings: &Settings, capabilities: Capabilities) -> Self {
+    pub fn for_switch(settings: &Settings, capabilities: Capabilities) -> Self {
         let mut settings = settings.clone();
         if !capabilities.meters {
             settings.vif_broadcast_pps = 0;
@@ -61,8 +61,8 @@ mod tests {
     #[test]
     fn without_meters_there_is_no_limit_and_no_other_change() {
         let configured = Settings { vif_broadcast_pps: 50, ipv6_drop_opaque: true, ..Settings::default() };
-        assert_eq!(*EffectiveSettings::of(&configured, Capabilities::ALL), configured);
-        let without = EffectiveSettings::of(&configured, Capabilities { meters: false });
+        assert_eq!(*EffectiveSettings::for_switch(&configured, Capabilities::ALL), configured);
+        let without = EffectiveSettings::for_switch(&configured, Capabilities { meters: false });
         assert_eq!(*without, Settings { vif_broadcast_pps: 0, ..configured });
     }
 }

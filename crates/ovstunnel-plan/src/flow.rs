@@ -164,7 +164,7 @@ impl Flow {
                 self.matches.ethertype = Some(number(value).and_then(|n| n.try_into().ok()).ok_or_else(bad)?);
             }
             "duration" | "n_packets" | "n_bytes" | "idle_age" | "hard_age" => {}
-            _ => Ipv4Match::read(&mut self.matches.ipv4, name, value).ok_or_else(bad)?,
+            _ => Ipv4Match::parse_field(&mut self.matches.ipv4, name, value).ok_or_else(bad)?,
         }
         Ok(())
     }

@@ -25,8 +25,8 @@ pub fn bridge_flows(
         BridgeKind::Vpc(vpc) => vpc_flows(desired, vpc, observed, settings),
     };
     flows.extend(ipv6_drop(desired.ipv6, settings));
-    flows.extend(underlay::guard(desired.name.as_str(), observed, settings));
-    flows.insert(bfd::guard());
+    flows.extend(underlay::guard_flows(desired.name.as_str(), observed, settings));
+    flows.insert(bfd::guard_flow());
     flows.extend(second::flows(desired, observed));
     flows
 }
@@ -39,7 +39,7 @@ pub fn wanted_flows(
     settings: &EffectiveSettings,
 ) -> BTreeSet<Flow> {
     let mut flows = bridge_flows(desired, Some(observed), settings);
-    flows.extend(underlay::kept(seen, settings));
+    flows.extend(underlay::kept_guards(seen, settings));
     flows
 }
 
@@ -125,7 +125,7 @@ impl FlowsSeen {
     }
 
     /// Exactly these flows.
-    pub fn exactly(flows: BTreeSet<Flow>) -> Self {
+    pub fn known_exactly(flows: BTreeSet<Flow>) -> Self {
         FlowsSeen::Known { flows, garbled: BTreeSet::new() }
     }
 
@@ -143,7 +143,7 @@ impl FlowsSeen {
     }
 
     /// How many flows of ours there are, where that is known.
-    pub fn count(&self) -> Option<usize> {
+    pub fn flow_count(&self) -> Option<usize> {
         match self {
             FlowsSeen::Unknown => None,
             FlowsSeen::Known { flows, garbled } => Some(flows.len() + garbled.len()),
@@ -212,7 +212,7 @@ impl FlowChange {
     }
 
     /// The lines for `ovs-ofctl --bundle add-flows`.
-    pub fn bundle(&self) -> String {
+    pub fn bundle_lines(&self) -> String {
         let mut lines = String::new();
         match &self.delete {
             None => lines.push_str(&format!("delete cookie={}/{}\n", Cookie::OURS, Cookie::MASK)),
@@ -270,7 +270,7 @@ impl FlowChange {
             (Some(_), FlowsSeen::Unknown) => return FlowsSeen::Unknown,
         };
         flows.extend(self.add.iter().cloned());
-        FlowsSeen::exactly(flows)
+        FlowsSeen::known_exactly(flows)
     }
 }
 

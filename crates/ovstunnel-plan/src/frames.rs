@@ -54,7 +54,7 @@ pub struct Followed {
 
 impl Frame {
     /// What is wrong with where it came out; nothing where nothing is.
-    pub fn judge(&self, followed: &Followed) -> Option<Trace> {
+    pub fn judge_trace(&self, followed: &Followed) -> Option<Trace> {
         let mut counts: BTreeMap<&Out, usize> = BTreeMap::new();
         followed.outs.iter().for_each(|out| *counts.entry(out).or_default() += 1);
         let times = |out: &Out| counts.get(out).copied().unwrap_or_default();
@@ -94,10 +94,15 @@ pub struct Frames<'a> {
 impl<'a> Frames<'a> {
     /// Those of a network's bridge: from each VIF first, then from a tunnel, then to addresses that are known behind tunnels.
     /// On a VPC's bridge, whose flows decide by what they say of each VM, none are.
-    pub fn of(bridge: &ObservedBridge, desired: &DesiredBridge, settings: &Settings, learnt: &'a [Learnt]) -> Self {
+    pub fn for_bridge(
+        bridge: &ObservedBridge,
+        desired: &DesiredBridge,
+        settings: &Settings,
+        learnt: &'a [Learnt],
+    ) -> Self {
         let ends = match desired.kind.vpc() {
             Some(_) => Ends::default(),
-            None => Ends::of(bridge, settings),
+            None => Ends::ends_of(bridge, settings),
         };
         Frames { ends, ipv6: desired.ipv6, learnt: learnt.get(..ADDRESSES).unwrap_or(learnt) }
     }
@@ -111,15 +116,15 @@ impl<'a> Frames<'a> {
     pub fn get(&self, number: usize) -> Option<Frame> {
         let (ends, vifs) = (&self.ends, self.ends.vifs.len());
         if let Some((name, port)) = ends.vifs.get(number) {
-            return ends.flooded(&format!("broadcast from {name}"), *port, BROADCAST);
+            return ends.flooded_frame(&format!("broadcast from {name}"), *port, BROADCAST);
         }
         let first = ends.vifs.first().map(|(_, port)| *port);
         match number - vifs {
             0 => ends.by_first_tunnel(),
-            1 => ends.flooded("an IP fragment, broadcast from a VIF", first?, FRAGMENT),
-            2 if self.ipv6 == Ipv6Policy::Allow => ends.flooded("IPv6 multicast from a VIF", first?, IPV6),
-            2 => ends.nowhere("IPv6 multicast from a VIF", first?, IPV6),
-            learnt => ends.to(first?, self.learnt.get(learnt - 3)?),
+            1 => ends.flooded_frame("an IP fragment, broadcast from a VIF", first?, FRAGMENT),
+            2 if self.ipv6 == Ipv6Policy::Allow => ends.flooded_frame("IPv6 multicast from a VIF", first?, IPV6),
+            2 => ends.blocked_frame("IPv6 multicast from a VIF", first?, IPV6),
+            learnt => ends.unicast_frame(first?, self.learnt.get(learnt - 3)?),
         }
     }
 
@@ -137,7 +142,7 @@ struct Ends {
 }
 
 impl Ends {
-    fn of(bridge: &ObservedBridge, settings: &Settings) -> Self {
+    fn ends_of(bridge: &ObservedBridge, settings: &Settings) -> Self {
         let vif = |port: &crate::ObservedPort| Some((port.name.clone(), port.interface()?.openflow_port()?));
         let tunnel = |port: &crate::ObservedPort| {
             let interface = port.interface().filter(|interface| interface.error.is_none())?;
@@ -160,15 +165,15 @@ impl Ends {
     }
 
     /// A frame from a VIF that comes to every other one and to every tunnel; nothing where there is no other.
-    fn flooded(&self, description: &str, vif: u32, what: &str) -> Option<Frame> {
+    fn flooded_frame(&self, description: &str, vif: u32, what: &str) -> Option<Frame> {
         let must: Vec<_> = self.vifs_but(vif).chain(self.all_tunnels()).collect();
         let flow = format!("in_port={vif},dl_src={SENDER},{what}");
         (!must.is_empty()).then(|| Frame { description: description.to_owned(), flow, must, must_not: vec![] })
     }
 
     /// A frame from a VIF that comes to nobody.
-    fn nowhere(&self, description: &str, vif: u32, what: &str) -> Option<Frame> {
-        self.flooded(description, vif, what).map(|frame| Frame { must: vec![], must_not: frame.must, ..frame })
+    fn blocked_frame(&self, description: &str, vif: u32, what: &str) -> Option<Frame> {
+        self.flooded_frame(description, vif, what).map(|frame| Frame { must: vec![], must_not: frame.must, ..frame })
     }
 
     /// A frame from the first tunnel that comes to every VIF and to no other tunnel.
@@ -181,7 +186,7 @@ impl Ends {
     }
 
     /// A frame from a VIF to an address that was learnt behind a tunnel: it leaves by that one only.
-    fn to(&self, vif: u32, learnt: &Learnt) -> Option<Frame> {
+    fn unicast_frame(&self, vif: u32, learnt: &Learnt) -> Option<Frame> {
         let number = learnt.port.parse::<u32>().ok()?;
         let (name, _, identity) = self.tunnels.iter().find(|(_, port, _)| *port == number)?;
         let (mac, out) = (&learnt.mac, Out::Tunnel(*identity));
@@ -237,7 +242,7 @@ mod tests {
             second: None,
         };
         let learnt = Learnt::parse(" port  VLAN  MAC                Age\n    3     0  02:bb:00:00:00:09    7\n");
-        Frames::of(&bridge, &desired, &Settings::default(), &learnt).all().collect()
+        Frames::for_bridge(&bridge, &desired, &Settings::default(), &learnt).all().collect()
     }
 
     const fn tunnel_to(host: u8) -> Out {
@@ -251,7 +256,7 @@ mod tests {
 
     fn judge(frame: &Frame, outs: &[Out]) -> Option<(Vec<String>, Vec<String>)> {
         let followed = Followed { outs: outs.to_vec(), ..Followed::default() };
-        frame.judge(&followed).map(|trace| (trace.missing, trace.surplus))
+        frame.judge_trace(&followed).map(|trace| (trace.missing, trace.surplus))
     }
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -273,7 +278,7 @@ mod tests {
             unresolved: vec!["192.0.2.3".parse().unwrap()],
             ..Followed::default()
         };
-        assert_eq!(vif1.judge(&unresolved), None, "an address that is being asked for is no fault");
+        assert_eq!(vif1.judge_trace(&unresolved), None, "an address that is being asked for is no fault");
     }
 
     #[test]

@@ -63,10 +63,10 @@ pub struct Facts<'a> {
 
 /// The reasons why a bridge does not carry its network's frames as it must, the worst first.
 pub fn bridge_health(facts: &Facts<'_>) -> Vec<Reason> {
-    let mut reasons = frames::reasons(facts);
-    reasons.extend(settings::reasons(facts));
-    reasons.extend(ports::reasons(facts));
-    reasons.extend(flows::reasons(facts));
+    let mut reasons = frames::frame_reasons(facts);
+    reasons.extend(settings::setting_reasons(facts));
+    reasons.extend(ports::port_reasons(facts));
+    reasons.extend(flows::flow_reasons(facts));
     worst_first(reasons)
 }
 
@@ -76,12 +76,12 @@ pub(crate) fn worst_first(mut reasons: Vec<Reason>) -> Vec<Reason> {
     reasons
 }
 
-fn degraded(what: &'static str, subject: &str, evidence: String, remedy: String) -> Reason {
+fn degraded_reason(what: &'static str, subject: &str, evidence: String, remedy: String) -> Reason {
     Reason { what, subject: subject.to_owned(), severity: Severity::Degraded, evidence, remedy }
 }
 
-fn failed(what: &'static str, subject: &str, evidence: String, remedy: String) -> Reason {
-    Reason { severity: Severity::Failed, ..degraded(what, subject, evidence, remedy) }
+fn failed_reason(what: &'static str, subject: &str, evidence: String, remedy: String) -> Reason {
+    Reason { severity: Severity::Failed, ..degraded_reason(what, subject, evidence, remedy) }
 }
 
 /// That the daemon puts it right, and what to do where it stays.
@@ -90,7 +90,7 @@ fn by_itself() -> String {
 }
 
 /// At most `most` of the names, and how many there are beyond.
-fn some(names: &[String], most: usize) -> String {
+fn some_names(names: &[String], most: usize) -> String {
     let shown = names.iter().take(most).cloned().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(most) {
         0 => shown,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::vpc::{chunks, recorded_policies, recorded_topology, text_of_policies, text_of_topology};
+use crate::vpc::{record_chunks, recorded_policies, recorded_topology, text_of_policies, text_of_topology};
 use crate::{Applied, GreKey, ObservedBridge, Vpc, VpcId, ids};
 
 /// What a bridge is for.
@@ -55,7 +55,7 @@ impl BridgeKind {
         let topology = vpc.and_then(|vpc| vpc.topology.as_ref()).map(|applied| text_of_topology(&applied.value));
         let policies = vpc.and_then(|vpc| vpc.policies.as_ref()).map(|applied| text_of_policies(&applied.value));
         for (prefix, text) in [(ids::TOPOLOGY, topology), (ids::POLICY, policies)] {
-            let chunks = text.map(|text| chunks(prefix, &text)).unwrap_or_default();
+            let chunks = text.map(|text| record_chunks(prefix, &text)).unwrap_or_default();
             marks.extend(chunks.into_iter().map(|(key, chunk)| (key, Some(chunk))));
         }
         marks
@@ -75,7 +75,7 @@ impl BridgeKind {
     }
 
     /// What a marked bridge is for; nothing where the marks cannot be read.
-    pub(crate) fn recorded(bridge: &ObservedBridge) -> Option<Self> {
+    pub(crate) fn from_record(bridge: &ObservedBridge) -> Option<Self> {
         match bridge.external_ids.get(ids::VPC) {
             Some(id) => Some(BridgeKind::Vpc(recorded_vpc(bridge, id.parse().ok()?))),
             None => recorded_key(bridge).map(BridgeKind::Network),
@@ -96,12 +96,12 @@ fn recorded_key(bridge: &ObservedBridge) -> Option<GreKey> {
 pub(crate) fn recorded_vpc(bridge: &ObservedBridge, id: VpcId) -> Vpc {
     Vpc {
         id,
-        topology: applied(bridge, ids::TOPOLOGY, ids::TOPOLOGY_SEQUENCE, recorded_topology),
-        policies: applied(bridge, ids::POLICY, ids::POLICY_SEQUENCE, recorded_policies),
+        topology: applied_record(bridge, ids::TOPOLOGY, ids::TOPOLOGY_SEQUENCE, recorded_topology),
+        policies: applied_record(bridge, ids::POLICY, ids::POLICY_SEQUENCE, recorded_policies),
     }
 }
 
-fn applied<T>(
+fn applied_record<T>(
     bridge: &ObservedBridge,
     prefix: &str,
     number: &str,

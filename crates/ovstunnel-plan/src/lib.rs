@@ -66,18 +66,18 @@ pub use ovstunnel_types::{
 pub use plan::plan_bridge;
 pub use probe::{Arrived, PROBE_FRAMES, PROBE_LASTS, PROBE_SIZES, Probe, is_of_a_probe};
 pub use python_plugin::{
-    Finding, PluginFlow, PluginGroup, PluginTable, has_vpc_pipeline, survey, waits_for_takeover, was_released,
+    Finding, PluginFlow, PluginGroup, PluginTable, has_vpc_pipeline, survey_bridges, waits_for_takeover, was_released,
 };
 pub use second::{NO_VLAN, Second};
 pub use spanning_tree::SpanningTree;
-pub use stages::stages;
+pub use stages::split_stages;
 pub use step::{BridgeEdit, BridgeSpec, FailMode, PortEdit, Step};
 pub use transition::{Learnt, TransitionFlows};
 pub use underlay::{TunnelEnd, Underlay};
 pub use uplink::{DeviceFacts, HostFacts, UplinkName, WayOut, carries_tunnels, undeclared_uplinks, way_out};
-pub use visible::visible;
+pub use visible::steps_visible;
 pub use vpc::{
     AclId, AclItem, Applied, Direction, FLOWS_MAX, Nic, Policies, PortRange, Tier, TooLarge, Topology, Verdict, Vpc,
-    VpcId, acl_priority, fits, masks, unplaced_vifs,
+    VpcId, acl_priority, fits_record, range_masks, unplaced_vifs,
 };
 pub use witness::{AddressTable, PortConfig, Trace, Witness};

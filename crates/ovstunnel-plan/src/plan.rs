@@ -22,13 +22,13 @@ pub fn plan_bridge(
 ) -> BridgePlan {
     match (desired, observed) {
         (None, None) => BridgePlan::default(),
-        (Some(desired), None) => create(desired, settings),
-        (None, Some(observed)) => remove(observed, flows),
-        (Some(desired), Some(observed)) => change(desired, observed, flows, settings),
+        (Some(desired), None) => plan_creation(desired, settings),
+        (None, Some(observed)) => plan_removal(observed, flows),
+        (Some(desired), Some(observed)) => plan_change(desired, observed, flows, settings),
     }
 }
 
-fn create(desired: &DesiredBridge, settings: &EffectiveSettings) -> BridgePlan {
+fn plan_creation(desired: &DesiredBridge, settings: &EffectiveSettings) -> BridgePlan {
     let spec = BridgeSpec {
         name: desired.name.clone(),
         datapath_type: settings.datapath_type.clone(),
@@ -36,22 +36,23 @@ fn create(desired: &DesiredBridge, settings: &EffectiveSettings) -> BridgePlan {
         other_config: desired.other_config().into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         fail_mode: desired.needs_flows().then_some(FailMode::Secure),
     };
-    let mut plan = BridgePlan::of(desired.name.as_str());
+    let mut plan = BridgePlan::for_bridge(desired.name.as_str());
     plan.database.push(Step::CreateBridge(spec));
-    plan.database.extend(desired.all_tunnels().map(|(_, tunnel)| add(&desired.name, &tunnel.by(settings))));
+    plan.database
+        .extend(desired.all_tunnels().map(|(_, tunnel)| add_step(&desired.name, &tunnel.with_settings(settings))));
     plan.flows_after = FlowChange::between(&bridge_flows(desired, None, settings), &FlowsSeen::none());
     plan
 }
 
-fn remove(observed: &ObservedBridge, flows: &FlowsSeen) -> BridgePlan {
-    let mut plan = BridgePlan::of(&observed.name);
+fn plan_removal(observed: &ObservedBridge, flows: &FlowsSeen) -> BridgePlan {
+    let mut plan = BridgePlan::for_bridge(&observed.name);
     let ours = observed.ports.values().filter(|port| port.is_tunnel_of_ours());
     let ours = ours.map(|port| remove_tunnel(observed, port));
     let Ok(name) = observed.name.parse::<BridgeName>() else {
         plan.database.extend(ours);
         return plan;
     };
-    if DesiredBridge::mark(observed) == Mark::Foreign {
+    if DesiredBridge::bridge_mark(observed) == Mark::Foreign {
         plan.database.extend(ours);
         // A bridge that is not ours is never written to on suspicion: flows of ours must have been seen there.
         let left = matches!(flows, FlowsSeen::Known { .. }).then(|| FlowChange::between(&BTreeSet::new(), flows));
@@ -59,14 +60,14 @@ fn remove(observed: &ObservedBridge, flows: &FlowsSeen) -> BridgePlan {
         return plan;
     }
     if !DesiredBridge::recorded_as_adopted(observed) || DesiredBridge::recorded_as_agents(observed) {
-        return delete(&name, observed);
+        return plan_deletion(&name, observed);
     }
-    release(&name, observed, flows)
+    plan_release(&name, observed, flows)
 }
 
 /// What takes a bridge away with all on it.
-pub(crate) fn delete(name: &BridgeName, observed: &ObservedBridge) -> BridgePlan {
-    let mut plan = BridgePlan::of(name.as_str());
+pub(crate) fn plan_deletion(name: &BridgeName, observed: &ObservedBridge) -> BridgePlan {
+    let mut plan = BridgePlan::for_bridge(name.as_str());
     let releases = observed.ports.values().filter_map(|port| port.interface()?.tunnel_endpoint()).collect();
     plan.database.push(Step::DeleteBridge { bridge: name.clone(), uuid: observed.uuid, releases });
     plan
@@ -84,28 +85,28 @@ fn made_plain(change: FlowChange, observed: &ObservedBridge, seen: &FlowsSeen) -
 }
 
 /// What leaves a plain bridge with all on it that is not ours.
-pub(crate) fn release(name: &BridgeName, observed: &ObservedBridge, flows: &FlowsSeen) -> BridgePlan {
-    let mut plan = BridgePlan::of(name.as_str());
+pub(crate) fn plan_release(name: &BridgeName, observed: &ObservedBridge, flows: &FlowsSeen) -> BridgePlan {
+    let mut plan = BridgePlan::for_bridge(name.as_str());
     let ours = observed.ports.values().filter(|port| port.is_tunnel_of_ours());
     plan.database.extend(ours.map(|port| remove_tunnel(observed, port)));
-    plan.edit(name, adopt::give_back(observed));
+    plan.add_edits(name, adopt::give_back(observed));
     // The flows go first: once the marks are gone, nothing says that those flows are ours to take away.
     let change = FlowChange::between(&BTreeSet::new(), flows);
     plan.flows_first(change.map(|change| made_plain(change, observed, flows)));
     plan
 }
 
-fn change(
+fn plan_change(
     desired: &DesiredBridge,
     observed: &ObservedBridge,
     flows: &FlowsSeen,
     settings: &EffectiveSettings,
 ) -> BridgePlan {
-    let mut plan = BridgePlan::of(desired.name.as_str());
+    let mut plan = BridgePlan::for_bridge(desired.name.as_str());
     let edits = bridge_edits(desired, observed);
     // Open vSwitch deletes all flows of a bridge whose `fail_mode` becomes another one (docs/ovs-facts.md).
     let flushed = edits.iter().any(|edit| matches!(edit, BridgeEdit::FailMode(_)));
-    plan.edit(&desired.name, edits);
+    plan.add_edits(&desired.name, edits);
     plan.database.extend(tunnel_steps(desired, observed, settings));
     let wanted = wanted_flows(desired, observed, flows, settings);
     if second::turns(desired, &plan.database) {
@@ -144,7 +145,7 @@ fn records_an_update(desired: &DesiredBridge, observed: &ObservedBridge) -> bool
 }
 
 fn bridge_edits(desired: &DesiredBridge, observed: &ObservedBridge) -> Vec<BridgeEdit> {
-    let mut edits = adopt::keep(desired, observed);
+    let mut edits = adopt::keep_edits(desired, observed);
     let marks = desired.external_ids();
     let chunks = observed.external_ids.keys().filter(|key| ids::is_chunk(key));
     let left_over = chunks.filter(|chunk| marks.iter().all(|(key, _)| key != *chunk));
@@ -195,9 +196,9 @@ fn tunnel_steps(desired: &DesiredBridge, observed: &ObservedBridge, settings: &E
         .filter_map(|port| Some((port.interface()?.tunnel_endpoint()?, port.name.as_str())))
         .collect();
     for (name, tunnel) in desired.all_tunnels() {
-        let tunnel = &tunnel.by(settings);
+        let tunnel = &tunnel.with_settings(settings);
         let Some(port) = observed.ports.get(name.as_str()) else {
-            steps.push(add(&desired.name, tunnel));
+            steps.push(add_step(&desired.name, tunnel));
             continue;
         };
         let edits = tunnel_edits(tunnel, port);
@@ -205,9 +206,9 @@ fn tunnel_steps(desired: &DesiredBridge, observed: &ObservedBridge, settings: &E
         let taken = held.get(&tunnel.endpoint()).is_some_and(|holder| *holder != name.as_str());
         if taken && !edits.is_empty() {
             steps.push(remove_tunnel(observed, port));
-            steps.push(add(&desired.name, tunnel));
+            steps.push(add_step(&desired.name, tunnel));
         } else if !edits.is_empty() {
-            steps.extend(edit(desired, tunnel, port, edits));
+            steps.extend(edit_steps(desired, tunnel, port, edits));
         }
     }
     steps
@@ -218,11 +219,11 @@ fn tunnel_steps(desired: &DesiredBridge, observed: &ObservedBridge, settings: &E
 /// Somebody who has changed a tunnel's remote address or key may have given them to another port. Open vSwitch says nothing
 /// when an edit takes them back then: the tunnel shows as up and is dead (docs/ovs-facts.md). So one whose record is not
 /// what it is, is detached first; then it is looked at as a new one is, and an error is shown.
-fn edit(bridge: &DesiredBridge, tunnel: &DesiredTunnel, port: &ObservedPort, edits: Vec<PortEdit>) -> Vec<Step> {
+fn edit_steps(bridge: &DesiredBridge, tunnel: &DesiredTunnel, port: &ObservedPort, edits: Vec<PortEdit>) -> Vec<Step> {
     let (before, after) = (port.interface().and_then(ObservedInterface::tunnel_endpoint), tunnel.endpoint());
     let step = |edits, releases, claims| Step::EditTunnel {
         bridge: bridge.name.clone(),
-        port: tunnel.port(),
+        port: tunnel.port_name(),
         edits,
         releases,
         claims,
@@ -262,11 +263,11 @@ fn tunnel_edits(tunnel: &DesiredTunnel, port: &ObservedPort) -> Vec<PortEdit> {
     edits.extend(
         (interface.tunnel_kind() != Some(tunnel.encap.kind())).then_some(PortEdit::MakeTunnel(tunnel.encap.kind())),
     );
-    edits.extend(bfd::edits(tunnel.bfd, was_watched, interface).into_iter().map(|(key, value)| match value {
+    edits.extend(bfd::bfd_edits(tunnel.bfd, was_watched, interface).into_iter().map(|(key, value)| match value {
         Some(value) => PortEdit::SetBfd(key.to_owned(), value),
         None => PortEdit::DropBfd(key.to_owned()),
     }));
-    let options: BTreeMap<_, _> = tunnel.options().into_iter().collect();
+    let options: BTreeMap<_, _> = tunnel.interface_options().into_iter().collect();
     for key in interface.options.keys().filter(|key| !options.contains_key(key.as_str())) {
         edits.push(PortEdit::DropOption(key.clone()));
     }
@@ -278,7 +279,7 @@ fn tunnel_edits(tunnel: &DesiredTunnel, port: &ObservedPort) -> Vec<PortEdit> {
     edits
 }
 
-fn add(bridge: &BridgeName, tunnel: &DesiredTunnel) -> Step {
+fn add_step(bridge: &BridgeName, tunnel: &DesiredTunnel) -> Step {
     Step::AddTunnel { bridge: bridge.clone(), tunnel: tunnel.clone() }
 }
 

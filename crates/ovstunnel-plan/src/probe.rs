@@ -51,7 +51,7 @@ impl Probe {
     ///
     /// # Errors
     /// Where one that is named is not there, or the switch does not have it.
-    pub fn over(bridge: &ObservedBridge, nonce: Mac, named: Option<&[PortName]>) -> Result<Self, Rejected> {
+    pub fn over_bridge(bridge: &ObservedBridge, nonce: Mac, named: Option<&[PortName]>) -> Result<Self, Rejected> {
         let tunnels = bridge.ports.values().filter_map(|port| {
             let tunnel = DesiredTunnel::from_record(port)?;
             Some((port.interface().filter(|interface| interface.is_tunnel())?.openflow_port()?, tunnel))
@@ -75,17 +75,17 @@ impl Probe {
     }
 
     /// The lines of the bundle of flows that count its frames for so many seconds.
-    pub fn arm(&self, seconds: u32) -> String {
+    pub fn arming_lines(&self, seconds: u32) -> String {
         let seconds = seconds.min(PROBE_LASTS);
         let line = |(port, tunnel): (&u32, &DesiredTunnel)| {
-            let matches = self.matches(*port, tunnel);
+            let matches = self.probe_match(*port, tunnel);
             format!("add {PROBE},table=0,priority={PRIORITY},hard_timeout={seconds}{matches},actions=drop\n")
         };
         self.tunnels.iter().map(line).collect()
     }
 
     /// The lines for `ovs-ofctl bundle` that send so many frames of so many bytes into each tunnel.
-    pub fn send(&self, size: u32, count: usize) -> String {
+    pub fn sending_lines(&self, size: u32, count: usize) -> String {
         let mac = self.nonce.to_string().replace(':', "");
         let start = format!("{mac}{mac}{ETHERTYPE:04x}");
         let packet = format!("{start:0<width$}", width = 2 * size.clamp(60, 9_216) as usize);
@@ -96,16 +96,16 @@ impl Probe {
     }
 
     /// What has come by each of the tunnels for which a flow of the probe is there, by what `bridge/dump-flows` prints.
-    pub fn read(&self, printed: &str) -> BTreeMap<u32, Arrived> {
+    pub fn read_arrivals(&self, printed: &str) -> BTreeMap<u32, Arrived> {
         let is_its = |flow: &Flow| flow.matches.dl_dst == Some(MacMatch::Exactly(self.nonce));
         let of_line = |line: &str| {
             let port = probe_flow(line).filter(is_its)?.matches.in_port?;
-            self.tunnels.contains_key(&port).then(|| (port, arrived(line)))
+            self.tunnels.contains_key(&port).then(|| (port, parse_arrived(line)))
         };
         printed.lines().filter_map(of_line).collect()
     }
 
-    fn matches(&self, port: u32, tunnel: &DesiredTunnel) -> Match {
+    fn probe_match(&self, port: u32, tunnel: &DesiredTunnel) -> Match {
         Match {
             in_port: Some(port),
             tun_id: Some(tunnel.key.get().into()),
@@ -133,7 +133,7 @@ fn probe_flow(line: &str) -> Option<Flow> {
     (is_its && Probe::is_nonce(mac)).then_some(flow)
 }
 
-fn arrived(line: &str) -> Arrived {
+fn parse_arrived(line: &str) -> Arrived {
     let value = |name: &str| {
         let fields = line.split(',').map(str::trim);
         fields.filter_map(|field| field.strip_prefix(name)).find_map(|value| value.parse().ok()).unwrap_or_default()
@@ -178,26 +178,26 @@ mod tests {
     }
 
     #[test]
-    fn frames_go_into_our_tunnels_alone_and_are_counted_where_they_come_from_these() {
-        let probe = Probe::over(&bridge(), nonce(), None).unwrap();
+    fn probe_frames_enter_our_tunnels_only_and_count_from_them_only() {
+        let probe = Probe::over_bridge(&bridge(), nonce(), None).unwrap();
         assert_eq!(probe.tunnels().keys().copied().collect::<Vec<_>>(), [2, 3]);
-        let lines: Vec<String> = probe.arm(60).lines().map(str::to_owned).collect();
+        let lines: Vec<String> = probe.arming_lines(60).lines().map(str::to_owned).collect();
         let flow = "add cookie=0x6f76736200000003,table=0,priority=65535,hard_timeout=10,dl_type=0x88b5,in_port=2,tun_id=0x5,\
                     dl_dst=0a:00:00:00:00:07,actions=drop";
         assert_eq!((lines.len(), lines[0].as_str()), (2, flow));
-        let sent = probe.send(60, 2);
+        let sent = probe.sending_lines(60, 2);
         let frame = format!("0a00000000070a000000000788b5{}", "0".repeat(92));
         let line = |n| format!("packet-out in_port=controller,packet={frame},actions=output:{n}\n");
         assert_eq!(sent, [2, 3, 2, 3].map(line).concat());
-        assert_eq!(probe.send(1572, 1).lines().next().unwrap().matches("00").count(), 1572 - 14 + 8);
+        assert_eq!(probe.sending_lines(1572, 1).lines().next().unwrap().matches("00").count(), 1572 - 14 + 8);
     }
 
     #[test]
     fn a_tunnel_that_is_not_there_is_named() {
         let named = ["t5-1-3", "t5-1-4"].map(|name| name.parse().unwrap());
-        let error = Probe::over(&bridge(), nonce(), Some(&named)).unwrap_err();
+        let error = Probe::over_bridge(&bridge(), nonce(), Some(&named)).unwrap_err();
         assert!(error.to_string().contains("no tunnel t5-1-4"), "{error}");
-        let one = Probe::over(&bridge(), nonce(), Some(&named[..1])).unwrap();
+        let one = Probe::over_bridge(&bridge(), nonce(), Some(&named[..1])).unwrap();
         assert_eq!(one.tunnels().keys().copied().collect::<Vec<_>>(), [3]);
     }
 
@@ -210,8 +210,8 @@ duration=1s, n_packets=9, n_bytes=540, priority=65535,tun_id=0x5,in_port=2,dl_ds
 duration=1s, n_packets=9, n_bytes=540, priority=65535,tun_id=0x5,in_port=2,dl_dst=0a:00:00:00:00:07,dl_type=0x88b5,actions=NORMAL
 duration=1s, n_packets=9, n_bytes=540, priority=1000,tun_id=0x5,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=drop
 ";
-        let probe = Probe::over(&bridge(), nonce(), None).unwrap();
-        let read = probe.read(printed);
+        let probe = Probe::over_bridge(&bridge(), nonce(), None).unwrap();
+        let read = probe.read_arrivals(printed);
         assert_eq!(read, BTreeMap::from([(2, Arrived { frames: 2, bytes: 120 }), (3, Arrived::default())]));
         assert_eq!(printed.lines().filter(|line| is_of_a_probe(line)).count(), 3);
     }

@@ -35,7 +35,7 @@ impl Second {
             .values()
             .filter_map(DesiredTunnel::from_record)
             .filter(|tunnel| tunnel.second)
-            .map(|tunnel| (tunnel.port(), tunnel))
+            .map(|tunnel| (tunnel.port_name(), tunnel))
             .collect();
         let marked = bridge.external_ids.get(ids::SECOND).and_then(|text| text.parse().ok());
         let encap = marked.or_else(|| tunnels.values().next().map(|tunnel| tunnel.encap))?;
@@ -78,9 +78,9 @@ impl DesiredBridge {
         let second = self.second.as_ref().and_then(|second| second.tunnels.get(port));
         let leads = |tunnel: &&DesiredTunnel| match second {
             Some(second) => pair_of(tunnel) == pair_of(second),
-            None => PortName::tunnel(tunnel.key, &tunnel.from, &tunnel.to) == *port,
+            None => PortName::tunnel_port(tunnel.key, &tunnel.from, &tunnel.to) == *port,
         };
-        self.tunnels.values().find(leads).map(DesiredTunnel::port)
+        self.tunnels.values().find(leads).map(DesiredTunnel::port_name)
     }
 
     /// Does without a tunnel, of either kind: Open vSwitch has refused it.
@@ -95,7 +95,8 @@ impl DesiredBridge {
     pub(crate) fn pair(&mut self) {
         let Some(second) = &mut self.second else { return };
         let had = std::mem::take(&mut second.tunnels).into_values();
-        let had: BTreeMap<(HostId, GreKey), PortName> = had.map(|tunnel| (pair_of(&tunnel), tunnel.port())).collect();
+        let had: BTreeMap<(HostId, GreKey), PortName> =
+            had.map(|tunnel| (pair_of(&tunnel), tunnel.port_name())).collect();
         for first in self.tunnels.values() {
             let name = had.get(&pair_of(first)).filter(|name| !self.tunnels.contains_key(*name)).cloned();
             let name = name.unwrap_or_else(|| name_beside(first, second.encap, &self.tunnels));
@@ -127,7 +128,7 @@ fn pair_of(tunnel: &DesiredTunnel) -> (HostId, GreKey) {
 
 /// The name that every tunnel of this pair would have, or one of its kind's own where the first has that.
 fn name_beside(first: &DesiredTunnel, encap: Encap, taken: &BTreeMap<PortName, DesiredTunnel>) -> PortName {
-    let plain = PortName::tunnel(first.key, &first.from, &first.to);
+    let plain = PortName::tunnel_port(first.key, &first.from, &first.to);
     match taken.contains_key(&plain) {
         true => PortName::tunnel_of_kind(first.key, &first.from, &first.to, encap.kind()),
         false => plain,

@@ -16,19 +16,19 @@ impl SpanningTree {
     pub fn parse(text: &str) -> Option<Self> {
         let (root, bridge) = text.split_once("Bridge ID:")?;
         let (_, root) = root.split_once("Root ID:")?;
-        let root_port = value(root, "root-port").map(str::to_owned);
-        Some(SpanningTree { bridge_id: id(bridge)?, root_id: id(root)?, root_port })
+        let root_port = line_value(root, "root-port").map(str::to_owned);
+        Some(SpanningTree { bridge_id: bridge_id(bridge)?, root_id: bridge_id(root)?, root_port })
     }
 }
 
-fn value<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+fn line_value<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     text.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim)
 }
 
 /// Priority and system id in the form of the database's column `status`.
-fn id(text: &str) -> Option<String> {
-    let priority: u16 = value(text, "stp-priority")?.parse().ok()?;
-    Some(format!("{priority:04x}.{}", value(text, "stp-system-id")?.replace(':', "")))
+fn bridge_id(text: &str) -> Option<String> {
+    let priority: u16 = line_value(text, "stp-priority")?.parse().ok()?;
+    Some(format!("{priority:04x}.{}", line_value(text, "stp-system-id")?.replace(':', "")))
 }
 
 #[cfg(test)]

@@ -215,16 +215,16 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::CreateBridge(spec) => write!(f, "create bridge {}", spec.name),
-            Step::EditBridge { bridge, edits } => write!(f, "change bridge {bridge}: {}", joined(edits)),
+            Step::EditBridge { bridge, edits } => write!(f, "change bridge {bridge}: {}", joined_items(edits)),
             Step::DeleteBridge { bridge, releases, .. } => {
                 write!(f, "delete bridge {bridge} with {} tunnels", releases.len())
             }
             Step::AddTunnel { bridge, tunnel } => {
                 let DesiredTunnel { to, key, remote_ip, .. } = tunnel;
-                write!(f, "add tunnel {} to bridge {bridge}: host {to} at {remote_ip}, key {key}", tunnel.port())
+                write!(f, "add tunnel {} to bridge {bridge}: host {to} at {remote_ip}, key {key}", tunnel.port_name())
             }
             Step::EditTunnel { bridge, port, edits, .. } => {
-                write!(f, "change tunnel {port} of bridge {bridge}: {}", joined(edits))
+                write!(f, "change tunnel {port} of bridge {bridge}: {}", joined_items(edits))
             }
             Step::RemoveTunnel { bridge, port, .. } => write!(f, "remove tunnel {port} from bridge {bridge}"),
             Step::TryAgain { .. } => f.write_str("have Open vSwitch try its ports in error again"),
@@ -234,7 +234,7 @@ impl fmt::Display for Step {
     }
 }
 
-fn joined<T: fmt::Display>(items: &[T]) -> String {
+fn joined_items<T: fmt::Display>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
 

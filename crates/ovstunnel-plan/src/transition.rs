@@ -59,7 +59,7 @@ pub struct TransitionFlows {
 
 impl TransitionFlows {
     /// The flows for a bridge as it is, and what it has learnt.
-    pub fn over(bridge: &ObservedBridge, learnt: &[Learnt]) -> Self {
+    pub fn over_bridge(bridge: &ObservedBridge, learnt: &[Learnt]) -> Self {
         let (tunnels, mut here) = tunnels_and_others(bridge);
         here.insert("LOCAL".to_owned());
         let output = |ports: &mut dyn Iterator<Item = &String>| {
@@ -86,36 +86,36 @@ impl TransitionFlows {
     }
 
     /// The lines of the bundle that lays them.
-    pub fn up(&self) -> String {
+    pub fn laying_lines(&self) -> String {
         self.lines.iter().map(|line| format!("{line}\n")).collect()
     }
 
     /// The lines for `ovs-ofctl bundle` that teach the bridge what it had learnt, and then take the flows away.
     pub fn teach_and_down(&self) -> String {
-        let teach = |learnt| format!("{}\n", teach(learnt));
-        self.learnt.iter().map(teach).chain([format!("flow {}", Self::down())]).collect()
+        let teach = |learnt| format!("{}\n", teaching_line(learnt));
+        self.learnt.iter().map(teach).chain([format!("flow {}", Self::removal_line())]).collect()
     }
 
     /// The line of the bundle that takes the flows away.
-    pub fn down() -> String {
+    pub fn removal_line() -> String {
         format!("delete {CARRY}/-1\n")
     }
 }
 
 /// The line for `ovs-ofctl bundle` that teaches a bridge an address: a frame from it to itself, by the port behind which it
 /// is. NORMAL learns from it and sends it nowhere, for it is there already.
-pub(crate) fn teach(learnt: &Learnt) -> String {
+pub(crate) fn teaching_line(learnt: &Learnt) -> String {
     teach_by(learnt, "NORMAL")
 }
 
 /// The same with other actions: by tunnels it teaches the hosts at their other ends.
 pub(crate) fn teach_by(Learnt { port, mac, .. }: &Learnt, actions: &str) -> String {
     let mac = mac.replace(':', "");
-    format!("packet-out in_port={port},packet={},actions={actions}", packet(&format!("{mac}{mac}{REST}")))
+    format!("packet-out in_port={port},packet={},actions={actions}", shortest_packet(&format!("{mac}{mac}{REST}")))
 }
 
 /// A frame of the shortest length that is allowed, in hexadecimal.
-pub(crate) fn packet(start: &str) -> String {
+pub(crate) fn shortest_packet(start: &str) -> String {
     format!("{start:0<width$}", width = 2 * SHORTEST)
 }
 
@@ -204,7 +204,7 @@ mod tests {
         let bridge = ObservedBridge { name: "b".into(), ports: ports.into(), ..Default::default() };
         let mac = |port: u32| format!("02:00:00:00:00:0{port}");
         let learnt: String = (1..=9).map(|port| format!("{port} 0 {} 3\n", mac(port))).collect();
-        let lines = TransitionFlows::over(&bridge, &Learnt::parse(&learnt)).up();
+        let lines = TransitionFlows::over_bridge(&bridge, &Learnt::parse(&learnt)).laying_lines();
 
         let to = |dl_dst: &str, in_port: &str, tun_id: &str| outputs(&lines, in_port, tun_id, dl_dst);
         let set = |ports: &[&str]| ports.iter().map(|port| (*port).to_owned()).collect::<BTreeSet<String>>();
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn a_frame_that_teaches_goes_from_an_address_to_itself() {
         let learnt = Learnt { port: "2".into(), mac: "02:00:00:00:00:01".into(), age: 0 };
-        let text = TransitionFlows::over(&ObservedBridge::default(), &[learnt]).teach_and_down();
+        let text = TransitionFlows::over_bridge(&ObservedBridge::default(), &[learnt]).teach_and_down();
         let (teach, down) = text.split_once('\n').unwrap();
         let packet =
             teach.strip_prefix("packet-out in_port=2,packet=").unwrap().strip_suffix(",actions=NORMAL").unwrap();

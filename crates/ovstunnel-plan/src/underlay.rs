@@ -46,7 +46,7 @@ pub struct Underlay {
 
 impl Underlay {
     /// The ends that a bridge's ports must not reach. A bridge that itself has the tunnels' device carries them.
-    fn guarded<'a>(
+    fn guarded_ends<'a>(
         &'a self,
         name: &'a str,
         observed: Option<&'a ObservedBridge>,
@@ -60,12 +60,12 @@ impl Underlay {
 }
 
 /// Drops what the ports of a bridge send to ends of tunnels.
-pub(crate) fn guard(name: &str, observed: Option<&ObservedBridge>, settings: &Settings) -> BTreeSet<Flow> {
+pub(crate) fn guard_flows(name: &str, observed: Option<&ObservedBridge>, settings: &Settings) -> BTreeSet<Flow> {
     let Some(underlay) = settings.underlay.as_deref() else { return BTreeSet::new() };
     let drop = |number, matches| Flow::of_entry(PRIORITY, Purpose::Underlay, number, matches, vec![]);
     let own = underlay.own.get(name).copied().map(MacMatch::Exactly);
     let of_end = |end: &TunnelEnd| {
-        let to = |ip| Ipv4Match { dst: Some(Cidr::host(ip)), ..Ipv4Match::default() };
+        let to = |ip| Ipv4Match { dst: Some(Cidr::single_host(ip)), ..Ipv4Match::default() };
         let device = Match { dl_dst: Some(MacMatch::Exactly(end.mac)), ..Match::default() };
         // The host's own IP stack takes what it gets at a group address, and at that of the bridge's own device.
         let address = [Some(MacMatch::Group), own].into_iter().flatten();
@@ -73,13 +73,13 @@ pub(crate) fn guard(name: &str, observed: Option<&ObservedBridge>, settings: &Se
         let number = u32::from(end.address);
         std::iter::once(drop(of_mac(end.mac), device)).chain(address.map(|m| drop(number, m))).collect::<Vec<_>>()
     };
-    let ends: Vec<&TunnelEnd> = underlay.guarded(name, observed).collect();
+    let ends: Vec<&TunnelEnd> = underlay.guarded_ends(name, observed).collect();
     // Of what else is addressed to the host only tunnels' packets: the rest may be meant for it.
     let others = underlay.others.iter().filter(|_| !ends.is_empty());
     let of_other = |other: &TunnelEnd| {
-        let dst = Some(Cidr::host(other.address));
+        let dst = Some(Cidr::single_host(other.address));
         let ip = |proto| Ipv4Match { proto: Some(proto), dst, ..Ipv4Match::default() };
-        let udp = |port| Ipv4Match { dst_port: Some(PortMask::exactly(port)), ..ip(UDP) };
+        let udp = |port| Ipv4Match { dst_port: Some(PortMask::one_port(port)), ..ip(UDP) };
         let protocol = |kind: TunnelKind| match kind.carrier() {
             Carrier::Ip(protocol) => Some(ip(protocol)),
             Carrier::Udp(_) => None,
@@ -95,7 +95,7 @@ pub(crate) fn guard(name: &str, observed: Option<&ObservedBridge>, settings: &Se
 }
 
 /// While the underlay is not known, what guards it stays as it is.
-pub(crate) fn kept(seen: &FlowsSeen, settings: &Settings) -> BTreeSet<Flow> {
+pub(crate) fn kept_guards(seen: &FlowsSeen, settings: &Settings) -> BTreeSet<Flow> {
     match seen {
         FlowsSeen::Known { flows, .. } if settings.underlay.is_none() => {
             flows.iter().filter(|flow| flow.cookie.is_for(Purpose::Underlay)).cloned().collect()
@@ -136,15 +136,15 @@ mod tests {
     #[test]
     fn three_flows_for_each_end() {
         let one = settings([end("br-phy", "0a:00:00:00:00:01", [10, 0, 0, 1])], &[("xapi1", "0a:00:00:00:00:09")]);
-        let flows = texts(&guard("xapi1", None, &one));
+        let flows = texts(&guard_flows("xapi1", None, &one));
         let expected = [
             "dl_dst=0a:00:00:00:00:01,actions=drop",
             "ip,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,nw_dst=10.0.0.1,actions=drop",
             "ip,dl_dst=0a:00:00:00:00:09,nw_dst=10.0.0.1,actions=drop",
         ];
         assert_eq!(flows, expected.map(str::to_owned).into());
-        assert_eq!(guard("xapi2", None, &one).len(), 2, "of a bridge whose own device is not known");
-        assert!(guard("xapi1", None, &settings([], &[("xapi1", "0a:00:00:00:00:09")])).is_empty(), "no tunnel");
+        assert_eq!(guard_flows("xapi2", None, &one).len(), 2, "of a bridge whose own device is not known");
+        assert!(guard_flows("xapi1", None, &settings([], &[("xapi1", "0a:00:00:00:00:09")])).is_empty(), "no tunnel");
     }
 
     #[test]
@@ -154,7 +154,7 @@ mod tests {
         underlay.others = [end("vif1.0", "fe:ff:ff:ff:ff:ff", [169, 254, 7, 1])].into();
         underlay.udp_ports = [4789].into();
         settings.underlay = Some(Arc::new(underlay.clone()));
-        let flows = texts(&guard("xapi1", None, &settings));
+        let flows = texts(&guard_flows("xapi1", None, &settings));
         for flow in [
             "ip,nw_proto=47,dl_dst=fe:ff:ff:ff:ff:ff,nw_dst=169.254.7.1,actions=drop",
             "udp,dl_dst=fe:ff:ff:ff:ff:ff,nw_dst=169.254.7.1,tp_dst=4789,actions=drop",
@@ -164,38 +164,38 @@ mod tests {
         assert_eq!(flows.len(), 4, "{flows:?}");
         underlay.ends.clear();
         settings.underlay = Some(Arc::new(underlay));
-        assert!(guard("xapi1", None, &settings).is_empty(), "no tunnel");
+        assert!(guard_flows("xapi1", None, &settings).is_empty(), "no tunnel");
     }
 
     #[test]
     fn two_addresses_of_one_device_share_its_flow() {
         let ends = [[10, 0, 0, 1], [10, 0, 9, 1]].map(|ip| end("br-phy", "0a:00:00:00:00:01", ip));
-        let flows = guard("xapi1", None, &settings(ends, &[]));
+        let flows = guard_flows("xapi1", None, &settings(ends, &[]));
         assert_eq!(flows.len(), 3);
         let ends = [end("eth0", "0a:00:00:00:00:01", [10, 0, 0, 1]), end("eth1", "0a:00:00:00:00:02", [10, 0, 1, 1])];
-        assert_eq!(guard("xapi1", None, &settings(ends, &[])).len(), 4);
+        assert_eq!(guard_flows("xapi1", None, &settings(ends, &[])).len(), 4);
     }
 
     #[test]
     fn a_bridge_that_carries_the_tunnels_is_left_alone() {
         let ends = || [end("tun0", "0a:00:00:00:00:01", [10, 0, 0, 1])];
         let mut bridge = ObservedBridge { name: "xapi1".to_owned(), ..ObservedBridge::default() };
-        assert_eq!(guard("xapi1", Some(&bridge), &settings(ends(), &[])).len(), 2);
+        assert_eq!(guard_flows("xapi1", Some(&bridge), &settings(ends(), &[])).len(), 2);
         bridge.ports.insert("tun0".to_owned(), ObservedPort::default());
-        assert!(guard("xapi1", Some(&bridge), &settings(ends(), &[])).is_empty(), "by a port of it");
-        assert!(guard("tun0", None, &settings(ends(), &[])).is_empty(), "by its own device");
+        assert!(guard_flows("xapi1", Some(&bridge), &settings(ends(), &[])).is_empty(), "by a port of it");
+        assert!(guard_flows("tun0", None, &settings(ends(), &[])).is_empty(), "by its own device");
         let same = settings(ends(), &[("xapi1", "0a:00:00:00:00:01")]);
-        assert!(guard("xapi1", None, &same).is_empty(), "by a VLAN device of its own one");
+        assert!(guard_flows("xapi1", None, &same).is_empty(), "by a VLAN device of its own one");
     }
 
     #[test]
     fn what_is_not_known_changes_no_flow() {
         let known = settings([end("br-phy", "0a:00:00:00:00:01", [10, 0, 0, 1])], &[]);
-        let there = guard("xapi1", None, &known);
+        let there = guard_flows("xapi1", None, &known);
         let other = Flow::of_entry(1, Purpose::Forward, 0, Match::default(), vec![]);
-        let seen = FlowsSeen::exactly(there.iter().cloned().chain([other]).collect());
-        assert_eq!(kept(&seen, &Settings::default()), there);
-        assert_eq!(kept(&seen, &known), BTreeSet::new());
+        let seen = FlowsSeen::known_exactly(there.iter().cloned().chain([other]).collect());
+        assert_eq!(kept_guards(&seen, &Settings::default()), there);
+        assert_eq!(kept_guards(&seen, &known), BTreeSet::new());
         assert!(there.iter().all(|flow| flow.cookie.limited_vif().is_none() && flow.cookie.is_ours()));
         assert!(!Cookie::FORWARD.is_for(Purpose::Underlay));
     }

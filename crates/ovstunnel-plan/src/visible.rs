@@ -7,7 +7,7 @@ use crate::{BridgeEdit, NO_VLAN, ObservedBridge, ObservedPort, PortEdit, Step, T
 /// Whether what the steps wrote to the database can be seen there, and vswitchd has looked at each new tunnel.
 ///
 /// Looks at what the steps name and at nothing else, for a bridge may have thousands of other ports.
-pub fn visible(steps: &[Step], view: &dyn View) -> bool {
+pub fn steps_visible(steps: &[Step], view: &dyn View) -> bool {
     let mut bridges: BTreeMap<&str, Option<ObservedBridge>> = BTreeMap::new();
     steps.iter().all(|step| {
         let bridge = bridges.entry(step.bridge()).or_insert_with(|| view.bare_bridge(step.bridge()));
@@ -20,7 +20,7 @@ fn step_visible(step: &Step, bridge: Option<&ObservedBridge>, view: &dyn View) -
     match step {
         Step::CreateBridge(_) => bridge.is_some(),
         Step::DeleteBridge { uuid, .. } => bridge.is_none_or(|bridge| bridge.uuid != *uuid),
-        Step::AddTunnel { tunnel, .. } => port(tunnel.port().as_str())
+        Step::AddTunnel { tunnel, .. } => port(tunnel.port_name().as_str())
             .is_some_and(|port| port.interface().is_some_and(|i| i.health() != TunnelHealth::Pending)),
         Step::RemoveTunnel { port: name, uuid, .. } => port(name).is_none_or(|port| port.uuid != *uuid),
         Step::EditTunnel { port: name, edits, .. } => {

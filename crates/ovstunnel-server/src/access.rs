@@ -20,16 +20,16 @@ use ovstunnel_types::text::excerpt;
 /// What a service makes of roles. `names` are all those of the client's certificate.
 pub trait Rules: fmt::Debug + Send + Sync {
     /// The role of a client where there is no list.
-    fn unlisted(&self, names: &[&str]) -> Role;
+    fn unlisted_role(&self, names: &[&str]) -> Role;
 
     /// Whether a role may send a request with this method to this path.
     ///
     /// # Errors
     /// Why not, as it reads on after the client's name.
-    fn may(&self, role: Role, names: &[&str], method: &Method, path: &str) -> Result<(), String>;
+    fn check_request(&self, role: Role, names: &[&str], method: &Method, path: &str) -> Result<(), String>;
 
     /// Whom a service knows who shows no certificate, by what the request says of itself.
-    fn guest(&self, _headers: &HeaderMap, _address: SocketAddr) -> Option<Guest> {
+    fn recognise_guest(&self, _headers: &HeaderMap, _address: SocketAddr) -> Option<Guest> {
         None
     }
 
@@ -55,14 +55,14 @@ pub const NEEDS_CERTIFICATE: &str = "the client shows no certificate";
 struct ByMethod;
 
 impl Rules for ByMethod {
-    fn unlisted(&self, _: &[&str]) -> Role {
+    fn unlisted_role(&self, _: &[&str]) -> Role {
         Role::Operator
     }
 
-    fn may(&self, role: Role, _: &[&str], method: &Method, _: &str) -> Result<(), String> {
+    fn check_request(&self, role: Role, _: &[&str], method: &Method, _: &str) -> Result<(), String> {
         match role {
             Role::Operator | Role::Admin => Ok(()),
-            Role::Viewer if reads(method) => Ok(()),
+            Role::Viewer if is_reading(method) => Ok(()),
             Role::Viewer => Err(format!(
                 "is a viewer in [[tls.clients]] and may only read: {} is for operators",
                 excerpt(method.as_str())
@@ -73,7 +73,7 @@ impl Rules for ByMethod {
 }
 
 /// Whether a request with this method only reads.
-pub fn reads(method: &Method) -> bool {
+pub fn is_reading(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
@@ -110,10 +110,10 @@ impl Access {
     }
 
     /// A visitor whom the service knows becomes a guest; everybody else stays who they are.
-    pub fn recognise(&self, peer: Peer, headers: &HeaderMap) -> Peer {
+    pub fn recognise_peer(&self, peer: Peer, headers: &HeaderMap) -> Peer {
         match peer {
             Peer::Visitor(address) => {
-                self.rules.guest(headers, address).map_or(peer, |guest| Peer::Guest(Arc::new(guest)))
+                self.rules.recognise_guest(headers, address).map_or(peer, |guest| Peer::Guest(Arc::new(guest)))
             }
             other => other,
         }
@@ -126,7 +126,7 @@ impl Access {
     }
 
     /// The settings of HTTPS; none where it is off.
-    pub fn tls(&self) -> Option<Arc<TlsStore>> {
+    pub fn tls_store(&self) -> Option<Arc<TlsStore>> {
         self.tls.clone()
     }
 
@@ -134,18 +134,18 @@ impl Access {
     ///
     /// # Errors
     /// `forbidden`, with the reason.
-    pub fn judge(&self, peer: Option<&Peer>, method: &Method, path: &str) -> Result<Role, ApiError> {
+    pub fn judge_request(&self, peer: Option<&Peer>, method: &Method, path: &str) -> Result<Role, ApiError> {
         match (peer, &self.tls) {
             (Some(Peer::Root { .. }), _) => Ok(Role::Admin),
             (Some(Peer::Certificate(certificate)), Some(tls)) => {
                 let loaded = tls.loaded();
-                accept(certificate, &loaded)?;
+                check_certificate(certificate, &loaded)?;
                 self.judge_role(certificate, &loaded.clients, method, path)
             }
             (Some(Peer::Guest(guest)), Some(_)) => {
                 let refuse = |why| ApiError::forbidden(format!("{} {why}", excerpt(&guest.name)));
                 self.rules.may_as_guest(method, path).map_err(refuse)?;
-                self.rules.may(guest.role, &[], method, path).map_err(refuse).map(|()| guest.role)
+                self.rules.check_request(guest.role, &[], method, path).map_err(refuse).map(|()| guest.role)
             }
             (Some(Peer::Visitor(_)), Some(_)) if self.rules.is_for_all(method, path) => Ok(Role::Host),
             (Some(Peer::Visitor(_)), Some(_)) => Err(ApiError::forbidden(NEEDS_CERTIFICATE)),
@@ -165,22 +165,23 @@ impl Access {
         path: &str,
     ) -> Result<Role, ApiError> {
         let all: Vec<&str> = certificate.all_names().collect();
-        let role = if clients.is_empty() { Some(self.rules.unlisted(&all)) } else { listed(certificate, clients) };
+        let role =
+            if clients.is_empty() { Some(self.rules.unlisted_role(&all)) } else { listed_role(certificate, clients) };
         let Some(role) = role else {
             return Err(ApiError::forbidden(format!(
                 "none of the names in the client's certificate is in [[tls.clients]]: {}",
-                names(certificate)
+                certificate_names(certificate)
             )));
         };
         let refuse = |why| ApiError::forbidden(format!("{} {why}", certificate.name()));
-        self.rules.may(role, &all, method, path).map_err(refuse).map(|()| role)
+        self.rules.check_request(role, &all, method, path).map_err(refuse).map(|()| role)
     }
 }
 
 /// That a certificate is accepted today, and says whose it is.
-fn accept(certificate: &PeerCertificate, tls: &Loaded) -> Result<(), ApiError> {
+fn check_certificate(certificate: &PeerCertificate, tls: &Loaded) -> Result<(), ApiError> {
     let name = certificate.name();
-    tls.accepts(&certificate.chain)
+    tls.check_chain(&certificate.chain)
         .map_err(|e| ApiError::forbidden(format!("the certificate of {name} is not accepted any more: {e}")))?;
     if let Some(what) = certificate.unread {
         return Err(ApiError::forbidden(format!("{what} of {name} cannot be read, so it is not known whose it is")));
@@ -194,12 +195,12 @@ fn accept(certificate: &PeerCertificate, tls: &Loaded) -> Result<(), ApiError> {
 }
 
 /// The least that any of the certificate's names may.
-fn listed(certificate: &PeerCertificate, clients: &[TlsClient]) -> Option<Role> {
+fn listed_role(certificate: &PeerCertificate, clients: &[TlsClient]) -> Option<Role> {
     let is_its = |client: &&TlsClient| certificate.all_names().any(|name| name == client.name);
     clients.iter().filter(is_its).map(|client| client.role).min()
 }
 
-fn names(certificate: &PeerCertificate) -> String {
+fn certificate_names(certificate: &PeerCertificate) -> String {
     let names: Vec<_> = certificate.all_names().take(5).map(excerpt).collect();
     if names.is_empty() { "it has none".to_owned() } else { names.join(", ") }
 }
@@ -224,7 +225,7 @@ mod tests {
     fn a_role_goes_by_any_name_and_the_least_one_counts() {
         let client = |name: &str, role| TlsClient { name: name.to_owned(), role };
         let clients = [client("ops", Role::Operator), client("graphs", Role::Viewer), client("uri:x", Role::Operator)];
-        let role = |names: &[&str]| listed(&certificate(names), &clients);
+        let role = |names: &[&str]| listed_role(&certificate(names), &clients);
         assert_eq!(role(&["ops"]), Some(Role::Operator));
         assert_eq!(role(&["host9", "uri:x"]), Some(Role::Operator));
         assert_eq!(role(&["ops", "graphs"]), Some(Role::Viewer));
@@ -242,9 +243,12 @@ mod tests {
 
     #[test]
     fn who_is_not_known_to_be_anybody_gets_nothing() {
-        assert_eq!(Access::default().judge(None, &Method::GET, "/").unwrap_err().problem().status, 500);
+        assert_eq!(Access::default().judge_request(None, &Method::GET, "/").unwrap_err().problem().status, 500);
         let peer = Peer::Certificate(Arc::new(certificate(&["ops"])));
-        assert_eq!(Access::default().judge(Some(&peer), &Method::GET, "/").unwrap_err().problem().status, 403);
-        assert_eq!(Access::default().judge(Some(&Peer::Root { pid: None }), &Method::PUT, "/"), Ok(Role::Admin));
+        assert_eq!(Access::default().judge_request(Some(&peer), &Method::GET, "/").unwrap_err().problem().status, 403);
+        assert_eq!(
+            Access::default().judge_request(Some(&Peer::Root { pid: None }), &Method::PUT, "/"),
+            Ok(Role::Admin)
+        );
     }
 }

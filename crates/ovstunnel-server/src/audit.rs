@@ -39,13 +39,13 @@ impl Effect {
 
     /// The same of something that programs ask for all the time, and that leaves nothing behind: told at `debug`.
     #[must_use]
-    pub fn routine(self) -> Self {
+    pub fn as_routine(self) -> Self {
         Effect { is_routine: true, ..self }
     }
 
     /// The same, with what was changed.
     #[must_use]
-    pub fn with(self, changes: &[Changed]) -> Self {
+    pub fn with_changes(self, changes: &[Changed]) -> Self {
         // What was removed comes first: it is what somebody will look for.
         let (removed, others): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.after.is_none());
         self.with_words(removed.into_iter().chain(others))
@@ -65,12 +65,12 @@ impl Effect {
     }
 
     /// The same answer, saying this of itself.
-    pub fn of(word: &str, response: Response) -> Response {
-        Effect::new(word).on(response)
+    pub fn mark_response(word: &str, response: Response) -> Response {
+        Effect::new(word).attach_to(response)
     }
 
     /// An answer that says this of itself.
-    pub fn on(self, mut response: Response) -> Response {
+    pub fn attach_to(self, mut response: Response) -> Response {
         response.extensions_mut().insert(self);
         response
     }
@@ -89,13 +89,13 @@ pub struct Audit {
 
 impl Audit {
     /// A request begins; `path` is without its query.
-    pub fn begin(peer: Option<Peer>, method: &Method, path: &str, id: &str) -> Self {
+    pub fn begin_request(peer: Option<Peer>, method: &Method, path: &str, id: &str) -> Self {
         let (method, path, id) = (method.clone(), path.to_owned(), id.to_owned());
         Audit { peer, method, path, id, started: Instant::now(), told: false }
     }
 
     /// It is answered.
-    pub fn end(mut self, response: &Response) {
+    pub fn end_request(mut self, response: &Response) {
         self.told = true;
         let status = response.status();
         if self.is_look() && status != StatusCode::FORBIDDEN {
@@ -114,21 +114,21 @@ impl Audit {
         };
         // Whoever may do nothing must not push out what others did.
         let left_out = match status {
-            StatusCode::FORBIDDEN => match refusal_of(&self.who()) {
+            StatusCode::FORBIDDEN => match refusal_of(&self.peer_words()) {
                 Some(left_out) => left_out,
                 None => return,
             },
             _ => None,
         };
         let outcome = effect.or(error.map(|error| error.problem().code.as_str()));
-        self.tell(word, Some(status), left_out, outcome, changes);
+        self.write_line(word, Some(status), left_out, outcome, changes);
     }
 
     fn is_look(&self) -> bool {
         matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS)
     }
 
-    fn who(&self) -> String {
+    fn peer_words(&self) -> String {
         match &self.peer {
             Some(peer) => peer.name(),
             None => "?".to_owned(),
@@ -136,11 +136,11 @@ impl Audit {
     }
 
     fn tell_routine(&self, outcome: Option<&str>) {
-        let who = self.who();
+        let who = self.peer_words();
         tracing::debug!(target: AUDIT, parent: None, who, path = self.path, id = self.id, outcome, "done");
     }
 
-    fn tell(
+    fn write_line(
         &self,
         word: &str,
         status: Option<StatusCode>,
@@ -153,7 +153,7 @@ impl Audit {
             Some(peer) => (peer.address(), None),
             None => (None, None),
         };
-        let who = self.who();
+        let who = self.peer_words();
         tracing::info!(
             target: AUDIT,
             parent: None,
@@ -181,13 +181,13 @@ fn refusal_of(who: &str) -> Option<Option<u64>> {
     static REFUSED: LazyLock<Mutex<HashMap<String, Seldom>>> = LazyLock::new(Mutex::default);
     let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
     let who = if refused.len() < NAMES || refused.contains_key(who) { who } else { "" };
-    refused.entry(who.to_owned()).or_insert_with(|| Seldom::new(100, Duration::from_secs(1))).may()
+    refused.entry(who.to_owned()).or_insert_with(|| Seldom::new(100, Duration::from_secs(1))).may_write()
 }
 
 impl Drop for Audit {
     fn drop(&mut self) {
         if !self.told && !self.is_look() {
-            self.tell("the client went away before the answer", None, None, None, None);
+            self.write_line("the client went away before the answer", None, None, None, None);
         }
     }
 }

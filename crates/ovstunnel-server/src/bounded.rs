@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// The beginning of a text.
-pub fn beginning(mut text: String, longest: usize) -> String {
+pub fn keep_beginning(mut text: String, longest: usize) -> String {
     if text.len() > longest {
         let mut at = longest;
         while !text.is_char_boundary(at) {
@@ -45,8 +45,8 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_said() {
-        assert_eq!(beginning("abc".into(), 3), "abc");
-        assert_eq!(beginning("abécd".into(), 3), "ab\n[4 bytes are left out here]\n");
+        assert_eq!(keep_beginning("abc".into(), 3), "abc");
+        assert_eq!(keep_beginning("abécd".into(), 3), "ab\n[4 bytes are left out here]\n");
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("log");
         std::fs::write(&file, "0123456789").unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::listen::{Peer, PeerCertificate};
 
 /// The owner of a certificate in DER, as the log shows it.
-pub fn peer(der: &[u8]) -> String {
+pub fn peer_name(der: &[u8]) -> String {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-    Peer::Certificate(Arc::new(PeerCertificate::read(&[der.into()], address))).to_string()
+    Peer::Certificate(Arc::new(PeerCertificate::from_chain(&[der.into()], address))).to_string()
 }

@@ -84,17 +84,17 @@ where
         let mut settled = pin!(settled.fuse());
         loop {
             tokio::select! {
-                () = &mut settled => systemd::ready(),
+                () = &mut settled => systemd::notify_ready(),
                 _ = signals.hangup.recv() => {
-                    systemd::reloading();
+                    systemd::notify_reloading();
                     reload();
-                    systemd::ready();
+                    systemd::notify_ready();
                 }
                 _ = signals.terminate.recv() => break tracing::info!("SIGTERM: finishing the requests in flight"),
                 _ = signals.interrupt.recv() => break tracing::info!("SIGINT: finishing the requests in flight"),
             }
         }
-        systemd::stopping();
+        systemd::notify_stopping();
         ending();
         serving.shutdown(GRACE).await;
         tracing::info!("ended");

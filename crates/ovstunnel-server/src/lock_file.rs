@@ -12,7 +12,7 @@ use nix::fcntl::OFlag;
 ///
 /// # Errors
 /// When it cannot be made or opened, also where a link has its name.
-pub fn open(path: &Path, make_folder: bool) -> io::Result<File> {
+pub fn open_lock_file(path: &Path, make_folder: bool) -> io::Result<File> {
     let no_link = OFlag::O_NOFOLLOW.bits();
     let open = || File::options().append(true).create(true).mode(0o600).custom_flags(no_link).open(path);
     let file = match (open(), path.parent()) {

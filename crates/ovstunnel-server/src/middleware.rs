@@ -39,7 +39,7 @@ pub const REQUEST_ID: &str = "x-request-id";
 pub struct RequestId(String);
 
 impl RequestId {
-    fn of(headers: &HeaderMap) -> Self {
+    fn from_headers(headers: &HeaderMap) -> Self {
         let good = |id: &&str| {
             (1..=64).contains(&id.len())
                 && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
@@ -58,27 +58,27 @@ impl fmt::Display for RequestId {
 }
 
 /// Puts everything that this module does around `routes`. Without `access` nobody is asked who they are: for tests of routes.
-pub fn wrap(routes: Router, access: Option<Access>) -> Router {
+pub fn wrap_routes(routes: Router, access: Option<Access>) -> Router {
     let routes = routes.fallback(no_such_route);
     let judged = match &access {
-        Some(access) => routes.layer(from_fn_with_state(access.clone(), judge)),
+        Some(access) => routes.layer(from_fn_with_state(access.clone(), authorize_request)),
         None => routes,
     };
     let told = judged
-        .layer(from_fn_with_state(body::Budget::default(), body::read))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(identify));
+        .layer(from_fn_with_state(body::Budget::default(), body::read_body))
+        .layer(CatchPanicLayer::custom(panic_response))
+        .layer(from_fn(identify_request));
     let known = match access {
-        Some(access) => told.layer(from_fn_with_state(access, recognise)),
+        Some(access) => told.layer(from_fn_with_state(access, recognise_client)),
         None => told,
     };
-    known.layer(compress::layer())
+    known.layer(compress::compression_layer())
 }
 
 /// Finds out who a client without a certificate is, before anything is told of the request.
-async fn recognise(State(access): State<Access>, mut request: Request, next: Next) -> Response {
+async fn recognise_client(State(access): State<Access>, mut request: Request, next: Next) -> Response {
     if let Some(peer) = request.extensions_mut().remove::<Peer>() {
-        let known = access.recognise(peer, request.headers());
+        let known = access.recognise_peer(peer, request.headers());
         request.extensions_mut().insert(known);
     }
     next.run(request).await
@@ -86,8 +86,8 @@ async fn recognise(State(access): State<Access>, mut request: Request, next: Nex
 
 /// Lets through who may, with what handlers need that ask for more than method and path. The body has been read: an answer before it
 /// would be lost on some clients.
-async fn judge(State(access): State<Access>, mut request: Request, next: Next) -> Response {
-    match access.judge(request.extensions().get(), request.method(), request.uri().path()) {
+async fn authorize_request(State(access): State<Access>, mut request: Request, next: Next) -> Response {
+    match access.judge_request(request.extensions().get(), request.method(), request.uri().path()) {
         Ok(role) => {
             request.extensions_mut().insert(role);
             // For a handler that has to know whether its client may more than this.
@@ -103,7 +103,7 @@ async fn no_such_route(request: Request) -> ApiError {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
-fn panicked(_: Box<dyn Any + Send>) -> Response {
+fn panic_response(_: Box<dyn Any + Send>) -> Response {
     // The panic hook has logged message and place, under this request's id.
     ApiError::internal("a fault of the service; its log says more under this request's id").into_response()
 }
@@ -111,8 +111,8 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
 /// After how many seconds to ask again, where something that a request needs cannot be reached.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
-async fn identify(mut request: Request, next: Next) -> Response {
-    let id = RequestId::of(request.headers());
+async fn identify_request(mut request: Request, next: Next) -> Response {
+    let id = RequestId::from_headers(request.headers());
     let (method, path) = (request.method().clone(), excerpt(request.uri().path()));
     // At the highest level, so that it marks warnings also where the log level is `warn`.
     let span = tracing::error_span!("request", %id, %method, %path);
@@ -121,7 +121,7 @@ async fn identify(mut request: Request, next: Next) -> Response {
     async move {
         let started = Instant::now();
         let shown = peer.as_ref().map(ToString::to_string).unwrap_or_default();
-        let audit = Audit::begin(peer, &method, &path, &id.0);
+        let audit = Audit::begin_request(peer, &method, &path, &id.0);
         let mut response = as_problem(next.run(request).await, &method, &path);
         if let Some(error) = response.extensions_mut().remove::<ApiError>() {
             if error.problem().code == Code::Unavailable {
@@ -135,8 +135,8 @@ async fn identify(mut request: Request, next: Next) -> Response {
         if let Ok(value) = HeaderValue::from_str(&id.0) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
-        audit.end(&response);
-        report(&response, &method, &shown, started.elapsed());
+        audit.end_request(&response);
+        log_answer(&response, &method, &shown, started.elapsed());
         response
     }
     .instrument(span)
@@ -152,7 +152,7 @@ static REFUSED_LOOKS: LazyLock<Seldom> = LazyLock::new(|| Seldom::new(100, Durat
 static FAILED_LOOKS: LazyLock<Seldom> = LazyLock::new(|| Seldom::new(5, Duration::from_secs(20)));
 
 /// One line for the answer. Whatever was refused is told at `info` with the reason; of what was done the audit tells.
-fn report(response: &Response, method: &Method, peer: &str, took: Duration) {
+fn log_answer(response: &Response, method: &Method, peer: &str, took: Duration) {
     let (status, ms) = (response.status().as_u16(), took.as_millis());
     if status < 400 {
         return tracing::debug!(peer, status, ms, "answered");
@@ -160,8 +160,8 @@ fn report(response: &Response, method: &Method, peer: &str, took: Duration) {
     let is_look = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     let leave = match (is_look, status) {
         (false, _) => Some(None),
-        (true, 500..) => FAILED_LOOKS.may(),
-        (true, _) => REFUSED_LOOKS.may(),
+        (true, 500..) => FAILED_LOOKS.may_write(),
+        (true, _) => REFUSED_LOOKS.may_write(),
     };
     let Some(left_out) = leave else { return };
     let error = response.extensions().get::<ApiError>().map(|e| sanitize(&e.problem().detail, REASON));

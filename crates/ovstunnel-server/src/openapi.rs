@@ -37,14 +37,14 @@ const MUTUAL_TLS: &str = "mutualTLS";
 
 /// Adds to the description of all routes what holds for each. What a route says itself of one of these answers stays.
 pub fn add_common(api: &mut OpenApi, reached: &Reached) {
-    access(api, reached);
+    describe_access(api, reached);
     wrong_method(api);
-    for operation in api.paths.paths.values_mut().flat_map(operations) {
+    for operation in api.paths.paths.values_mut().flat_map(path_operations) {
         if let Some(id) = &mut operation.operation_id {
             *id = camel_case(id);
         }
         for (status, description) in ANYWHERE {
-            let problem = || RefOr::T(problem(description));
+            let problem = || RefOr::T(problem_response(description));
             operation.responses.responses.entry(status.to_owned()).or_insert_with(problem);
         }
         for response in operation.responses.responses.values_mut() {
@@ -66,7 +66,7 @@ fn camel_case(name: &str) -> String {
 
 /// How the service is reached, and who may ask it: over HTTPS with a client certificate, for which `port` is the usual one, and as
 /// root over the Unix socket.
-fn access(api: &mut OpenApi, reached: &Reached) {
+fn describe_access(api: &mut OpenApi, reached: &Reached) {
     let port = ServerVariableBuilder::new().default_value(reached.port.to_string());
     let host = ServerVariableBuilder::new().default_value("localhost").description(Some("Name or address of the host"));
     let https = ServerBuilder::new()
@@ -88,7 +88,8 @@ fn access(api: &mut OpenApi, reached: &Reached) {
 
 /// What is answered where a path has no such method. No operation answers so, since each has its method.
 fn wrong_method(api: &mut OpenApi) {
-    let mut response = problem("`method_not_allowed`: the path has no such method; `allow` names those that it has");
+    let mut response =
+        problem_response("`method_not_allowed`: the path has no such method; `allow` names those that it has");
     let mut allow = Header::new(Schema::Object(ObjectBuilder::new().schema_type(Type::String).build()));
     allow.description = Some("The methods of the path, separated by commas".to_owned());
     response.headers.insert("allow".to_owned(), RefOr::T(allow));
@@ -97,11 +98,11 @@ fn wrong_method(api: &mut OpenApi) {
 }
 
 /// The operations of a path.
-pub fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+pub fn path_operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten()
 }
 
-fn problem(description: &str) -> Response {
+fn problem_response(description: &str) -> Response {
     let content = Content::new(Some(Ref::from_schema_name("Problem")));
     Response::builder().description(description).content("application/problem+json", content).build()
 }

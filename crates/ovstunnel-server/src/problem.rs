@@ -36,7 +36,7 @@ impl ApiError {
         let but = value.as_ref().map(|v| format!("; got `{v}`")).unwrap_or_default();
         let mut problem = Problem::new(Code::InvalidRequest, format!("{field} {rule}{but}"));
         problem.field = Some(field);
-        problem.rule = Some(cut(rule.to_string()));
+        problem.rule = Some(cut_text(rule.to_string()));
         problem.value = value;
         problem.into()
     }
@@ -90,7 +90,7 @@ impl ApiError {
 impl From<Problem> for ApiError {
     /// Whatever others have said in it, its explanation has a bounded length.
     fn from(mut problem: Problem) -> Self {
-        problem.detail = cut(problem.detail);
+        problem.detail = cut_text(problem.detail);
         ApiError(Box::new(problem))
     }
 }
@@ -117,7 +117,7 @@ impl IntoResponse for ApiError {
 const DETAIL: usize = 4096;
 
 /// The beginning of a text that is too long.
-fn cut(mut text: String) -> String {
+fn cut_text(mut text: String) -> String {
     if let Some((at, _)) = text.char_indices().nth(DETAIL) {
         text.truncate(at);
         text.push('…');

@@ -29,7 +29,7 @@ impl Seldom {
 
     /// Whether a line may be written now, with how many were held back since the last one: none where that is 0, as a field
     /// that is left out.
-    pub fn may(&self) -> Option<Option<u64>> {
+    pub fn may_write(&self) -> Option<Option<u64>> {
         // Nothing panics while it is held.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let pauses = state.filled.elapsed().as_nanos() / self.pause.as_nanos().max(1);
@@ -57,10 +57,10 @@ mod tests {
     #[test]
     fn many_lines_become_few_and_the_next_one_says_how_many() {
         let seldom = Seldom::new(3, Duration::from_millis(40));
-        let said: Vec<_> = (0..100).filter_map(|_| seldom.may()).collect();
+        let said: Vec<_> = (0..100).filter_map(|_| seldom.may_write()).collect();
         assert_eq!(said, [None, None, None]);
         std::thread::sleep(Duration::from_millis(50));
-        assert_eq!(seldom.may(), Some(Some(97)));
-        assert_eq!(seldom.may(), None);
+        assert_eq!(seldom.may_write(), Some(Some(97)));
+        assert_eq!(seldom.may_write(), None);
     }
 }

@@ -23,8 +23,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio::sync::watch;
 
 use crate::config::{Tls, TlsClient};
-pub use form::{Certificate, Usage, read as read_certificate, unreadable};
-use ovstunnel_types::text::{excerpt, message};
+pub use form::{Certificate, Usage, read_der as read_certificate, unreadable_message};
+use ovstunnel_types::text::{excerpt, foreign_message};
 pub(crate) use seen::Shown;
 use seen::Telling;
 pub use seen::{Counts, Refused, Seen};
@@ -60,10 +60,10 @@ impl Loaded {
     ///
     /// # Errors
     /// Says what is wrong with it.
-    pub fn accepts(&self, chain: &[CertificateDer<'_>]) -> Result<(), String> {
+    pub fn check_chain(&self, chain: &[CertificateDer<'_>]) -> Result<(), String> {
         let (own, others) = chain.split_first().ok_or("there is none")?;
         let judged = self.verifier.verify_client_cert(own, others, UnixTime::now());
-        judged.map(drop).map_err(|error| seen::refused(own, &error).why)
+        judged.map(drop).map_err(|error| seen::describe_refused(own, &error).why)
     }
 }
 
@@ -103,18 +103,18 @@ impl TlsStore {
     ///
     /// # Errors
     /// As [`TlsStore::open`].
-    pub fn load(&self, files: &Tls) -> Result<Loaded, TlsError> {
+    pub fn load_files(&self, files: &Tls) -> Result<Loaded, TlsError> {
         load_for(files, self.visitors)
     }
 
     /// Who has come since the files in force were read.
-    pub fn seen(&self) -> Arc<Seen> {
+    pub fn seen_clients(&self) -> Arc<Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The keys of `[tls]` whose files are not what is in force.
-    pub fn changed(&self, files: &Tls) -> Vec<&'static str> {
-        let (now, then) = (prints(files), self.current.borrow().print);
+    pub fn changed_files(&self, files: &Tls) -> Vec<&'static str> {
+        let (now, then) = (file_prints(files), self.current.borrow().print);
         now.into_iter().zip(then).filter(|(now, then)| now != then).map(|((key, _), _)| key).collect()
     }
 
@@ -124,7 +124,7 @@ impl TlsStore {
     }
 
     /// What a new connection is to use.
-    pub fn current(&self) -> Arc<ServerConfig> {
+    pub fn current_config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.borrow().server)
     }
 
@@ -151,7 +151,7 @@ pub enum Visitors {
 type Prints = [(&'static str, Option<u64>); 4];
 
 /// What is in the files of `[tls]`, to be compared: no more than that can be told of it.
-fn prints(files: &Tls) -> Prints {
+fn file_prints(files: &Tls) -> Prints {
     let of = |file: &Path| {
         let mut sum = DefaultHasher::new();
         sum.write(&std::fs::read(file).ok()?);
@@ -166,19 +166,19 @@ fn prints(files: &Tls) -> Prints {
 ///
 /// # Errors
 /// As [`TlsStore::open`].
-pub fn load(files: &Tls) -> Result<Loaded, TlsError> {
+pub fn load_tls(files: &Tls) -> Result<Loaded, TlsError> {
     load_for(files, Visitors::Refused)
 }
 
 fn load_for(files: &Tls, visitors: Visitors) -> Result<Loaded, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     // Before the files are read: one that changes meanwhile is told as changed.
-    let print = prints(files);
+    let print = file_prints(files);
     let key = certified_key(files, &provider)?;
     let verifier = client_verifier(files, &provider, visitors)?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|e| refuse("certificate", &files.certificate, &e))?
+        .map_err(|e| refuse_file("certificate", &files.certificate, &e))?
         .with_client_cert_verifier(Arc::new(Telling(Arc::clone(&verifier))))
         .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -202,51 +202,51 @@ fn client_verifier(
         Visitors::LetIn => builder.allow_unauthenticated(),
     };
     let Some(file) = &files.client_crl else {
-        return builder.build().map_err(|e| refuse("client_ca", &files.client_ca, &e));
+        return builder.build().map_err(|e| refuse_file("client_ca", &files.client_ca, &e));
     };
-    let lists = crl::read(file, &certificates("client_ca", &files.client_ca)?)?;
+    let lists = crl::read_crls(file, &read_certificates("client_ca", &files.client_ca)?)?;
     let builder = builder.with_crls(lists).allow_unknown_revocation_status();
-    builder.build().map_err(|e| refuse("client_crl", file, &e))
+    builder.build().map_err(|e| refuse_file("client_crl", file, &e))
 }
 
-fn refuse(key: &'static str, file: &Path, reason: &dyn std::fmt::Display) -> TlsError {
+fn refuse_file(key: &'static str, file: &Path, reason: &dyn std::fmt::Display) -> TlsError {
     let remedy = match key {
         "client_crl" => "put the list there that `ovstunnelctl pki revoke` makes, or another CRL of that CA in PEM",
         "client_ca" => "put the CA's certificate there, in PEM: `ovstunnelctl pki init` makes it as ca.crt",
         _ => "put a certificate for servers and its key there: `ovstunnelctl pki issue --host` makes both",
     };
-    TlsError { key, file: file.to_owned(), reason: message(reason), remedy }
+    TlsError { key, file: file.to_owned(), reason: foreign_message(reason), remedy }
 }
 
-fn read(key: &'static str, file: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(file).map_err(|e| refuse(key, file, &e))
+fn read_file(key: &'static str, file: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(file).map_err(|e| refuse_file(key, file, &e))
 }
 
 /// The certificates of a PEM file, at least one.
-fn certificates(key: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let text = read(key, file)?;
+fn read_certificates(key: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let text = read_file(key, file)?;
     let found = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| refuse(key, file, &not_pem(&e)))?;
+        .map_err(|e| refuse_file(key, file, &not_pem(&e)))?;
     if found.is_empty() {
         let reason = if text.trim_ascii().is_empty() { "is empty" } else { "no CERTIFICATE in it; is it PEM?" };
-        return Err(refuse(key, file, &reason));
+        return Err(refuse_file(key, file, &reason));
     }
     Ok(found)
 }
 
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let text = read("key", file)?;
+    let text = read_file("key", file)?;
     let shown = String::from_utf8_lossy(&text);
     if shown.contains("ENCRYPTED") {
-        return Err(refuse("key", file, &"the private key is encrypted; the service cannot ask for a passphrase"));
+        return Err(refuse_file("key", file, &"the private key is encrypted; the service cannot ask for a passphrase"));
     }
-    PrivateKeyDer::from_pem_slice(&text).map_err(|e| match (e, labels(&shown).as_slice()) {
-        (pem::Error::NoItemsFound, []) => refuse("key", file, &"no PRIVATE KEY in it; is it PEM?"),
+    PrivateKeyDer::from_pem_slice(&text).map_err(|e| match (e, pem_labels(&shown).as_slice()) {
+        (pem::Error::NoItemsFound, []) => refuse_file("key", file, &"no PRIVATE KEY in it; is it PEM?"),
         (pem::Error::NoItemsFound, labels) => {
-            refuse("key", file, &format!("no PRIVATE KEY in it, but {}", labels.join(", ")))
+            refuse_file("key", file, &format!("no PRIVATE KEY in it, but {}", labels.join(", ")))
         }
-        (e, _) => refuse("key", file, &not_pem(&e)),
+        (e, _) => refuse_file("key", file, &not_pem(&e)),
     })
 }
 
@@ -266,42 +266,46 @@ fn not_pem(error: &pem::Error) -> String {
 }
 
 /// What a PEM file says that is in it.
-fn labels(text: &str) -> Vec<String> {
+fn pem_labels(text: &str) -> Vec<String> {
     let all = text.lines().filter_map(|line| line.strip_prefix("-----BEGIN ")?.strip_suffix("-----"));
     all.take(3).map(excerpt).collect()
 }
 
 fn certified_key(files: &Tls, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
-    let chain = certificates("certificate", &files.certificate)?;
+    let chain = read_certificates("certificate", &files.certificate)?;
     for (n, der) in chain.iter().enumerate() {
-        let read = form::read(der);
-        if let Some(reason) = read.map_or_else(Some, |read| read.unusable().filter(|_| n == 0)) {
-            return Err(refuse("certificate", &files.certificate, &format!("certificate {}: {reason}", n + 1)));
+        let read = form::read_der(der);
+        if let Some(reason) = read.map_or_else(Some, |read| read.unusable_reason().filter(|_| n == 0)) {
+            return Err(refuse_file("certificate", &files.certificate, &format!("certificate {}: {reason}", n + 1)));
         }
     }
     let key = private_key(&files.key)?;
     let strange = form::strange_private(key.secret_der());
     CertifiedKey::from_der(chain, key, provider).map_err(|e| match (e, strange) {
-        (rustls::Error::InconsistentKeys(_), _) => {
-            refuse("key", &files.key, &format!("does not belong to the certificate in {}", files.certificate.display()))
+        (rustls::Error::InconsistentKeys(_), _) => refuse_file(
+            "key",
+            &files.key,
+            &format!("does not belong to the certificate in {}", files.certificate.display()),
+        ),
+        (rustls::Error::InvalidCertificate(e), _) => {
+            refuse_file("certificate", &files.certificate, &seen::refusal_reason(&e))
         }
-        (rustls::Error::InvalidCertificate(e), _) => refuse("certificate", &files.certificate, &seen::why(&e)),
-        (_, Some(kind)) => refuse(
+        (_, Some(kind)) => refuse_file(
             "key",
             &files.key,
             &format!("a key of kind {kind}, which the TLS library does not take: use {}", form::TAKEN),
         ),
-        (_, None) => refuse("key", &files.key, &format!("no key that the TLS library takes: use {}", form::TAKEN)),
+        (_, None) => refuse_file("key", &files.key, &format!("no key that the TLS library takes: use {}", form::TAKEN)),
     })
 }
 
 fn client_authorities(file: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    for (n, certificate) in certificates("client_ca", file)?.into_iter().enumerate() {
-        let at = |reason: String| refuse("client_ca", file, &format!("certificate {}: {reason}", n + 1));
-        form::read(&certificate).map_err(at)?;
+    for (n, certificate) in read_certificates("client_ca", file)?.into_iter().enumerate() {
+        let at = |reason: String| refuse_file("client_ca", file, &format!("certificate {}: {reason}", n + 1));
+        form::read_der(&certificate).map_err(at)?;
         roots.add(certificate).map_err(|e| match e {
-            rustls::Error::InvalidCertificate(e) => at(seen::why(&e)),
+            rustls::Error::InvalidCertificate(e) => at(seen::refusal_reason(&e)),
             _ => at("no certificate that the TLS library takes".to_owned()),
         })?;
     }

@@ -120,7 +120,7 @@ async fn measured<T>(what: &str, work: impl Future<Output = T>) -> T {
 async fn main() {
     let url = std::env::args().nth(1).unwrap_or_else(|| "memory".into());
     let open = async || match url.as_str() {
-        "memory" => Store::memory("dc1"),
+        "memory" => Store::in_memory("dc1"),
         url => Store::open(url, "dc1", OpenOptions::default()).await.unwrap(),
     };
     let store = measured("open, empty", open()).await;
@@ -131,7 +131,7 @@ async fn main() {
     measured("the same again, unchanged", tunnels(&store)).await;
     let mut hosts = all_hosts();
     let (written, longest) = measured("the same by host, unchanged", by_host(&store, &hosts)).await;
-    println!("rows written: {}; the longest change {:.1} ms", written.all(), longest.as_secs_f64() * 1000.0);
+    println!("rows written: {}; the longest change {:.1} ms", written.total_written(), longest.as_secs_f64() * 1000.0);
     measured("one row of each of 100 hosts, a change each", async {
         for host in hosts.iter_mut().filter(|host| host.rows.len() > 100).take(100) {
             host.rows[7].state = RowState::Failed;
@@ -142,7 +142,7 @@ async fn main() {
     let none: Vec<_> = hosts.iter().map(|host| HostTunnels { host: host.host, rows: Vec::new() }).collect();
     measured("all rows removed, by host", by_host(&store, &none)).await;
     let (written, longest) = measured("all rows added, by host", by_host(&store, &hosts)).await;
-    println!("rows written: {}; the longest change {:.1} ms", written.all(), longest.as_secs_f64() * 1000.0);
+    println!("rows written: {}; the longest change {:.1} ms", written.total_written(), longest.as_secs_f64() * 1000.0);
     measured("1,000 events, one by one", async {
         for n in 0..1000 {
             store.append_event(event(n)).await.unwrap();

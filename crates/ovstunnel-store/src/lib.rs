@@ -1,7 +1,7 @@
 //! The manager's database: what the zone remembers.
 //!
 //! What it does: rows and what can be asked and changed of them, over SQLite, MariaDB or PostgreSQL ([`Store::open`]) or in memory
-//! ([`Store::memory`], for tests and for the simulated zone). All say the same, errors included: one body of tests runs over them.
+//! ([`Store::in_memory`], for tests and for the simulated zone). All say the same, errors included: one body of tests runs over them.
 //! What it must not do: decide anything. What a mesh should look like is computed elsewhere and never stands here; rows may follow
 //! a change of a switch and never precede it. It never touches a host.
 
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backon::{ExponentialBuilder, Retryable};
+use futures_util::future::BoxFuture;
 
 pub use error::{Result, StoreError};
 pub use inspection::Inspection;
@@ -74,7 +75,7 @@ impl Store {
     }
 
     /// An empty database in memory, for a zone of this name.
-    pub fn memory(zone: &str) -> Store {
+    pub fn in_memory(zone: &str) -> Store {
         let zone = Zone { name: zone.to_owned(), uuid: uuid::Uuid::new_v4() };
         MemoryStore::new(zone, memory::system_clock).into()
     }
@@ -94,7 +95,7 @@ pub async fn inspect(url: &str, ca: Option<&std::path::Path>) -> Result<Inspecti
 /// # Errors
 /// It cannot be read, is damaged or of a newer program, or the file cannot be written; then there is no file.
 pub async fn backup(url: &str, to: &Path, forget: &[&str]) -> Result<()> {
-    sql::backup(url, to, forget).await
+    sql::backup_file(url, to, forget).await
 }
 
 /// Puts a copy in place of the database at this address, SQLite's alone, without the settings that are to be forgotten, as [`backup`] has them. Gives where the
@@ -104,7 +105,7 @@ pub async fn backup(url: &str, to: &Path, forget: &[&str]) -> Result<()> {
 /// A manager has the database, or the copy is damaged, of a newer program or of another zone. Then nothing was changed. Where a file could not be
 /// renamed, the database before is there still.
 pub async fn restore(url: &str, from: &Path, zone: &str, forget: &[&str]) -> Result<Option<PathBuf>> {
-    sql::restore(url, from, zone, forget).await
+    sql::restore_file(url, from, zone, forget).await
 }
 
 impl From<MemoryStore> for Store {
@@ -125,10 +126,11 @@ async fn in_time<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(LONGEST, call).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// Makes a call again, after some milliseconds, where the engine has taken its transaction back: each call is one transaction, and of those nothing stays.
-async fn again<T, F: Future<Output = Result<T>>>(call: impl FnMut() -> F) -> Result<T> {
+/// Makes a call again, after some milliseconds, where the engine has taken its transaction back: each call is one transaction, and of those nothing
+/// stays. Boxed: else the types of those who call would hold those of all that is called, and the compiler gives up on them.
+async fn again<'a, T: 'a>(mut call: impl FnMut() -> BoxFuture<'a, Result<T>> + Send) -> Result<T> {
     let pauses = ExponentialBuilder::default().with_min_delay(SHORTEST_PAUSE).with_max_times(TRIES).with_jitter();
-    call.retry(pauses).when(|error| matches!(error, StoreError::RolledBack { .. })).await
+    (|| call()).retry(pauses).when(|error| matches!(error, StoreError::RolledBack { .. })).await
 }
 
 /// What every kind of database has: one list, so that none can have less.
@@ -138,7 +140,7 @@ macro_rules! calls {
             $($(#[$doc])*
             pub async fn $name(&self, $($arg: $type),*) -> Result<$answer> {
                 match self {
-                    Store::Sql(store) => in_time(again(|| store.$name($($arg),*))).await,
+                    Store::Sql(store) => in_time(again(|| Box::pin(store.$name($($arg),*)))).await,
                     Store::Memory(store) => store.$name($($arg),*),
                 }
             })*

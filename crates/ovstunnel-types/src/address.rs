@@ -60,7 +60,7 @@ impl Cidr {
     const HOST_BITS: &'static str = "must have no bit set behind its prefix";
 
     /// The network of one address.
-    pub fn host(ip: Ipv4Addr) -> Self {
+    pub fn single_host(ip: Ipv4Addr) -> Self {
         Cidr(Ipv4Net::from(ip))
     }
 
@@ -68,7 +68,7 @@ impl Cidr {
     ///
     /// # Errors
     /// When it is no network in CIDR notation.
-    pub fn masked(text: &str) -> Result<(Self, bool), Invalid> {
+    pub fn parse_masked(text: &str) -> Result<(Self, bool), Invalid> {
         let net: Ipv4Net = text.parse().map_err(|_| Invalid::new(Self::SYNTAX, text))?;
         Ok((Cidr(net.trunc()), net.trunc() != net))
     }
@@ -104,7 +104,7 @@ impl FromStr for Cidr {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        match Self::masked(text)? {
+        match Self::parse_masked(text)? {
             (net, false) => Ok(net),
             (_, true) => Err(Invalid::new(Self::HOST_BITS, text)),
         }
@@ -134,7 +134,8 @@ mod tests {
         }
         assert_eq!("0.0.0.0/0".parse::<Cidr>().unwrap().unless_any(), None);
         assert_eq!("10.1.1.1/24".parse::<Cidr>().unwrap_err().rule, Cidr::HOST_BITS);
-        let masked = |text| Cidr::masked(text).map(|(net, had)| (net.to_string(), had)).map_err(|error| error.rule);
+        let masked =
+            |text| Cidr::parse_masked(text).map(|(net, had)| (net.to_string(), had)).map_err(|error| error.rule);
         assert_eq!(masked("10.1.2.77/24"), Ok(("10.1.2.0/24".into(), true)));
         assert_eq!(masked("10.1.2.0/24"), Ok(("10.1.2.0/24".into(), false)));
         assert_eq!(masked("10.1.2.77/33"), Err(Cidr::SYNTAX));

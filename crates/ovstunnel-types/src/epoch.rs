@@ -95,7 +95,7 @@ impl Epoch {
     ///
     /// # Errors
     /// Where nothing may be written under it.
-    pub fn against(self, recorded: Option<Epoch>) -> Result<Standing, Fenced> {
+    pub fn compare_with(self, recorded: Option<Epoch>) -> Result<Standing, Fenced> {
         let asked = self;
         match recorded {
             None => Ok(Standing::Newer),
@@ -167,11 +167,11 @@ mod tests {
     #[test]
     fn only_the_recorded_zone_goes_on_and_never_back() {
         let recorded = Some(epoch(ZONE, 4));
-        assert_eq!(epoch(ZONE, 1).against(None), Ok(Standing::Newer));
-        assert_eq!(epoch(ZONE, 4).against(recorded), Ok(Standing::Recorded));
-        assert_eq!(epoch(ZONE, 5).against(recorded), Ok(Standing::Newer));
-        assert!(matches!(epoch(ZONE, 3).against(recorded), Err(Fenced::Stale { .. })));
-        let other = epoch(OTHER, 9).against(recorded).unwrap_err();
+        assert_eq!(epoch(ZONE, 1).compare_with(None), Ok(Standing::Newer));
+        assert_eq!(epoch(ZONE, 4).compare_with(recorded), Ok(Standing::Recorded));
+        assert_eq!(epoch(ZONE, 5).compare_with(recorded), Ok(Standing::Newer));
+        assert!(matches!(epoch(ZONE, 3).compare_with(recorded), Err(Fenced::Stale { .. })));
+        let other = epoch(OTHER, 9).compare_with(recorded).unwrap_err();
         assert!(matches!(other, Fenced::OtherZone { .. }), "whatever its number");
         let words = other.to_string();
         assert!(words.contains(ZONE) && words.contains(OTHER), "{words}");

@@ -15,7 +15,7 @@ pub enum CreateTunnelExit {
 
 impl CreateTunnelExit {
     /// The status with which `create_tunnel` ends.
-    pub const fn status(self, succeeded: bool) -> u8 {
+    pub const fn exit_status(self, succeeded: bool) -> u8 {
         match (self, succeeded) {
             (CreateTunnelExit::Zero, true) | (CreateTunnelExit::Inverted, false) => 0,
             (CreateTunnelExit::Zero, false) | (CreateTunnelExit::Inverted, true) => 1,

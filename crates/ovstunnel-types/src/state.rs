@@ -41,7 +41,7 @@ impl BfdState {
     }
 
     /// The state that this word stands for.
-    pub fn read(word: &str) -> Option<BfdState> {
+    pub fn from_word(word: &str) -> Option<BfdState> {
         [BfdState::AdminDown, BfdState::Down, BfdState::Init, BfdState::Up].into_iter().find(|it| it.as_str() == word)
     }
 }

@@ -12,7 +12,7 @@ const MESSAGE: usize = 400;
 
 /// What somebody else says, such as a library of a client's bytes or a program on standard error: as [`excerpt`], but a
 /// sentence. What is beyond its end is not even put together.
-pub fn message(said: &dyn Display) -> String {
+pub fn foreign_message(said: &dyn Display) -> String {
     /// Takes text until there is enough.
     struct Beginning(String);
     impl fmt::Write for Beginning {
@@ -29,7 +29,7 @@ pub fn message(said: &dyn Display) -> String {
 }
 
 /// An error with its sources.
-pub fn chain(error: &dyn std::error::Error) -> String {
+pub fn error_chain(error: &dyn std::error::Error) -> String {
     let sources = std::iter::successors(error.source(), |source| source.source());
     sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }
@@ -73,10 +73,10 @@ mod tests {
                 }
             }
         }
-        let said = message(&Endless);
+        let said = foreign_message(&Endless);
         assert!(said.ends_with('…') && said.chars().count() == MESSAGE + 1, "{said}");
-        assert_eq!(message(&"x".repeat(100_000)).chars().count(), MESSAGE + 1);
-        assert_eq!(message(&"short\x1b"), "short\\u{1b}");
+        assert_eq!(foreign_message(&"x".repeat(100_000)).chars().count(), MESSAGE + 1);
+        assert_eq!(foreign_message(&"short\x1b"), "short\\u{1b}");
     }
 
     #[test]

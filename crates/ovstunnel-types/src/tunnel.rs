@@ -120,10 +120,10 @@ pub struct Encap {
 
 impl Encap {
     /// GRE: what a bridge has where nothing says otherwise.
-    pub const GRE: Encap = Encap::of(TunnelKind::Gre);
+    pub const GRE: Encap = Encap::of_kind(TunnelKind::Gre);
 
     /// Of this kind, to its own port.
-    pub const fn of(kind: TunnelKind) -> Self {
+    pub const fn of_kind(kind: TunnelKind) -> Self {
         Encap { kind, dst_port: None }
     }
 
@@ -149,7 +149,12 @@ impl Encap {
     }
 
     /// The options of the Interface of a tunnel.
-    pub fn options(self, key: GreKey, remote_ip: RemoteIp, local_ip: Option<RemoteIp>) -> Vec<(&'static str, String)> {
+    pub fn interface_options(
+        self,
+        key: GreKey,
+        remote_ip: RemoteIp,
+        local_ip: Option<RemoteIp>,
+    ) -> Vec<(&'static str, String)> {
         let mut options = vec![("key", key.to_string()), ("remote_ip", remote_ip.to_string())];
         options.extend(local_ip.map(|ip| ("local_ip", ip.to_string())));
         options.extend(self.dst_port.map(|port| ("dst_port", port.to_string())));
@@ -173,7 +178,7 @@ impl FromStr for Encap {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let (kind, port) = text.split_once(':').map_or((text, None), |(kind, port)| (kind, Some(port)));
         let read = TunnelKind::of_interface_type(kind).and_then(|kind| match port {
-            None => Some(Encap::of(kind)),
+            None => Some(Encap::of_kind(kind)),
             Some(port) => Encap::to_port(kind, port.parse().ok()?),
         });
         read.ok_or_else(|| Invalid::new("must be a kind of tunnel, or one with a UDP port behind a colon", text))
@@ -259,21 +264,21 @@ mod tests {
     }
 
     #[test]
-    fn the_record_of_an_encapsulation_is_read_back_and_names_a_port_only_where_it_is_another() {
+    fn an_encapsulation_record_is_read_back_with_any_unusual_port() {
         let vxlan = |port| Encap::to_port(TunnelKind::Vxlan, port);
-        assert_eq!(vxlan(4789), Some(Encap::of(TunnelKind::Vxlan)));
+        assert_eq!(vxlan(4789), Some(Encap::of_kind(TunnelKind::Vxlan)));
         assert_eq!((vxlan(0), Encap::to_port(TunnelKind::Gre, 4789)), (None, None));
         let other = vxlan(8472).unwrap();
         assert_eq!((other.to_string(), other.udp_port()), ("vxlan:8472".to_owned(), Some(8472)));
         assert_eq!((Encap::GRE.to_string(), Encap::GRE.udp_port()), ("gre".to_owned(), None));
-        for encap in [Encap::GRE, Encap::of(TunnelKind::Vxlan), Encap::of(TunnelKind::Geneve), other] {
+        for encap in [Encap::GRE, Encap::of_kind(TunnelKind::Vxlan), Encap::of_kind(TunnelKind::Geneve), other] {
             assert_eq!(encap.to_string().parse(), Ok(encap));
         }
         for text in ["", "GRE", "gre:47", "vxlan:", "vxlan:0", "vxlan:65536", "stt"] {
             assert!(text.parse::<Encap>().is_err(), "{text}");
         }
         let (key, ip) = ("5".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        assert_eq!(other.options(key, ip, None).last(), Some(&("dst_port", "8472".to_owned())));
-        assert_eq!(Encap::of(TunnelKind::Geneve).options(key, ip, None).len(), 2);
+        assert_eq!(other.interface_options(key, ip, None).last(), Some(&("dst_port", "8472".to_owned())));
+        assert_eq!(Encap::of_kind(TunnelKind::Geneve).interface_options(key, ip, None).len(), 2);
     }
 }

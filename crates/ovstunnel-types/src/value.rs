@@ -137,7 +137,7 @@ impl PortName {
     /// The name of a tunnel's port: `t<key>-<from>-<to>`, and where that is longer than 15 characters, or has a `-` in an
     /// id, `t` with the first 14 hexadecimal digits of the SHA-256 of `<key>/<from>/<to>`. The two forms cannot meet: only
     /// the first has a `-`.
-    pub fn tunnel(key: GreKey, from: &HostId, to: &HostId) -> Self {
+    pub fn tunnel_port(key: GreKey, from: &HostId, to: &HostId) -> Self {
         let plain = format!("t{key}-{from}-{to}");
         let ambiguous = plain.bytes().filter(|byte| *byte == b'-').count() > 2;
         if plain.len() <= NAME_MAX && !ambiguous {
@@ -388,11 +388,11 @@ mod tests {
     fn a_tunnel_port_name_fits_and_differs_by_each_part() {
         let id = |text: &str| text.parse::<HostId>().unwrap();
         let key = |n| GreKey::try_from(n).unwrap();
-        assert_eq!(PortName::tunnel(key(1001), &id("1"), &id("2")).as_str(), "t1001-1-2");
-        assert_eq!(PortName::tunnel(key(123456), &id("123"), &id("456")).as_str(), "t123456-123-456");
+        assert_eq!(PortName::tunnel_port(key(1001), &id("1"), &id("2")).as_str(), "t1001-1-2");
+        assert_eq!(PortName::tunnel_port(key(123456), &id("123"), &id("456")).as_str(), "t123456-123-456");
         let long = [(1234567, "123", "456"), (1234567, "124", "456"), (1234567, "123", "457"), (1234568, "123", "456")];
         let names: std::collections::BTreeSet<_> =
-            long.iter().map(|(k, a, b)| PortName::tunnel(key(*k), &id(a), &id(b))).collect();
+            long.iter().map(|(k, a, b)| PortName::tunnel_port(key(*k), &id(a), &id(b))).collect();
         assert_eq!(names.len(), long.len());
         assert!(names.iter().all(|n| n.as_str().len() == 15 && !n.as_str().contains('-')));
     }

@@ -52,11 +52,11 @@ impl Default for Options {
 }
 
 /// Reads the arguments; says why they mean nothing.
-pub fn parse(arguments: &[OsString]) -> Result<(Call, Options), String> {
+pub fn parse_arguments(arguments: &[OsString]) -> Result<(Call, Options), String> {
     let (mut options, mut hook, mut plain) = (Options::default(), Hook::default(), Vec::new());
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
-        let mut value = || rest.next().cloned().ok_or_else(|| format!("{} has no value", shown(argument)));
+        let mut value = || rest.next().cloned().ok_or_else(|| format!("{} has no value", sanitize_line(argument)));
         match argument.to_str() {
             Some("--help" | "-h") => return Ok((Call::Help, options)),
             Some("--socket") => options.socket = value()?,
@@ -69,8 +69,8 @@ pub fn parse(arguments: &[OsString]) -> Result<(Call, Options), String> {
         }
     }
     let call = match (plain.as_slice(), hook) {
-        ([], Hook { action: Some(action), vif: Some(vif) }) => call(&action, uuid(&vif)?)?,
-        ([action, device], Hook { action: None, vif: None }) => call(action, port(device)?)?,
+        ([], Hook { action: Some(action), vif: Some(vif) }) => parse_call(&action, parse_uuid(&vif)?)?,
+        ([action, device], Hook { action: None, vif: None }) => parse_call(action, device_port(device)?)?,
         _ => return Err(format!("{} arguments that mean nothing; see --help", arguments.len())),
     };
     Ok((call, options))
@@ -85,24 +85,24 @@ struct Hook {
 
 /// `move` is a device that got its name. The hook is given `online` and `remove`; the other two are there for what calls
 /// itself hotplug elsewhere.
-fn call(action: &OsStr, vif: String) -> Result<Call, String> {
+fn parse_call(action: &OsStr, vif: String) -> Result<Call, String> {
     match action.to_str() {
         Some("online" | "add" | "move" | "plug") => Ok(Call::Tell(VifEvent { came: true, vif })),
         Some("offline" | "remove" | "unplug") => Ok(Call::Tell(VifEvent { came: false, vif })),
         Some("change" | "bind" | "unbind") => Ok(Call::Nothing),
-        _ => Err(format!("{} is no action", shown(action))),
+        _ => Err(format!("{} is no action", sanitize_line(action))),
     }
 }
 
 /// The port of a device: its own name, or for Xen's backend device `vif-<domid>-<device>` the name of its network device.
-fn port(device: &OsStr) -> Result<String, String> {
-    let name = device.to_str().ok_or_else(|| format!("{} is no device", shown(device)))?;
+fn device_port(device: &OsStr) -> Result<String, String> {
+    let name = device.to_str().ok_or_else(|| format!("{} is no device", sanitize_line(device)))?;
     let name = xen_device(name).unwrap_or_else(|| name.to_owned());
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
     let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
     match plain && first && name.len() <= NAME_MAX {
         true => Ok(name),
-        false => Err(format!("{} is no device", shown(device))),
+        false => Err(format!("{} is no device", sanitize_line(device))),
     }
 }
 
@@ -112,15 +112,15 @@ fn xen_device(name: &str) -> Option<String> {
     (number(domain) && number(device)).then(|| format!("vif{domain}.{device}"))
 }
 
-fn uuid(text: &OsStr) -> Result<String, String> {
+fn parse_uuid(text: &OsStr) -> Result<String, String> {
     let hyphens = [8, 13, 18, 23];
     let fits = |(at, b): (usize, u8)| if hyphens.contains(&at) { b == b'-' } else { b.is_ascii_hexdigit() };
     let good = |text: &&str| text.len() == 36 && text.bytes().enumerate().all(fits);
-    text.to_str().filter(good).map(str::to_owned).ok_or_else(|| format!("{} is no UUID", shown(text)))
+    text.to_str().filter(good).map(str::to_owned).ok_or_else(|| format!("{} is no UUID", sanitize_line(text)))
 }
 
 /// For the log: one line, not for ever.
-fn shown(text: &OsStr) -> String {
+fn sanitize_line(text: &OsStr) -> String {
     let text = text.to_string_lossy();
     let short: String = text.chars().take(60).collect();
     format!("`{}`{}", short.escape_default(), if short.len() < text.len() { "…" } else { "" })
@@ -134,7 +134,7 @@ mod tests {
 
     fn told(arguments: &[&str]) -> Result<String, String> {
         let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-        match parse(&arguments)?.0 {
+        match parse_arguments(&arguments)?.0 {
             Call::Tell(event) => Ok(event.to_string()),
             other => Ok(format!("{other:?}")),
         }
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn options_may_stand_anywhere() {
         let arguments = ["--socket", "/a b", "add", "--daemon", "/d", "vif1.0", "--config", "/c"].map(OsString::from);
-        let (_, options) = parse(&arguments).unwrap();
+        let (_, options) = parse_arguments(&arguments).unwrap();
         let expected = Options { socket: "/a b".into(), daemon: "/d".into(), config: Some("/c".into()) };
         assert_eq!(options, expected);
     }
@@ -202,7 +202,7 @@ mod tests {
             assert!(told(&["-action", "online", "-vifuuid", device, "-vmuuid", "x"]).is_err(), "{device:?}");
         }
         let bytes = [OsString::from("add"), OsString::from_vec(vec![b'v', 0xff])];
-        assert!(parse(&bytes).is_err());
+        assert!(parse_arguments(&bytes).is_err());
         let injected = "0a1b2c3d-0000-4000-8000-00000000abc\n";
         assert!(told(&["-action", "online", "-vifuuid", injected, "-vmuuid", "x"]).is_err());
     }

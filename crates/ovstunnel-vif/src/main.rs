@@ -22,37 +22,37 @@ const SYSTEMD: &str = "/run/systemd/system";
 
 fn main() {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match event::parse(&arguments) {
+    match event::parse_arguments(&arguments) {
         Ok((Call::Help, _)) => println!("{USAGE}"),
         Ok((Call::Nothing, _)) => {}
         Ok((Call::Tell(event), options)) => {
-            if let Err(reason) = tell::tell(&options.socket, &event) {
-                report::warn(&format!(
+            if let Err(reason) = tell::report_event(&options.socket, &event) {
+                report::write_warning(&format!(
                     "{event}: ovstunneld was not told ({reason}); `ovstunneld --once` looks instead"
                 ));
                 look_instead(&options);
             }
         }
-        Err(reason) => report::warn(&format!("ignored: {reason}")),
+        Err(reason) => report::write_warning(&format!("ignored: {reason}")),
     }
 }
 
 /// Has everything looked at without the daemon, in a process of its own that this one does not wait for. A burst of events
 /// starts many; all but two of them end at once (docs/adr/0008).
 fn look_instead(options: &Options) {
-    let argv = looker(Path::new(SYSTEMD).is_dir(), options);
+    let argv = reconcile_command(Path::new(SYSTEMD).is_dir(), options);
     let mut command = Command::new(&argv[0]);
     command.args(&argv[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     if let Err(error) = command.spawn() {
         let program = Path::new(&argv[0]).display();
-        report::warn(&format!("cannot start {program} ({error}); the rules follow when ovstunneld starts"));
+        report::write_warning(&format!("cannot start {program} ({error}); the rules follow when ovstunneld starts"));
     }
 }
 
 /// The command that looks at everything. Under systemd it is a unit: what a rule of udev's starts itself, detached or not,
 /// udevd kills as soon as it has no more events (udev(7), `RUN`). Each caller starts an instance of its own: to start one that
 /// runs already would do nothing, and that one may have looked already.
-fn looker(systemd: bool, options: &Options) -> Vec<OsString> {
+fn reconcile_command(systemd: bool, options: &Options) -> Vec<OsString> {
     let word = OsString::from;
     if systemd {
         let unit = format!("ovstunneld-once@{}.service", std::process::id());
@@ -71,11 +71,11 @@ mod tests {
 
     #[test]
     fn what_looks_instead_outlives_udevd_also_under_systemd() {
-        let plain = looker(false, &Options { config: Some("/x y".into()), ..Options::default() });
+        let plain = reconcile_command(false, &Options { config: Some("/x y".into()), ..Options::default() });
         assert_eq!(plain, ["/usr/sbin/ovstunneld", "--once", "--config", "/x y"]);
-        assert_eq!(looker(false, &Options::default()), ["/usr/sbin/ovstunneld", "--once"]);
+        assert_eq!(reconcile_command(false, &Options::default()), ["/usr/sbin/ovstunneld", "--once"]);
         let unit = format!("ovstunneld-once@{}.service", std::process::id());
         let argv = ["/usr/bin/systemctl", "--no-block", "--quiet", "start", &unit];
-        assert_eq!(looker(true, &Options::default()), argv);
+        assert_eq!(reconcile_command(true, &Options::default()), argv);
     }
 }

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 const PRIORITY: u8 = 3 * 8 + 4;
 
 /// Says it.
-pub fn warn(text: &str) {
+pub fn write_warning(text: &str) {
     // Not `eprintln!`: it panics where nobody reads.
     let _ = writeln!(std::io::stderr(), "ovstunnel-vif: {text}");
     let message = format!("<{PRIORITY}>ovstunnel-vif[{}]: {text}", std::process::id());

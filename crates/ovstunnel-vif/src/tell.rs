@@ -17,11 +17,11 @@ const DEADLINE: Duration = Duration::from_secs(2);
 const HEAD: &[u8] = b"HTTP/1.1 ";
 
 /// Tells the daemon; any answer of its is good, for then it knows. Says why there was none.
-pub fn tell(socket: &OsStr, event: &VifEvent) -> Result<(), String> {
-    let (request, socket) = (request(event), socket.to_owned());
+pub fn report_event(socket: &OsStr, event: &VifEvent) -> Result<(), String> {
+    let (request, socket) = (http_request(event), socket.to_owned());
     let (done, answer) = mpsc::channel();
     // In a thread, since connecting to a Unix socket can block, and that has no deadline of its own. It ends with us.
-    let asking = thread::Builder::new().spawn(move || done.send(ask(&socket, &request)));
+    let asking = thread::Builder::new().spawn(move || done.send(send_request(&socket, &request)));
     asking.map_err(|error| format!("no thread: {error}"))?;
     match answer.recv_timeout(DEADLINE) {
         Ok(answer) => answer.map_err(|error| error.to_string()),
@@ -29,12 +29,12 @@ pub fn tell(socket: &OsStr, event: &VifEvent) -> Result<(), String> {
     }
 }
 
-fn request(VifEvent { came, vif }: &VifEvent) -> String {
+fn http_request(VifEvent { came, vif }: &VifEvent) -> String {
     let method = if *came { "PUT" } else { "DELETE" };
     format!("{method} /v1/vifs/{vif} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
 }
 
-fn ask(socket: &OsString, request: &str) -> std::io::Result<()> {
+fn send_request(socket: &OsString, request: &str) -> std::io::Result<()> {
     let mut stream = UnixStream::connect(socket)?;
     stream.write_all(request.as_bytes())?;
     let mut head = [0; HEAD.len()];
@@ -75,7 +75,7 @@ mod tests {
             (&stream).write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").unwrap();
             head
         });
-        assert_eq!(tell(path.as_os_str(), &event()), Ok(()));
+        assert_eq!(report_event(path.as_os_str(), &event()), Ok(()));
         let head = daemon.join().unwrap();
         assert_eq!(head, ["PUT /v1/vifs/vif1.0 HTTP/1.1", "host: localhost", "connection: close", "content-length: 0"]);
     }
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn no_daemon_a_mute_one_and_a_stranger_are_told_apart_in_time() {
         let (_dir, path) = socket();
-        let told = || tell(path.as_os_str(), &event()).unwrap_err();
+        let told = || report_event(path.as_os_str(), &event()).unwrap_err();
         assert!(told().contains("No such file"), "{}", told());
         let listener = UnixListener::bind(&path).unwrap();
         let start = Instant::now();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ovstunnel_api::{ANSWERED_WITHIN, Code};
 use ovstunnel_client::{Client, ClientError, DEFAULT_SOCKET};
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 
 use crate::request::Request;
 use crate::response::Response;
@@ -21,7 +21,7 @@ const SOCKET: &str = "OVSTUNNEL_SOCKET";
 const TIMEOUT: &str = "OVSTUNNEL_TIMEOUT";
 
 /// What is answered to a request, whatever the daemon does.
-pub fn daemon(request: &Request) -> Response {
+pub fn ask_daemon(request: &Request) -> Response {
     if !can_be_a_function(&request.function) {
         return Response::unknown(&request.function);
     }
@@ -39,7 +39,7 @@ pub fn daemon(request: &Request) -> Response {
     match asked {
         Ok(answer) => Response::Success(answer.value),
         Err(ClientError::Problem(problem)) if problem.code == Code::NotFound => Response::unknown(&request.function),
-        Err(error) => Response::failed(reason(&error), &words(&error)),
+        Err(error) => Response::failed(failure_reason(&error), &error_message(&error)),
     }
 }
 
@@ -49,7 +49,7 @@ fn can_be_a_function(name: &str) -> bool {
 }
 
 /// The first word of the failure.
-fn reason(error: &ClientError) -> &'static str {
+fn failure_reason(error: &ClientError) -> &'static str {
     match error {
         ClientError::NoAnswer { .. } | ClientError::BrokenOff { .. } => "OUTCOME_UNKNOWN",
         ClientError::Problem(problem) if problem.code == Code::InvalidRequest => "INVALID_ARGUMENT",
@@ -57,9 +57,9 @@ fn reason(error: &ClientError) -> &'static str {
     }
 }
 
-fn words(error: &ClientError) -> String {
+fn error_message(error: &ClientError) -> String {
     if let ClientError::Problem(problem) = error {
         return problem.detail.clone();
     }
-    chain(error)
+    error_chain(error)
 }

@@ -6,6 +6,6 @@ mod ask;
 mod request;
 mod response;
 
-pub use ask::daemon;
+pub use ask::ask_daemon;
 pub use request::{Request, Unreadable};
 pub use response::Response;

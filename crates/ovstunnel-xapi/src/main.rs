@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::io::Write;
 
-use ovstunnel_xapi::{Request, Response, daemon};
+use ovstunnel_xapi::{Request, Response, ask_daemon};
 
 const USAGE: &str = "usage: ovstunnel REQUEST
 The plugin ovstunnel for xapi: put it at /etc/xapi.d/plugins/ovstunnel. REQUEST is an XML-RPC methodCall as xapi makes it.
@@ -17,15 +17,15 @@ fn main() {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let text = match arguments.as_slice() {
         [word] if word == "--help" || word == "-h" => USAGE.to_owned(),
-        arguments => respond(arguments).to_xml(),
+        arguments => answer_call(arguments).to_xml(),
     };
     // Not `println!`: it panics where nobody reads.
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-fn respond(arguments: &[OsString]) -> Response {
-    match Request::read(arguments) {
-        Ok(request) => daemon(&request),
+fn answer_call(arguments: &[OsString]) -> Response {
+    match Request::parse_arguments(arguments) {
+        Ok(request) => ask_daemon(&request),
         Err(unreadable) => Response::exception(&unreadable.function, "MalformedRequest", &unreadable.reason),
     }
 }

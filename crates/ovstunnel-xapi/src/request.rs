@@ -26,7 +26,7 @@ pub struct Unreadable {
 
 impl Request {
     /// Reads the program's arguments, of which there must be one.
-    pub fn read(arguments: &[OsString]) -> Result<Self, Unreadable> {
+    pub fn parse_arguments(arguments: &[OsString]) -> Result<Self, Unreadable> {
         let unreadable = |reason: &str| Unreadable { function: String::new(), reason: reason.to_owned() };
         let [argument] = arguments else {
             return Err(unreadable(&format!("expected one argument, not {}", arguments.len())));
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Request, Unreadable> {
-        Request::read(&[text.into()])
+        Request::parse_arguments(&[text.into()])
     }
 
     fn call(params: &str) -> String {
@@ -129,7 +129,7 @@ mod tests {
             assert!(!read(text).unwrap_err().reason.is_empty(), "{text}");
         }
         for arguments in [vec![], vec!["a".into(), "b".into()], vec![OsString::from_vec(vec![b'<', 0xff])]] {
-            assert!(Request::read(&arguments).is_err(), "{arguments:?}");
+            assert!(Request::parse_arguments(&arguments).is_err(), "{arguments:?}");
         }
         assert_eq!(read(&call("")).unwrap_err().function, "f");
     }

@@ -23,17 +23,17 @@ pub enum Response {
 impl Response {
     /// There is no such function.
     pub fn unknown(function: &str) -> Self {
-        Response::Failure(vec![UNKNOWN.to_owned(), shown(function)])
+        Response::Failure(vec![UNKNOWN.to_owned(), sanitize_line(function)])
     }
 
     /// The call went wrong before there was a function.
     pub fn exception(function: &str, class: &str, message: &str) -> Self {
-        Response::Failure(vec![EXCEPTION.to_owned(), shown(function), class.to_owned(), shown(message)])
+        Response::Failure(vec![EXCEPTION.to_owned(), sanitize_line(function), class.to_owned(), sanitize_line(message)])
     }
 
     /// The function failed, by the convention of this plugin: a success whose value says so.
     pub fn failed(reason: &str, words: &str) -> Self {
-        Response::Success(format!("FAILURE:{reason} {}", shown(words)))
+        Response::Success(format!("FAILURE:{reason} {}", sanitize_line(words)))
     }
 
     /// As XML.
@@ -58,7 +58,7 @@ fn is_xml(c: char) -> bool {
 }
 
 /// Text of the caller's or of the daemon's as it may be shown: one line, not for ever.
-fn shown(text: &str) -> String {
+fn sanitize_line(text: &str) -> String {
     let mut characters = text.chars().flat_map(shown_char);
     let mut short: String = characters.by_ref().take(LONGEST).collect();
     if characters.next().is_some() {

@@ -32,34 +32,34 @@ impl Timing {
     }
 
     /// So long it has waited for its turn.
-    pub(crate) fn waited(&self, time: Duration) {
-        add(&self.queue_us, time);
+    pub(crate) fn add_waited(&self, time: Duration) {
+        add_micros(&self.queue_us, time);
     }
 
     /// So long the switch was at work, for it and what was carried out with it.
-    pub(crate) fn worked(&self, time: Duration) {
-        add(&self.switch_us, time);
+    pub(crate) fn add_worked(&self, time: Duration) {
+        add_micros(&self.switch_us, time);
     }
 
-    fn header(&self, total: Duration) -> String {
+    fn timing_header(&self, total: Duration) -> String {
         let ms = |us: &AtomicU64| Duration::from_micros(us.load(Ordering::Relaxed)).as_secs_f64() * 1000.0;
         let (queue, switch, total) = (ms(&self.queue_us), ms(&self.switch_us), total.as_secs_f64() * 1000.0);
         format!("queue;dur={queue:.1}, switch;dur={switch:.1}, total;dur={total:.1}")
     }
 }
 
-fn add(sum: &AtomicU64, time: Duration) {
+fn add_micros(sum: &AtomicU64, time: Duration) {
     sum.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
 
 /// Times a request that may change something.
-pub async fn measure(request: Request, next: Next) -> Response {
+pub async fn measure_request(request: Request, next: Next) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return next.run(request).await;
     }
     let (timing, started) = (Arc::<Timing>::default(), Instant::now());
     let mut response = REQUEST.scope(Arc::clone(&timing), next.run(request)).await;
-    if let Ok(value) = HeaderValue::try_from(timing.header(started.elapsed())) {
+    if let Ok(value) = HeaderValue::try_from(timing.timing_header(started.elapsed())) {
         response.headers_mut().insert(SERVER_TIMING, value);
     }
     response

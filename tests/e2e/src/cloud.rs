@@ -65,7 +65,7 @@ impl Cloud {
         let now = OffsetDateTime::now_utc();
         Authority::create(&pki, "ovstunnel lab", 90, now)?;
         let name = "manager".parse().map_err(|e| anyhow!("{e}"))?;
-        Authority::open(&pki)?.issue(&Leaf { name, role: Role::Client, days: 90 }, now)?;
+        Authority::open(&pki)?.issue_certificate(&Leaf { name, role: Role::Client, days: 90 }, now)?;
         let manager = Manager::new(&lab)?;
         let mut cloud = Cloud { manager, nodes: Vec::new(), pki, config, lab };
         cloud.add_nodes(hosts)?;

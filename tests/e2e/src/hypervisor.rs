@@ -149,7 +149,7 @@ impl Hypervisor {
         }
         let (name, pki) = (format!("h{number}"), cloud.pki());
         let leaf = Leaf { name: name.parse().map_err(|e| anyhow!("{e}"))?, role: Role::Client, days: 90 };
-        Authority::open(pki)?.issue(&leaf, OffsetDateTime::now_utc())?;
+        Authority::open(pki)?.issue_certificate(&leaf, OffsetDateTime::now_utc())?;
         let (files, ip) = (pki.display(), cloud.lab().fabric().ip());
         let known: String = networks.iter().map(|(network, _)| format!("{network} = {network}\n")).collect();
         let text = format!(

@@ -99,7 +99,7 @@ impl Node {
         let name = format!("host{}", host.number());
         let role = Role::Host { addresses: vec![host.ip().into()] };
         let leaf = Leaf { name: name.parse().map_err(|e| anyhow!("{e}"))?, role, days: 90 };
-        Authority::open(pki)?.issue(&leaf, OffsetDateTime::now_utc())?;
+        Authority::open(pki)?.issue_certificate(&leaf, OffsetDateTime::now_utc())?;
         let dir = host.rundir().join("ovstunnel");
         std::fs::create_dir_all(&dir)?;
         let client = client(&host, pki, "manager", unhurried(DEFAULT_TIMEOUT))?;

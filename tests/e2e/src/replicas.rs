@@ -52,7 +52,7 @@ impl Replicas {
         let addresses = vec![cloud.lab().fabric().ip().into(), std::net::Ipv4Addr::LOCALHOST.into()];
         let role = Role::Manager { addresses };
         let leaf = Leaf { name: NAME.parse().map_err(|e| anyhow!("{e}"))?, role, days: 90 };
-        Authority::open(cloud.pki())?.issue(&leaf, OffsetDateTime::now_utc())?;
+        Authority::open(cloud.pki())?.issue_certificate(&leaf, OffsetDateTime::now_utc())?;
         let databases = Databases::new(cloud, &dir, databases)?;
         let mut replicas = Replicas { dir, managers: Vec::new(), databases };
         for number in 1..=count {

@@ -58,7 +58,7 @@ impl Zone {
         let role =
             Role::Manager { addresses: vec![cloud.lab().fabric().ip().into(), std::net::Ipv4Addr::LOCALHOST.into()] };
         let leaf = Leaf { name: NAME.parse().map_err(|e| anyhow!("{e}"))?, role, days: 90 };
-        Authority::open(pki)?.issue(&leaf, OffsetDateTime::now_utc())?;
+        Authority::open(pki)?.issue_certificate(&leaf, OffsetDateTime::now_utc())?;
         let (at, files) = (dir.display(), pki.display());
         let text = format!(
             "zone = \"lab\"\nsdn.ovs.controller = {acts}\nsdn.ovs.default_label = \"{LABEL}\"\n\

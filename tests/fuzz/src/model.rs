@@ -44,7 +44,7 @@ pub(crate) fn bridge(external_ids: BTreeMap<String, String>) -> ObservedBridge {
 /// Asserts of a bridge's flows: all are ours, each is read back as it was printed, no two are the same to the switch, and
 /// none leads from a tunnel to a tunnel.
 pub(crate) fn flows_hold(desired: &DesiredBridge, observed: &ObservedBridge, settings: &Settings) {
-    let flows = bridge_flows(desired, Some(observed), &EffectiveSettings::of(settings, Capabilities::ALL));
+    let flows = bridge_flows(desired, Some(observed), &EffectiveSettings::for_switch(settings, Capabilities::ALL));
     let mut places = std::collections::BTreeSet::new();
     for flow in &flows {
         assert!(flow.cookie.is_ours(), "{flow}");

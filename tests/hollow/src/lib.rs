@@ -167,7 +167,7 @@ fn certificates(pki: &Path, hosts: usize) -> Result<Vec<Arc<TlsStore>>> {
     let authority = Authority::open(pki)?;
     let issue = |name: &str, role| {
         let leaf = Leaf { name: name.parse().map_err(|e| anyhow!("{e}"))?, role, days: 90 };
-        authority.issue(&leaf, now).map_err(anyhow::Error::from)
+        authority.issue_certificate(&leaf, now).map_err(anyhow::Error::from)
     };
     issue(ZONE, Role::Manager { addresses: vec![[127, 0, 0, 1].into()] })?;
     let rack = |first: usize| {

@@ -82,7 +82,7 @@ impl Server {
     }
 
     async fn connection(mut self, stream: TcpStream) {
-        let (seen, acceptor) = (Arc::clone(&self.seen), TlsAcceptor::from(self.tls.current()));
+        let (seen, acceptor) = (Arc::clone(&self.seen), TlsAcceptor::from(self.tls.current_config()));
         let _ = stream.set_nodelay(true);
         self.cut.mark_unchanged();
         let mut cut = self.cut.clone();

@@ -13,7 +13,7 @@ use axum::http::Request;
 use ovstunnel_api::Interface;
 use ovstunnel_ovs::{SimulatedSwitch, Switch};
 use ovstunnel_plan::{ObservedBridge, Settings, View};
-use ovstunneld::testing::{Interfaces, assemble};
+use ovstunneld::testing::{Interfaces, assemble_routes};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
@@ -86,7 +86,8 @@ impl Host {
             max_guest_mtu: MTU - ovstunnel_api::TunnelKind::Gre.overhead(),
         };
         let switch = Switch::Simulated(self.switch.clone());
-        let (router, writer) = assemble(switch, Interfaces::fixed(vec![device]), Settings::default(), self.interval);
+        let (router, writer) =
+            assemble_routes(switch, Interfaces::of_list(vec![device]), Settings::default(), self.interval);
         *self.daemon.borrow_mut() = Some(Daemon { router, writer });
     }
 
@@ -105,7 +106,7 @@ impl Host {
         for bridge in self.bridge_names() {
             let prefixes = Settings::default().vif_prefixes;
             let vifs = self.bridge(&bridge).map(|bridge| vif_names(&bridge, &prefixes)).unwrap_or_default();
-            vifs.iter().for_each(|vif| self.switch.unplug(vif));
+            vifs.iter().for_each(|vif| self.switch.unplug_port(vif));
         }
     }
 
@@ -141,13 +142,13 @@ impl Host {
     pub fn plug(&self, bridge: &str) -> String {
         self.vifs.set(self.vifs.get() + 1);
         let vif = format!("vif{}.0", self.vifs.get());
-        self.switch.plug(bridge, &vif);
+        self.switch.plug_port(bridge, &vif);
         vif
     }
 
     /// Takes a VIF from its bridge.
     pub fn unplug(&self, vif: &str) {
-        self.switch.unplug(vif);
+        self.switch.unplug_port(vif);
     }
 
     /// A bridge as it is in the switch, whoever made it.

@@ -299,6 +299,6 @@ pub fn break_a_tunnel(zone: &Zone) -> bool {
     });
     meshed.is_some_and(|(host, port)| {
         zone.hosts[host].kill();
-        zone.hosts[host].switch().vsctl(&format!("del-port {port}")).is_ok()
+        zone.hosts[host].switch().run_vsctl(&format!("del-port {port}")).is_ok()
     })
 }

@@ -88,7 +88,7 @@ impl Network {
     /// Name of the port of a tunnel, as the daemon answers it.
     pub fn port(&self, from: usize, to: usize) -> String {
         let id = |host: usize| host.to_string().parse().ok();
-        let name = || Some(PortName::tunnel(self.key.to_string().parse().ok()?, &id(from)?, &id(to)?).to_string());
+        let name = || Some(PortName::tunnel_port(self.key.to_string().parse().ok()?, &id(from)?, &id(to)?).to_string());
         name().unwrap_or_else(|| format!("t{}-{from}-{to}", self.key))
     }
 

@@ -18,11 +18,13 @@ impl Manager {
 
     /// `POST /v1/enrolment/tokens`: makes one. Its text is told this once.
     pub async fn post_token(&self, body: &PostToken) -> Result<NewToken, ClientError> {
-        self.0.ask(Call::new(Method::POST, &["v1", "enrolment", "tokens"]).json(body)?).await
+        self.0.send_call(Call::new(Method::POST, &["v1", "enrolment", "tokens"]).with_json(body)?).await
     }
 
     /// `DELETE /v1/enrolment/tokens/{token}`: nobody joins by it any more. Gives it as it was.
     pub async fn delete_token(&self, id: &str) -> Result<Token, ClientError> {
-        self.0.ask(Call::new(Method::DELETE, &["v1", "enrolment", "tokens", Call::name("token", id)?])).await
+        self.0
+            .send_call(Call::new(Method::DELETE, &["v1", "enrolment", "tokens", Call::path_segment("token", id)?]))
+            .await
     }
 }

@@ -10,7 +10,7 @@ use super::Manager;
 use crate::ClientError;
 use crate::call::Call;
 
-fn dry(call: Call, dry_run: bool) -> Call {
+fn with_dry_run(call: Call, dry_run: bool) -> Call {
     if dry_run { call.dry_run() } else { call }
 }
 
@@ -25,22 +25,22 @@ impl Manager {
         body: &PutNetwork,
         dry_run: bool,
     ) -> Result<NetworkAnswer, ClientError> {
-        let call = Call::new(Method::PUT, &["v1", "networks", Call::name("network", name)?]).json(body)?;
-        self.0.ask(dry(call, dry_run)).await
+        let call = Call::new(Method::PUT, &["v1", "networks", Call::path_segment("network", name)?]).with_json(body)?;
+        self.0.send_call(with_dry_run(call, dry_run)).await
     }
 
     /// `DELETE /v1/networks/{network}`: forgets it; nothing on any host is changed.
     pub async fn delete_network(&self, name: &str, dry_run: bool) -> Result<NetworkAnswer, ClientError> {
-        let call = Call::new(Method::DELETE, &["v1", "networks", Call::name("network", name)?]);
-        self.0.ask(dry(call, dry_run)).await
+        let call = Call::new(Method::DELETE, &["v1", "networks", Call::path_segment("network", name)?]);
+        self.0.send_call(with_dry_run(call, dry_run)).await
     }
 
     /// `DELETE /v1/hosts/{host}?wiped=true`: forgets a host that will not come back with anything of a network, so that released keys
     /// wait for it no longer.
     pub async fn delete_wiped_host(&self, name: &str, dry_run: bool) -> Result<HostAnswer, ClientError> {
         let query = [("wiped", Some("true".to_owned())), ("dry_run", dry_run.then(|| "true".to_owned()))];
-        let call = Call::new(Method::DELETE, &["v1", "hosts", Call::name("host", name)?]);
-        self.0.ask(call.with_query(&query)).await
+        let call = Call::new(Method::DELETE, &["v1", "hosts", Call::path_segment("host", name)?]);
+        self.0.send_call(call.with_query(&query)).await
     }
 
     /// `GET /v1/networks/{network}/nics`: all of them, one page after another.
@@ -60,14 +60,18 @@ impl Manager {
         limit: Option<u32>,
         after: Option<&str>,
     ) -> Result<NicList, ClientError> {
-        let path = ["v1", "networks", Call::name("network", network)?, "nics"];
+        let path = ["v1", "networks", Call::path_segment("network", network)?, "nics"];
         let limit = limit.map(|limit| limit.to_string());
         self.get(&path, &[("limit", limit), ("after", after.map(str::to_owned))]).await
     }
 
     /// `GET /v1/networks/{network}/nics/{nic}`.
     pub async fn nic(&self, network: &str, nic: &str) -> Result<Nic, ClientError> {
-        self.get(&["v1", "networks", Call::name("network", network)?, "nics", Call::name("nic", nic)?], &[]).await
+        self.get(
+            &["v1", "networks", Call::path_segment("network", network)?, "nics", Call::path_segment("nic", nic)?],
+            &[],
+        )
+        .await
     }
 
     /// `PUT /v1/networks/{network}/nics/{nic}`: prepares it on a host.
@@ -78,8 +82,8 @@ impl Manager {
         body: &PutNic,
         dry_run: bool,
     ) -> Result<NicAnswer, ClientError> {
-        let path = ["v1", "networks", Call::name("network", network)?, "nics", Call::name("nic", nic)?];
-        self.0.ask(dry(Call::new(Method::PUT, &path).json(body)?, dry_run)).await
+        let path = ["v1", "networks", Call::path_segment("network", network)?, "nics", Call::path_segment("nic", nic)?];
+        self.0.send_call(with_dry_run(Call::new(Method::PUT, &path).with_json(body)?, dry_run)).await
     }
 
     /// `DELETE /v1/networks/{network}/nics/{nic}`: releases it, of one host or of all.
@@ -90,9 +94,9 @@ impl Manager {
         host: Option<&str>,
         dry_run: bool,
     ) -> Result<NicReleased, ClientError> {
-        let path = ["v1", "networks", Call::name("network", network)?, "nics", Call::name("nic", nic)?];
+        let path = ["v1", "networks", Call::path_segment("network", network)?, "nics", Call::path_segment("nic", nic)?];
         let query = [("host", host.map(str::to_owned)), ("dry_run", dry_run.then(|| "true".to_owned()))];
-        self.0.ask(Call::new(Method::DELETE, &path).with_query(&query)).await
+        self.0.send_call(Call::new(Method::DELETE, &path).with_query(&query)).await
     }
 
     /// `POST /v1/networks/{network}/nics/{nic}/migrated`: the migration has ended well.
@@ -112,8 +116,9 @@ impl Manager {
         how: &str,
         dry_run: bool,
     ) -> Result<NicReleased, ClientError> {
-        let path = ["v1", "networks", Call::name("network", network)?, "nics", Call::name("nic", nic)?, how];
-        self.0.ask(dry(Call::new(Method::POST, &path), dry_run)).await
+        let path =
+            ["v1", "networks", Call::path_segment("network", network)?, "nics", Call::path_segment("nic", nic)?, how];
+        self.0.send_call(with_dry_run(Call::new(Method::POST, &path), dry_run)).await
     }
 
     /// `GET /v1/physical-networks`.
@@ -123,7 +128,7 @@ impl Manager {
 
     /// `GET /v1/physical-networks/{physical_network}`.
     pub async fn physical_network(&self, name: &str) -> Result<PhysicalNetwork, ClientError> {
-        self.get(&["v1", "physical-networks", Call::name("physical_network", name)?], &[]).await
+        self.get(&["v1", "physical-networks", Call::path_segment("physical_network", name)?], &[]).await
     }
 
     /// `PUT /v1/physical-networks/{physical_network}`: records it, or changes what is recorded of it.
@@ -133,8 +138,8 @@ impl Manager {
         body: &PutPhysicalNetwork,
         dry_run: bool,
     ) -> Result<PhysicalNetworkAnswer, ClientError> {
-        let path = ["v1", "physical-networks", Call::name("physical_network", name)?];
-        self.0.ask(dry(Call::new(Method::PUT, &path).json(body)?, dry_run)).await
+        let path = ["v1", "physical-networks", Call::path_segment("physical_network", name)?];
+        self.0.send_call(with_dry_run(Call::new(Method::PUT, &path).with_json(body)?, dry_run)).await
     }
 
     /// `DELETE /v1/physical-networks/{physical_network}`: forgets it.
@@ -143,8 +148,8 @@ impl Manager {
         name: &str,
         dry_run: bool,
     ) -> Result<PhysicalNetworkAnswer, ClientError> {
-        let path = ["v1", "physical-networks", Call::name("physical_network", name)?];
-        self.0.ask(dry(Call::new(Method::DELETE, &path), dry_run)).await
+        let path = ["v1", "physical-networks", Call::path_segment("physical_network", name)?];
+        self.0.send_call(with_dry_run(Call::new(Method::DELETE, &path), dry_run)).await
     }
 
     /// `GET /v1/keys`: the keys that cannot be given, those in one of these states where any are named; one page after another.
@@ -176,6 +181,8 @@ impl Manager {
 
     /// `PUT /v1/keys/ranges`: the ranges of the physical networks that are named.
     pub async fn put_key_ranges(&self, body: &KeyRanges, dry_run: bool) -> Result<KeyRangesAnswer, ClientError> {
-        self.0.ask(dry(Call::new(Method::PUT, &["v1", "keys", "ranges"]).json(body)?, dry_run)).await
+        self.0
+            .send_call(with_dry_run(Call::new(Method::PUT, &["v1", "keys", "ranges"]).with_json(body)?, dry_run))
+            .await
     }
 }

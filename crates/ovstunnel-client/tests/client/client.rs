@@ -42,7 +42,7 @@ fn a_problem_is_kept_whole() {
     runtime().block_on(async {
         let error = client.bridges().await.unwrap_err();
         assert_eq!(serde_json::to_value(error.problem().unwrap()).unwrap(), unavailable());
-        assert!(error.answered() && error.hint().unwrap().contains("openvswitch"));
+        assert!(error.was_answered() && error.hint().unwrap().contains("openvswitch"));
         assert_eq!(client.healthz().await.unwrap_err().problem().unwrap().code, Code::SwitchUnavailable);
         assert_eq!(client.readyz().await.unwrap_err().problem().unwrap().code, Code::SwitchUnavailable);
     });

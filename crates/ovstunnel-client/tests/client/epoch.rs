@@ -31,23 +31,23 @@ fn head<T, F: Future<Output = T>>(answer: &'static str, ask: impl FnOnce(Client)
 }
 
 #[test]
-fn what_changes_something_says_the_epoch_and_what_looks_does_not() {
+fn changes_carry_the_epoch_and_reads_do_not() {
     let said = format!("ovstunnel-epoch: {}\r\n", epoch());
     let removed = r#"{"outcome": "removed"}"#;
-    let under = head(removed, async |client| client.under(epoch()).delete_bridge("xapi12").await.unwrap());
+    let under = head(removed, async |client| client.under_epoch(epoch()).delete_bridge("xapi12").await.unwrap());
     assert!(under.contains(&said) && !under.contains("ovstunnel-controller"), "{under}");
     let plan = r#"{"dry_run": true, "outcome": "removed", "changes": [], "commands": []}"#;
-    let dry = head(plan, async |client| client.under(epoch()).dry_run().delete_bridge("xapi12").await.unwrap());
+    let dry = head(plan, async |client| client.under_epoch(epoch()).dry_run().delete_bridge("xapi12").await.unwrap());
     assert!(dry.contains(&said), "{dry}");
     let without = head(removed, async |client| client.delete_bridge("xapi12").await.unwrap());
     assert!(!without.contains("ovstunnel-epoch"), "{without}");
-    let looks = head("{}", async |client| client.under(epoch()).epoch().await.unwrap());
+    let looks = head("{}", async |client| client.under_epoch(epoch()).epoch().await.unwrap());
     assert!(!looks.contains("ovstunnel-epoch"), "{looks}");
 }
 
 #[test]
 fn a_watch_says_that_the_manager_acts() {
-    let watches = head("", async |client| drop(client.under(epoch()).watch(None).await.unwrap()));
+    let watches = head("", async |client| drop(client.under_epoch(epoch()).watch(None).await.unwrap()));
     assert!(watches.contains(&format!("ovstunnel-epoch: {}\r\n", epoch())), "{watches}");
     assert!(watches.contains("ovstunnel-controller: on\r\n"), "{watches}");
     let only_looks = head("", async |client| drop(client.watch(None).await.unwrap()));

@@ -165,7 +165,7 @@ impl Default for Config {
             enrolment: Enrolment::default(),
             events: Events::default(),
             webhooks: Vec::new(),
-            log: Log::at(DEFAULT_LOG),
+            log: Log::at_file(DEFAULT_LOG),
         }
     }
 }
@@ -194,11 +194,11 @@ fn default_api() -> Api {
 }
 
 fn api<'de, D: Deserializer<'de>>(section: D) -> Result<Api, D::Error> {
-    default_api().with(section)
+    default_api().with_section(section)
 }
 
 fn log<'de, D: Deserializer<'de>>(section: D) -> Result<Log, D::Error> {
-    Log::at(DEFAULT_LOG).with(section)
+    Log::at_file(DEFAULT_LOG).with_section(section)
 }
 
 impl Config {
@@ -208,7 +208,7 @@ impl Config {
     /// When the file cannot be read or is refused.
     pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
         let path = file.unwrap_or(Path::new(DEFAULT_PATH));
-        Config::parse(&config::read(path, file.is_none())?, path)
+        Config::parse(&config::read_config(path, file.is_none())?, path)
     }
 
     /// Checks the text of a configuration file; `file` only names it in errors.
@@ -216,13 +216,13 @@ impl Config {
     /// # Errors
     /// As [`Config::load`], without reading.
     pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigError> {
-        let config: Config = config::parse(text, file)?;
-        config.check().map_err(|what| ConfigError::Refused { file: file.to_owned(), what })?;
+        let config: Config = config::parse_config(text, file)?;
+        config.check_consistency().map_err(|what| ConfigError::Refused { file: file.to_owned(), what })?;
         Ok(config)
     }
 
     /// What one key alone cannot tell.
-    fn check(&self) -> Result<(), String> {
+    fn check_consistency(&self) -> Result<(), String> {
         let Hosts { certificate, key, ca, .. } = &self.hosts;
         let files = [("certificate", certificate), ("key", key), ("ca", ca)];
         let there = files.iter().filter(|(_, file)| file.is_some()).count();
@@ -241,7 +241,7 @@ impl Config {
     }
 
     /// The files by which daemons are asked; none where there are none.
-    pub fn identity(&self) -> Option<IdentityFiles<'_>> {
+    pub fn identity_files(&self) -> Option<IdentityFiles<'_>> {
         let Hosts { certificate, key, ca, .. } = &self.hosts;
         Some(IdentityFiles { certificate: certificate.as_deref()?, key: key.as_deref()?, ca: ca.as_deref()? })
     }
@@ -256,12 +256,12 @@ impl Config {
 
     /// What the page's address begins with: `https://NAME:8444`; none where there is no page.
     pub fn page_address(&self) -> Option<String> {
-        self.address().filter(|_| self.web.enabled)
+        self.advertised_address().filter(|_| self.web.enabled)
     }
 
     /// By what address others reach the API: that of `[replica]`, else one by this machine's name; none without HTTPS.
-    pub fn address(&self) -> Option<String> {
-        let (listen, _) = self.https()?;
+    pub fn advertised_address(&self) -> Option<String> {
+        let (listen, _) = self.https_listener()?;
         if let Some(address) = &self.replica.address {
             return Some(address.clone());
         }
@@ -279,8 +279,8 @@ impl Config {
     }
 
     /// Where HTTPS is served, and its files; none where it is off, or without files.
-    pub fn https(&self) -> Option<(SocketAddr, Tls)> {
-        let of_hosts = self.identity().map(|files| Tls {
+    pub fn https_listener(&self) -> Option<(SocketAddr, Tls)> {
+        let of_hosts = self.identity_files().map(|files| Tls {
             certificate: files.certificate.to_owned(),
             key: files.key.to_owned(),
             client_ca: files.ca.to_owned(),

@@ -112,7 +112,7 @@ const WITNESSES: [Witness; 3] = [Witness::Api, Witness::Bridges, Witness::Vifs];
 
 impl Membership {
     /// By what the attachment of a host to a network is judged; `dead_after` is that of `[hosts]`.
-    pub fn rules(&self, dead_after: Duration) -> Rules {
+    pub fn membership_rules(&self, dead_after: Duration) -> Rules {
         let heard = WITNESSES.into_iter().filter(|witness| self.witnesses.iter().any(|word| word == witness.as_str()));
         Rules { witnesses: heard.collect(), linger: self.linger, dead_after, ..Rules::default() }
     }

@@ -3,7 +3,7 @@
 //! What it must not do: name the others; they find each other in the database.
 
 use ovstunnel_client::Endpoint;
-use ovstunnel_server::config::values::text;
+use ovstunnel_server::config::values::parse_text;
 use ovstunnel_types::is_plain_name;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -44,13 +44,13 @@ fn own_name() -> String {
 }
 
 fn name<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
-    text(d, "a name: 1 to 32 characters of A-Z, a-z, 0-9, `.`, `_` and `-`", |t| {
+    parse_text(d, "a name: 1 to 32 characters of A-Z, a-z, 0-9, `.`, `_` and `-`", |t| {
         is_plain_name(t, REPLICA_MAX).then(|| Some(t.to_owned()))
     })
 }
 
 fn address<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
-    text(d, "https://HOST:PORT, such as \"https://m1.example.net:8444\"", |t| {
+    parse_text(d, "https://HOST:PORT, such as \"https://m1.example.net:8444\"", |t| {
         let t = t.trim_end_matches('/');
         Endpoint::parse_url(t).is_ok().then(|| Some(t.to_owned()))
     })

@@ -12,13 +12,13 @@ fn an_empty_file_means_the_defaults() {
     let config = parse("").unwrap();
     assert_eq!(config, Config::default());
     assert_eq!(config.sdn.ovs.default_label, "cloud-public");
-    assert_eq!(config.https(), None);
+    assert_eq!(config.https_listener(), None);
 }
 
 #[test]
 fn the_three_files_of_hosts_serve_https_too() {
     let config = parse("[hosts]\ncertificate = \"/c\"\nkey = \"/k\"\nca = \"/a\"\n").unwrap();
-    let (listen, tls) = config.https().unwrap();
+    let (listen, tls) = config.https_listener().unwrap();
     assert_eq!((listen.port(), tls.certificate, tls.client_ca), (8444, "/c".into(), "/a".into()));
 }
 
@@ -40,10 +40,13 @@ fn physical_networks_and_rules_are_read_as_the_guide_has_them() {
         parse(&(text + "[membership]\nwitnesses = [\"vifs\"]\nlinger = \"0s\"\n[brakes]\nzone = 1\n")).unwrap();
     let names: Vec<_> = config.physical_networks.iter().map(|p| (p.name.as_str(), p.isolation.as_str())).collect();
     assert_eq!(names, [("p1", "GRE"), ("p2", "VLAN")]);
-    let rules = config.membership.rules(config.hosts.dead_after);
+    let rules = config.membership.membership_rules(config.hosts.dead_after);
     let words: Vec<_> = rules.witnesses.iter().map(|witness| witness.as_str()).collect();
     assert_eq!((words, rules.linger, config.brakes.zone), (vec!["vifs"], Duration::ZERO, 1.0));
-    assert_eq!(Config::default().membership.rules(rules.dead_after), ovstunnel_mesh::membership::Rules::default());
+    assert_eq!(
+        Config::default().membership.membership_rules(rules.dead_after),
+        ovstunnel_mesh::membership::Rules::default()
+    );
 }
 
 #[test]
@@ -125,7 +128,7 @@ fn the_example_shows_each_key_with_its_default() {
 }
 
 #[test]
-fn the_address_of_a_server_is_taken_and_shown_without_its_password() {
+fn a_server_url_is_accepted_and_shown_without_its_password() {
     for (scheme, query) in [("mysql", ""), ("mariadb", "?ssl-mode=REQUIRED"), ("postgres", "?password=geheim")] {
         let config = parse(&format!("[database]\nurl = \"{scheme}://ovs:ge@heim@192.0.2.9/zone{query}\"\n")).unwrap();
         assert!(config.database.url.is_shared() && config.database.url.as_str().contains("heim"));

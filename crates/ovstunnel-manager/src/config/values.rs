@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use humantime_serde::re::humantime;
-use ovstunnel_server::config::values::{path, text};
+use ovstunnel_server::config::values::{parse_text, path};
 use ovstunnel_types::is_plain_name;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected};
 
@@ -23,15 +23,17 @@ pub fn is_label(text: &str) -> bool {
 }
 
 pub(super) fn name<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    text(d, "a name: 1 to 63 characters of A-Z, a-z, 0-9, `.`, `_` and `-`", |t| {
+    parse_text(d, "a name: 1 to 63 characters of A-Z, a-z, 0-9, `.`, `_` and `-`", |t| {
         is_plain_name(t, NAME_MAX).then(|| t.to_owned())
     })
 }
 
 pub(super) fn label<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    text(d, "the name of a device, bridge or network: 1 to 45 characters, none of them a control character", |t| {
-        is_label(t).then(|| t.to_owned())
-    })
+    parse_text(
+        d,
+        "the name of a device, bridge or network: 1 to 45 characters, none of them a control character",
+        |t| is_label(t).then(|| t.to_owned()),
+    )
 }
 
 pub(super) fn some_label<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
@@ -59,43 +61,45 @@ pub(super) fn concurrency<'de, D: Deserializer<'de>>(d: D) -> Result<usize, D::E
     good.ok_or_else(|| D::Error::invalid_value(Unexpected::Signed(number), &"a whole number from 1 to 1024"))
 }
 
-fn duration(text: &str, least: Duration, most: Duration) -> Option<Duration> {
+fn parse_duration_within(text: &str, least: Duration, most: Duration) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|d| (least..=most).contains(d))
 }
 
 const DAY: u64 = 86_400;
 
 pub(super) fn dead_after<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-    text(d, r#"a duration from "10s" to "1d", such as "10m""#, |t| {
-        duration(t, Duration::from_secs(10), Duration::from_secs(DAY))
+    parse_text(d, r#"a duration from "10s" to "1d", such as "10m""#, |t| {
+        parse_duration_within(t, Duration::from_secs(10), Duration::from_secs(DAY))
     })
 }
 
 pub(super) fn keep<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-    text(d, r#"a duration from "1h" to "10years", such as "30d""#, |t| {
-        duration(t, Duration::from_secs(3600), Duration::from_secs(3_660 * DAY))
+    parse_text(d, r#"a duration from "1h" to "10years", such as "30d""#, |t| {
+        parse_duration_within(t, Duration::from_secs(3600), Duration::from_secs(3_660 * DAY))
     })
 }
 
 pub(super) fn linger<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-    text(d, r#"a duration from "0s" to "1d", such as "30s""#, |t| duration(t, Duration::ZERO, Duration::from_secs(DAY)))
+    parse_text(d, r#"a duration from "0s" to "1d", such as "30s""#, |t| {
+        parse_duration_within(t, Duration::ZERO, Duration::from_secs(DAY))
+    })
 }
 
 pub(super) fn migration<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-    text(d, r#"a duration from "1m" to "7d", such as "1h""#, |t| {
-        duration(t, Duration::from_secs(60), Duration::from_secs(7 * DAY))
+    parse_text(d, r#"a duration from "1m" to "7d", such as "1h""#, |t| {
+        parse_duration_within(t, Duration::from_secs(60), Duration::from_secs(7 * DAY))
     })
 }
 
 pub(super) fn session<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-    text(d, r#"a duration from "5m" to "7d", such as "8h""#, |t| {
-        duration(t, Duration::from_secs(300), Duration::from_secs(7 * DAY))
+    parse_text(d, r#"a duration from "5m" to "7d", such as "8h""#, |t| {
+        parse_duration_within(t, Duration::from_secs(300), Duration::from_secs(7 * DAY))
     })
 }
 
 pub(super) fn gc<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-    text(d, r#"a duration from "1m" to "30d", such as "20m""#, |t| {
-        duration(t, Duration::from_secs(60), Duration::from_secs(30 * DAY))
+    parse_text(d, r#"a duration from "1m" to "30d", such as "20m""#, |t| {
+        parse_duration_within(t, Duration::from_secs(60), Duration::from_secs(30 * DAY))
     })
 }
 

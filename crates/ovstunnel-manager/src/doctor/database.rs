@@ -38,20 +38,20 @@ struct File {
 }
 
 /// The path of SQLite's file.
-pub(super) fn path(config: &Config) -> Option<PathBuf> {
+pub(super) fn sqlite_path(config: &Config) -> Option<PathBuf> {
     config.database.url.as_str().strip_prefix("sqlite://").map(PathBuf::from)
 }
 
-pub(super) fn look(config: &Config, said: Said, is_open: bool) -> Facts {
-    let file = path(config).map(|path| {
+pub(super) fn collect_facts(config: &Config, said: Said, is_open: bool) -> Facts {
+    let file = sqlite_path(config).map(|path| {
         let about = std::fs::metadata(&path).ok();
         let folder = path.parent().unwrap_or(Path::new("/"));
-        File { mode: about.map(|about| about.mode() & 0o777), free: room::free(folder), path }
+        File { mode: about.map(|about| about.mode() & 0o777), free: room::free_bytes(folder), path }
     });
     Facts { zone: config.zone.clone(), file, said, is_open }
 }
 
-pub(super) fn check(facts: &Facts) -> Vec<Finding> {
+pub(super) fn check_database(facts: &Facts) -> Vec<Finding> {
     // In a test nothing is in a file.
     let in_memory = matches!(&facts.said, Some(Ok(said)) if said.engine == "memory");
     let file = facts.file.as_ref().filter(|_| !in_memory);
@@ -75,10 +75,10 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
         Some(path) => finding.about(path),
         None => finding,
     });
-    or_ok(findings.collect(), || well(facts))
+    or_ok(findings.collect(), || healthy_finding(facts))
 }
 
-fn well(facts: &Facts) -> Finding {
+fn healthy_finding(facts: &Facts) -> Finding {
     match &facts.said {
         Some(Ok(said)) => {
             ok("database", format!("{} with schema {} can be used and is whole", said.engine, said.schema))
@@ -93,7 +93,7 @@ fn of_content(facts: &Facts) -> Vec<Finding> {
         "`systemctl stop ovstunnel-manager`, keep the file, put a backup in its place, and start it again";
     let said = match &facts.said {
         Some(Ok(said)) => said,
-        Some(Err(error)) => return vec![fail("database", error.to_string(), remedy(error))],
+        Some(Err(error)) => return vec![fail("database", error.to_string(), error_remedy(error))],
         None => {
             let reason = format!("it did not say within {} s how it is", PATIENCE.as_secs());
             return vec![warn("database", reason, "see whether its disk is slow or busy, and ask again")];
@@ -118,7 +118,7 @@ fn of_content(facts: &Facts) -> Vec<Finding> {
 }
 
 /// What to do where it cannot even say how it is.
-fn remedy(error: &StoreError) -> &'static str {
+fn error_remedy(error: &StoreError) -> &'static str {
     match error {
         StoreError::Corrupt { .. } => {
             "`systemctl stop ovstunnel-manager`, keep the file, put a backup in its place, and start it again"
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn each_fault_has_its_reason_and_remedy() {
-        assert_eq!(check(&facts()).iter().map(|f| f.level).collect::<Vec<_>>(), [Level::Ok]);
+        assert_eq!(check_database(&facts()).iter().map(|f| f.level).collect::<Vec<_>>(), [Level::Ok]);
         for (facts, level, words) in [
             (with(|said| said.schema = 7, |_| {}), Level::Fail, "schema 7"),
             (with(|said| said.zone = Some("dc2".into()), |_| {}), Level::Fail, "that of zone dc2"),
@@ -184,11 +184,11 @@ mod tests {
                 "has no space left",
             ),
         ] {
-            let found = check(&facts);
+            let found = check_database(&facts);
             assert_eq!((found.len(), found[0].level), (1, level), "{found:?}");
             assert!(found[0].reason.contains(words) && found[0].remedy.is_some(), "{words}: {found:?}");
         }
         let not_made = Facts { is_open: false, ..with(|_| {}, |file| file.mode = None) };
-        assert_eq!(check(&not_made)[0].level, Level::Ok);
+        assert_eq!(check_database(&not_made)[0].level, Level::Ok);
     }
 }

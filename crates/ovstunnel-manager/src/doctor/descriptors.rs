@@ -21,7 +21,7 @@ pub(super) struct Facts {
 }
 
 /// `process` is the folder of a process under `/proc`.
-pub(super) fn look(process: &Path) -> Facts {
+pub(super) fn collect_facts(process: &Path) -> Facts {
     let limits = std::fs::read_to_string(process.join("limits")).unwrap_or_default();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let limit = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
@@ -29,7 +29,7 @@ pub(super) fn look(process: &Path) -> Facts {
     Facts { limit, open }
 }
 
-pub(super) fn check(facts: &Facts, hosts: usize) -> Finding {
+pub(super) fn check_descriptors(facts: &Facts, hosts: usize) -> Finding {
     const RAISE: &str = "`systemctl edit ovstunnel-manager`: LimitNOFILE=65536 under [Service], then `systemctl restart ovstunnel-manager`";
     let Some(limit) = facts.limit else { return ok("descriptors", "the number of open files is not bounded") };
     let (open, needed) = (facts.open, hosts + BESIDE);
@@ -52,12 +52,12 @@ mod tests {
 
     #[test]
     fn a_limit_that_is_too_small_for_the_zone_is_found() {
-        let level = |limit, open, hosts| check(&Facts { limit, open }, hosts).level;
+        let level = |limit, open, hosts| check_descriptors(&Facts { limit, open }, hosts).level;
         assert_eq!(level(Some(65536), 2100, 2000), Level::Ok);
         assert_eq!(level(None, 2100, 2000), Level::Ok);
         assert_eq!(level(Some(1024), 300, 2000), Level::Warn);
         assert_eq!(level(Some(1024), 1020, 10), Level::Fail);
-        let own = look(Path::new("/proc/self"));
+        let own = collect_facts(Path::new("/proc/self"));
         assert!(own.limit.is_some() && own.open > 2, "{own:?}");
     }
 }

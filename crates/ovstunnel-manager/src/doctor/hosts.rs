@@ -7,11 +7,11 @@ use ovstunnel_server::doctor::finding::{About, fail, ok, or_ok, warn};
 /// Hosts of which something is wrong that are told of, each for itself.
 const TOLD: usize = 20;
 
-pub(super) fn check(hosts: &[Host]) -> Vec<Finding> {
+pub(super) fn check_hosts(hosts: &[Host]) -> Vec<Finding> {
     let mut bad: Vec<&Host> = hosts.iter().filter(|host| host.state != HostState::Ok).collect();
     // The worst first, as far as they are told of.
     bad.sort_by_key(|host| std::cmp::Reverse(host.state));
-    let mut findings: Vec<Finding> = bad.iter().take(TOLD).flat_map(|host| of(host)).collect();
+    let mut findings: Vec<Finding> = bad.iter().take(TOLD).flat_map(|host| host_findings(host)).collect();
     if bad.len() > TOLD {
         let more = bad.len() - TOLD;
         let reason = format!("{more} more hosts are not as they should be");
@@ -25,7 +25,7 @@ pub(super) fn check(hosts: &[Host]) -> Vec<Finding> {
     findings
 }
 
-fn of(host: &Host) -> Vec<Finding> {
+fn host_findings(host: &Host) -> Vec<Finding> {
     let age = host.age.map_or_else(|| "never heard of".to_owned(), |age| format!("last heard of {age:.0} s ago"));
     if host.troubles.is_empty() {
         let reason = format!("{} since the manager started: it is being connected to", age);
@@ -53,7 +53,7 @@ fn of_old_daemons(hosts: &[Host]) -> Option<Finding> {
     if old.is_empty() {
         return None;
     }
-    let names = ovstunnel_server::doctor::finding::some(&old, TOLD);
+    let names = ovstunnel_server::doctor::finding::some_names(&old, TOLD);
     let reason = format!("daemons too old to tell of changes, which are asked every 2 s: {names}");
     Some(warn("old_daemon", reason, "install the ovstunneld of this version there; no VM notices"))
 }
@@ -92,11 +92,11 @@ mod tests {
     }
 
     #[test]
-    fn each_host_is_told_with_its_own_words_and_the_level_of_its_state() {
-        let well = check(&[host("h1", HostState::Ok, None)]);
+    fn each_host_has_its_own_message_and_the_level_of_its_state() {
+        let well = check_hosts(&[host("h1", HostState::Ok, None)]);
         assert_eq!((well.len(), well[0].level), (1, Level::Ok));
-        assert_eq!(check(&[])[0].level, Level::Ok);
-        let found = check(&[
+        assert_eq!(check_hosts(&[])[0].level, Level::Ok);
+        let found = check_hosts(&[
             host("h1", HostState::Degraded, Some("address_taken")),
             host("h2", HostState::Silent, Some("certificate_refused")),
         ]);
@@ -109,16 +109,16 @@ mod tests {
             ]
         );
         assert!(found.iter().all(|finding| finding.remedy.as_deref() == Some("mend it")));
-        let connecting = check(&[Host { age: None, ..host("h3", HostState::Connecting, None) }]);
+        let connecting = check_hosts(&[Host { age: None, ..host("h3", HostState::Connecting, None) }]);
         assert_eq!(connecting[0].level, Level::Warn);
     }
 
     #[test]
     fn old_daemons_and_many_hosts_are_told_in_one_line() {
-        let old = check(&[Host { watched: false, ..host("h1", HostState::Ok, None) }]);
+        let old = check_hosts(&[Host { watched: false, ..host("h1", HostState::Ok, None) }]);
         assert_eq!((old[1].check.as_str(), old[1].level), ("old_daemon", Level::Warn));
         let many: Vec<Host> = (0..50).map(|n| host(&format!("h{n}"), HostState::Silent, Some("host_silent"))).collect();
-        let found = check(&many);
+        let found = check_hosts(&many);
         assert_eq!(found.len(), TOLD + 1);
         assert!(found[TOLD].reason.starts_with("30 more hosts"), "{found:?}");
     }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use ovstunnel_api::{DoctorAnswer, Finding};
 use ovstunnel_client::{ClientError, Manager};
-use ovstunnel_server::doctor::answer;
 use ovstunnel_server::doctor::clock::{self, Moment};
+use ovstunnel_server::doctor::doctor_answer;
 use ovstunnel_server::doctor::finding::{About, fail, ok, or_ok, warn};
 use ovstunnel_server::logging::place;
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 
 use super::{MANAGER, PATIENCE, VERSION, database, of_certificates};
 use crate::config::{Config, DEFAULT_PATH};
@@ -29,7 +29,7 @@ pub enum DoctorError {
 }
 
 /// The running manager's socket, as the configuration says, or as it is without one that can be read.
-pub fn manager(config: Option<&Config>) -> Manager {
+pub fn local_manager(config: Option<&Config>) -> Manager {
     let default = Config::default();
     Manager::unix(&config.unwrap_or(&default).api.socket, TIMEOUT)
 }
@@ -38,9 +38,9 @@ pub fn manager(config: Option<&Config>) -> Manager {
 ///
 /// # Errors
 /// This user may do neither.
-pub async fn examine(file: Option<&Path>) -> Result<DoctorAnswer, DoctorError> {
+pub async fn examine_manager(file: Option<&Path>) -> Result<DoctorAnswer, DoctorError> {
     let config = Config::load(file);
-    match manager(config.as_ref().ok()).doctor().await {
+    match local_manager(config.as_ref().ok()).doctor().await {
         Ok(found) => Ok(with_version(found)),
         Err(ClientError::Unreachable { kind: Some(io::ErrorKind::PermissionDenied), peer, .. }) => {
             Err(DoctorError::NotRoot(format!("the socket {} is for root", peer.at)))
@@ -59,7 +59,7 @@ pub async fn examine(file: Option<&Path>) -> Result<DoctorAnswer, DoctorError> {
                     findings.push(fail("configuration", reason, remedy).about(&file));
                 }
             }
-            Ok(answer(findings, VERSION))
+            Ok(doctor_answer(findings, VERSION))
         }
     }
 }
@@ -71,13 +71,13 @@ fn with_version(mut found: DoctorAnswer) -> DoctorAnswer {
         let remedy = "restart it after an upgrade: `systemctl restart ovstunnel-manager`; no network notices";
         found.findings.push(warn("service", reason, remedy));
     }
-    answer(found.findings, &found.version)
+    doctor_answer(found.findings, &found.version)
 }
 
 fn not_answering(error: &ClientError) -> Finding {
     let reason = match error {
         ClientError::Problem(problem) => format!("it knows no doctor: {}", problem.title),
-        error => chain(error),
+        error => error_chain(error),
     };
     let remedy = match error {
         ClientError::Problem(_) | ClientError::Unexpected { .. } => {
@@ -94,7 +94,7 @@ fn not_answering(error: &ClientError) -> Finding {
 /// What files alone tell.
 async fn without_manager(config: &Config) -> Vec<Finding> {
     let mut findings = of_certificates(config, None);
-    let is_there = database::path(config).is_none_or(|path| path.exists());
+    let is_there = database::sqlite_path(config).is_none_or(|path| path.exists());
     let said = match is_there {
         true => tokio::time::timeout(
             PATIENCE,
@@ -104,14 +104,14 @@ async fn without_manager(config: &Config) -> Vec<Finding> {
         .ok(),
         false => None,
     };
-    findings.extend(database::check(&database::look(config, said, false)));
-    let faults = place::faults(&config.log);
+    findings.extend(database::check_database(&database::collect_facts(config, said, false)));
+    let faults = place::log_faults(&config.log);
     let of_log = faults.iter().map(|fault| {
         let reason = format!("[{}] {}: {}", fault.section, fault.key, fault.reason);
         Finding { level: fault.level, ..fail("log", reason, &fault.remedy) }.about(fault.file.display())
     });
     findings.extend(or_ok(of_log.collect(), || ok("log", format!("{} can be written", config.log.file.display()))));
     let now = Moment::now();
-    findings.push(clock::check(MANAGER, now, now, &clock::look("/".as_ref(), &config.log.file)));
+    findings.push(clock::check_clock(MANAGER, now, now, &clock::file_times("/".as_ref(), &config.log.file)));
     findings
 }

@@ -19,7 +19,7 @@ use ovstunnel_api::{DoctorAnswer, Finding, Level};
 use ovstunnel_manager_api::NetworkState;
 use ovstunnel_server::doctor::clock::{self, Moment};
 use ovstunnel_server::doctor::finding::{ok, warn};
-use ovstunnel_server::doctor::{Program, answer, certificates as files, log, socket};
+use ovstunnel_server::doctor::{Program, certificates as files, doctor_answer, log, socket};
 use ovstunnel_server::logging::{Logging, audit_file};
 use ovstunnel_server::tls::TlsStore;
 use time::OffsetDateTime;
@@ -79,11 +79,14 @@ impl Doctor {
         let _turn = self.turn.lock().await;
         let mut findings = vec![ok("service", format!("it answers, version {VERSION}"))];
         findings.extend(self.of_files());
-        let said = tokio::time::timeout(PATIENCE, records.inspect()).await.ok();
-        findings.extend(database::check(&database::look(&self.config, said, true)));
+        let said = tokio::time::timeout(PATIENCE, records.inspect_database()).await.ok();
+        findings.extend(database::check_database(&database::collect_facts(&self.config, said, true)));
         let registered = zone.hosts();
-        findings.push(descriptors::check(&descriptors::look(Path::new("/proc/self")), registered.len()));
-        findings.extend(hosts::check(&registered));
+        findings.push(descriptors::check_descriptors(
+            &descriptors::collect_facts(Path::new("/proc/self")),
+            registered.len(),
+        ));
+        findings.extend(hosts::check_hosts(&registered));
         let page = Page {
             states: Some(vec![NetworkState::Broken, NetworkState::Settling]),
             host: None,
@@ -92,23 +95,29 @@ impl Doctor {
             limit: networks::TOLD,
         };
         let (worst, _) = zone.networks(&page);
-        findings.extend(networks::check(zone.counts().0, &worst));
-        answer(findings, VERSION)
+        findings.extend(networks::check_networks(zone.state_counts().0, &worst));
+        doctor_answer(findings, VERSION)
     }
 
     /// What configuration, certificates, log, socket and clock tell.
     fn of_files(&self) -> Vec<Finding> {
         let config = &self.config;
-        let seen = self.subjects.tls.as_ref().map(|tls| tls.seen().counts());
+        let seen = self.subjects.tls.as_ref().map(|tls| tls.seen_clients().counts());
         let mut findings = of_certificates(config, seen.as_ref());
         let is_good = findings.iter().all(|finding| finding.level == Level::Ok);
-        let facts = configuration::look(self);
-        findings.extend(ovstunnel_server::doctor::configuration::check(MANAGER, &facts, is_good));
-        findings.push(socket::check(MANAGER, &config.api.socket));
-        findings.push(clock::check(MANAGER, self.started, Moment::now(), &clock::look("/".as_ref(), &config.log.file)));
+        let facts = configuration::collect_facts(self);
+        findings.extend(ovstunnel_server::doctor::configuration::check_configuration(MANAGER, &facts, is_good));
+        findings.push(socket::check_socket(MANAGER, &config.api.socket));
+        findings.push(clock::check_clock(
+            MANAGER,
+            self.started,
+            Moment::now(),
+            &clock::file_times("/".as_ref(), &config.log.file),
+        ));
         if let Some(logging) = &self.subjects.logging {
-            let facts = log::look(&config.log.file, audit_file(&config.log), logging.lost_lines(), logging.trouble());
-            findings.extend(log::check(MANAGER, &facts));
+            let facts =
+                log::collect_facts(&config.log.file, audit_file(&config.log), logging.lost_lines(), logging.trouble());
+            findings.extend(log::check_log(MANAGER, &facts));
         }
         findings
     }
@@ -117,8 +126,12 @@ impl Doctor {
 /// What is wrong with the certificate files.
 fn of_certificates(config: &Config, seen: Option<&ovstunnel_server::tls::Counts>) -> Vec<Finding> {
     let now = OffsetDateTime::now_utc();
-    let mut findings = files::check(&certificates::files(config), &certificates::faults(config, seen, now), now);
-    if config.identity().is_none() {
+    let mut findings = files::check_certificates(
+        &certificates::certificate_files(config),
+        &certificates::certificate_faults(config, seen, now),
+        now,
+    );
+    if config.identity_files().is_none() {
         findings.push(warn(
             "certificate",
             "no certificate, key and ca are named under [hosts]: no host can be asked",

@@ -8,8 +8,8 @@ use ovstunnel_server::doctor::finding::{About, fail, ok, or_ok, warn};
 pub(super) const TOLD: usize = 20;
 
 /// `worst` are those of all that are not whole that are told of.
-pub(super) fn check(count: NetworkCount, worst: &[Network]) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = worst.iter().map(of).collect();
+pub(super) fn check_networks(count: NetworkCount, worst: &[Network]) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = worst.iter().map(network_finding).collect();
     let more = ((count.settling + count.broken) as usize).saturating_sub(worst.len());
     if more > 0 && !worst.is_empty() {
         let reason = format!("{more} more networks are not whole");
@@ -21,7 +21,7 @@ pub(super) fn check(count: NetworkCount, worst: &[Network]) -> Vec<Finding> {
     })
 }
 
-fn of(network: &Network) -> Finding {
+fn network_finding(network: &Network) -> Finding {
     let Network { name, wanted, proven, reason, since, .. } = network;
     let why = reason.as_ref().map_or_else(
         || "no reason is known".to_owned(),
@@ -72,13 +72,13 @@ mod tests {
         };
         let count = NetworkCount { all: 9, whole: 5, settling: 1, broken: 3 };
         let settling = Network { state: NetworkState::Settling, ..network.clone() };
-        let found = check(count, &[network, settling]);
+        let found = check_networks(count, &[network, settling]);
         assert_eq!(found.iter().map(|f| f.level).collect::<Vec<_>>(), [Level::Fail, Level::Warn, Level::Warn]);
         assert!(found[0].reason.ends_with("1 of 2 tunnels are proven: tunnel_missing on h1 to h2: no tunnel"));
         assert!(
             found[0].remedy.as_ref().is_some_and(|remedy| remedy.starts_with("reconcile the network; all reasons"))
         );
         assert!(found[2].reason.starts_with("2 more networks"));
-        assert_eq!(check(NetworkCount { all: 3, whole: 3, ..count }, &[])[0].level, Level::Ok);
+        assert_eq!(check_networks(NetworkCount { all: 3, whole: 3, ..count }, &[])[0].level, Level::Ok);
     }
 }

@@ -9,7 +9,7 @@ use ovstunnel_types::text::sanitize;
 const LONGEST: usize = 2000;
 
 /// Each finding with its reason and its remedy; with `all` also what is as it should be.
-pub fn page(answer: &DoctorAnswer, all: bool) -> String {
+pub fn render_page(answer: &DoctorAnswer, all: bool) -> String {
     let mut text = String::new();
     for Finding { check, level, subject, reason, remedy } in &answer.findings {
         let word = match level {

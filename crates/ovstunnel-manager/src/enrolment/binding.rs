@@ -91,7 +91,7 @@ impl Enrolment {
     /// The CA cannot be used as it is.
     pub(crate) fn found(&self, bindings: &Bindings, host: &str) -> Result<Option<Binding>, PkiError> {
         let Ok(name) = host.parse::<Name>() else { return Ok(None) };
-        let Some(found) = self.authority()?.standing(&name)? else { return Ok(None) };
+        let Some(found) = self.open_authority()?.standing(&name)? else { return Ok(None) };
         let (key, now) = (found.key_sum(), OffsetDateTime::now_utc());
         let free = bindings.owners(host, &key).next().is_none();
         Ok(free.then(|| Binding::new(host, &key).with(&found.serial, found.not_after, now)))
@@ -107,7 +107,7 @@ impl Enrolment {
         for Binding { name, key, serials } in own.into_iter().chain(by_name) {
             let Ok(name) = name.parse::<Name>() else { continue };
             let serials: Vec<String> = serials.into_iter().map(|(serial, _)| serial).collect();
-            ended.extend(self.authority()?.retire(&name, &key, &serials, OffsetDateTime::now_utc())?);
+            ended.extend(self.open_authority()?.retire(&name, &key, &serials, OffsetDateTime::now_utc())?);
         }
         Ok(ended)
     }
@@ -122,7 +122,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_kept_is_found_by_name_and_key_and_forgets_what_is_over() {
-        let records = Records::new(ovstunnel_store::Store::memory("dc1"));
+        let records = Records::new(ovstunnel_store::Store::in_memory("dc1"));
         let (now, one) = (OffsetDateTime::now_utc(), HostNumber::try_from(1).unwrap());
         let binding = Binding::new("h1", "aa").with("01", now - Duration::days(1), now);
         let binding = binding.with("02", now + Duration::days(1), now).with("02", now + Duration::days(2), now);

@@ -59,27 +59,27 @@ impl Enrolment {
     }
 
     /// The CA as it is now.
-    pub(crate) fn authority(&self) -> Result<Authority, PkiError> {
+    pub(crate) fn open_authority(&self) -> Result<Authority, PkiError> {
         Authority::open(&self.folder)
     }
 
     /// The CA's certificate, PEM.
-    pub(crate) fn ca(&self) -> Result<String, PkiError> {
-        let path = self.authority()?.certificate().to_owned();
+    pub(crate) fn ca_certificate(&self) -> Result<String, PkiError> {
+        let path = self.open_authority()?.certificate().to_owned();
         std::fs::read_to_string(&path).map_err(|source| PkiError::File { action: "read", path, source })
     }
 
     /// Whether one more attempt from this address is heard.
-    pub(crate) fn hears(&self, address: Option<IpAddr>) -> bool {
+    pub(crate) fn allows_attempt(&self, address: Option<IpAddr>) -> bool {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         let apart = attempts.len() < ADDRESSES || attempts.contains_key(&address);
         let counted = attempts.entry(address.filter(|_| apart)).or_insert_with(|| Seldom::new(ATTEMPTS.0, ATTEMPTS.1));
-        counted.may().is_some()
+        counted.may_write().is_some()
     }
 
     /// Whether one more refusal is kept as an event.
     pub(crate) fn keeps_refusal(&self) -> bool {
-        self.events.may().is_some()
+        self.events.may_write().is_some()
     }
 
     /// Whether this name or address is one of the manager's own.
@@ -88,7 +88,7 @@ impl Enrolment {
     /// The manager's certificates cannot be read.
     pub(crate) fn is_own(&self, name: &str) -> Result<bool, PkiError> {
         for file in &self.own {
-            let shown = ovstunnel_pki::show(file)?;
+            let shown = ovstunnel_pki::read_details(file)?;
             let mut names = shown.iter().flat_map(|one| one.name.iter().chain(&one.names));
             if names.any(|own| own.eq_ignore_ascii_case(name)) {
                 return Ok(true);
@@ -98,7 +98,7 @@ impl Enrolment {
     }
 
     /// All tokens, by id.
-    pub(crate) async fn tokens(&self, records: &Records) -> Result<Vec<(String, Kept)>, StoreError> {
+    pub(crate) async fn load_tokens(&self, records: &Records) -> Result<Vec<(String, Kept)>, StoreError> {
         let read = |(name, value): (String, String)| {
             Some((name.strip_prefix(TOKEN)?.to_owned(), serde_json::from_str(&value).ok()?))
         };
@@ -106,38 +106,40 @@ impl Enrolment {
     }
 
     /// Keeps a token, or forgets it.
-    pub(crate) async fn keep(&self, records: &Records, id: &str, kept: Option<&Kept>) -> Result<(), StoreError> {
+    pub(crate) async fn store_token(&self, records: &Records, id: &str, kept: Option<&Kept>) -> Result<(), StoreError> {
         // A struct of texts and numbers: serde_json cannot fail on it.
         let text = kept.map(|kept| serde_json::to_string(kept).unwrap_or_default());
         records.set_setting(&format!("{TOKEN}{id}"), text.as_deref()).await
     }
 
     /// Forgets tokens that ended long ago.
-    pub(crate) async fn forget(&self, records: &Records, now: OffsetDateTime) -> Result<(), StoreError> {
-        for (id, kept) in self.tokens(records).await? {
+    pub(crate) async fn forget_expired(&self, records: &Records, now: OffsetDateTime) -> Result<(), StoreError> {
+        for (id, kept) in self.load_tokens(records).await? {
             if kept.ends < (now - LISTED).unix_timestamp() {
-                self.keep(records, &id, None).await?;
+                self.store_token(records, &id, None).await?;
             }
         }
         Ok(())
     }
 
     /// The token of this text, where it lets a host in now.
-    pub(crate) async fn find(
+    pub(crate) async fn find_token(
         &self,
         records: &Records,
         text: &str,
         now: OffsetDateTime,
     ) -> Result<Result<(String, Kept), BadToken>, StoreError> {
-        let Some(TokenText { id, secret, .. }) = TokenText::read(text) else { return Ok(Err(BadToken::Unknown)) };
-        let found = self.tokens(records).await?.into_iter().find(|(known, _)| known == id);
+        let Some(TokenText { id, secret, .. }) = TokenText::parse_token(text) else {
+            return Ok(Err(BadToken::Unknown));
+        };
+        let found = self.load_tokens(records).await?.into_iter().find(|(known, _)| known == id);
         let Some((id, kept)) = found else { return Ok(Err(BadToken::Unknown)) };
-        Ok(kept.judge(secret, now).map(|()| (id, kept)))
+        Ok(kept.check_secret(secret, now).map(|()| (id, kept)))
     }
 }
 
 /// The certificate that a host gets: for servers, by its name and at most one address.
-pub(crate) fn leaf(name: Name, address: Option<IpAddr>) -> Leaf {
+pub(crate) fn host_leaf(name: Name, address: Option<IpAddr>) -> Leaf {
     Leaf { name, role: Role::Host { addresses: address.into_iter().collect() }, days: LEAF_DAYS }
 }
 
@@ -152,8 +154,8 @@ mod tests {
         Authority::create(dir.path(), "test", 90, OffsetDateTime::now_utc()).unwrap();
         let enrolment = Enrolment::open(dir.path(), vec![dir.path().join("ca.crt")]).unwrap();
         let (one, other) = ("192.0.2.1".parse().ok(), "192.0.2.2".parse().ok());
-        assert!((0..10_000).any(|_| !enrolment.hears(one)));
-        assert!(enrolment.hears(other));
+        assert!((0..10_000).any(|_| !enrolment.allows_attempt(one)));
+        assert!(enrolment.allows_attempt(other));
         assert!(enrolment.is_own("TEST").unwrap() && !enrolment.is_own("h1").unwrap());
     }
 }

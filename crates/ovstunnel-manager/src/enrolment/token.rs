@@ -1,13 +1,13 @@
 //! Tokens by which hosts join: their text, and what is kept of them. Must not keep what lets a host in, only its SHA-256.
 
-use ovstunnel_manager_api::{Token, hex};
+use ovstunnel_manager_api::{Token, to_hex};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::sessions::NoRandom;
-use crate::zone::written;
+use crate::zone::format_time;
 
 /// What is kept of a token, under its id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,13 +34,13 @@ pub(crate) enum BadToken {
     UsedUp,
 }
 
-fn sum(secret: &str) -> String {
-    hex(Sha256::digest(secret.as_bytes()).as_slice())
+fn secret_digest(secret: &str) -> String {
+    to_hex(Sha256::digest(secret.as_bytes()).as_slice())
 }
 
 impl Kept {
     /// A new token for so many hosts: its id, its text, and what is kept of it.
-    pub(crate) fn make(
+    pub(crate) fn new_token(
         hosts: u32,
         ends: OffsetDateTime,
         by: &str,
@@ -48,15 +48,16 @@ impl Kept {
     ) -> Result<(String, String, Kept), NoRandom> {
         let mut bytes = [0u8; 24];
         SystemRandom::new().fill(&mut bytes).map_err(|_| NoRandom)?;
-        let (id, secret) = (hex(&bytes[..4]), hex(&bytes[4..]));
-        let kept = Kept { sum: sum(&secret), hosts, left: hosts, ends: ends.unix_timestamp(), by: by.to_owned() };
+        let (id, secret) = (to_hex(&bytes[..4]), to_hex(&bytes[4..]));
+        let kept =
+            Kept { sum: secret_digest(&secret), hosts, left: hosts, ends: ends.unix_timestamp(), by: by.to_owned() };
         Ok((id.clone(), format!("{id}.{secret}.{fingerprint}"), kept))
     }
 
     /// That this secret is its own, and lets a host in now.
-    pub(crate) fn judge(&self, secret: &str, now: OffsetDateTime) -> Result<(), BadToken> {
+    pub(crate) fn check_secret(&self, secret: &str, now: OffsetDateTime) -> Result<(), BadToken> {
         // In the same time wherever the two differ.
-        let given = sum(secret);
+        let given = secret_digest(secret);
         let differs = given.bytes().zip(self.sum.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
         if differs != 0 || given.len() != self.sum.len() {
             return Err(BadToken::Unknown);
@@ -69,18 +70,18 @@ impl Kept {
     }
 
     /// The same once one more host has joined.
-    pub(crate) fn used(&self) -> Kept {
+    pub(crate) fn after_use(&self) -> Kept {
         Kept { left: self.left.saturating_sub(1), ..self.clone() }
     }
 
     /// How it is told.
-    pub(crate) fn told(&self, id: &str, now: OffsetDateTime) -> Token {
+    pub(crate) fn to_wire(&self, id: &str, now: OffsetDateTime) -> Token {
         let state = match (now.unix_timestamp() >= self.ends, self.left) {
             (true, _) => "expired",
             (false, 0) => "used up",
             _ => "valid",
         };
-        let ends = OffsetDateTime::from_unix_timestamp(self.ends).map(written).unwrap_or_default();
+        let ends = OffsetDateTime::from_unix_timestamp(self.ends).map(format_time).unwrap_or_default();
         let (id, by, state) = (id.to_owned(), self.by.clone(), state.to_owned());
         Token { id, hosts: self.hosts, left: self.left, ends, by, state }
     }
@@ -95,22 +96,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_lets_in_by_its_own_secret_in_its_time_as_often_as_it_is_for() {
+    fn a_token_admits_by_its_secret_until_it_expires_or_is_used_up() {
         let (now, fingerprint) = (OffsetDateTime::now_utc(), "ab".repeat(32));
-        let (id, text, kept) = Kept::make(2, now + Duration::hours(1), "root", &fingerprint).unwrap();
-        let TokenText { id: found, secret, .. } = TokenText::read(&text).unwrap();
-        assert_eq!((found, kept.judge(secret, now)), (id.as_str(), Ok(())));
+        let (id, text, kept) = Kept::new_token(2, now + Duration::hours(1), "root", &fingerprint).unwrap();
+        let TokenText { id: found, secret, .. } = TokenText::parse_token(&text).unwrap();
+        assert_eq!((found, kept.check_secret(secret, now)), (id.as_str(), Ok(())));
         assert!(!serde_json::to_string(&kept).unwrap().contains(secret), "the secret is not kept");
-        let other = Kept::make(2, now, "root", &fingerprint).unwrap().1;
-        assert_eq!(kept.judge(TokenText::read(&other).unwrap().secret, now), Err(BadToken::Unknown));
-        assert_eq!(kept.judge(secret, now + Duration::hours(1)), Err(BadToken::Expired));
+        let other = Kept::new_token(2, now, "root", &fingerprint).unwrap().1;
+        assert_eq!(kept.check_secret(TokenText::parse_token(&other).unwrap().secret, now), Err(BadToken::Unknown));
+        assert_eq!(kept.check_secret(secret, now + Duration::hours(1)), Err(BadToken::Expired));
         let used = Kept { left: 0, ..kept.clone() };
-        assert_eq!(used.judge(secret, now), Err(BadToken::UsedUp));
-        let state = |kept: &Kept, now| kept.told(&id, now).state;
+        assert_eq!(used.check_secret(secret, now), Err(BadToken::UsedUp));
+        let state = |kept: &Kept, now| kept.to_wire(&id, now).state;
         assert_eq!((state(&kept, now), state(&used, now)), ("valid".into(), "used up".into()));
         assert_eq!(state(&kept, now + Duration::hours(2)), "expired");
         for bad in ["", "a.b.c", &text[1..], &format!("{text}.x"), &text.to_uppercase()] {
-            assert_eq!(TokenText::read(bad), None, "{bad}");
+            assert_eq!(TokenText::parse_token(bad), None, "{bad}");
         }
     }
 }

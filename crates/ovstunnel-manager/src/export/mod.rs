@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use ovstunnel_client::{ClientError, Manager};
 use ovstunnel_store::cloudstack::{Change, CloudStack, CloudStackError, CloudZone, Tables};
-use ovstunnel_types::text::{chain, sanitize};
+use ovstunnel_types::text::{error_chain, sanitize};
 
 use crate::config::Config;
 use crate::import::compare::Picture;
 use crate::import::{self, ImportError};
-pub use plan::{Item, Plan, States, plan};
+pub use plan::{Item, Plan, States, plan_export};
 
 /// For how long to wait for a lock that a server of CloudStack's has.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ pub enum ExportError {
     )]
     NoAddress,
     /// There is nobody who says what the hosts have.
-    #[error("the manager does not answer, and it alone says what the hosts have: {}", chain(.0))]
+    #[error("the manager does not answer, and it alone says what the hosts have: {}", error_chain(.0))]
     NoManager(ClientError),
     /// Without these tables it cannot be told what has to be there.
     #[error("CloudStack's database has no table {}; nothing was changed", .0.join(", "))]
@@ -82,7 +82,8 @@ pub struct Export {
 pub async fn export(config: &Config, wanted: Wanted<'_>) -> Result<Export, ExportError> {
     let url = config.database.cloudstack_url.as_deref().ok_or(ExportError::NoAddress)?;
     let manager = Manager::unix(&config.api.socket, import::TIMEOUT);
-    let picture = import::picture(&manager, &config.sdn.ovs.default_label).await.map_err(ExportError::NoManager)?;
+    let picture =
+        import::fetch_picture(&manager, &config.sdn.ovs.default_label).await.map_err(ExportError::NoManager)?;
     let cloud = match wanted.apply {
         true => CloudStack::open_to_write(url).await?,
         false => CloudStack::open(url).await?,
@@ -102,16 +103,16 @@ async fn in_database(
     if !wanted.apply || found.plan.items.is_empty() {
         return Ok(found);
     }
-    cloud.lock(wanted.patience).await?;
+    cloud.take_locks(wanted.patience).await?;
     // Read again: a server may have written until it was locked.
     let write = async {
         let found = read(cloud, config, picture, wanted).await?;
         let changes: Vec<Change> = found.plan.items.iter().map(|item| item.change.clone()).collect();
-        cloud.apply(&changes).await?;
+        cloud.apply_changes(&changes).await?;
         Ok(Export { is_written: true, ..found })
     };
     let written: Result<Export, ExportError> = write.await;
-    let unlocked = cloud.unlock().await;
+    let unlocked = cloud.release_locks().await;
     let written = written?;
     unlocked?;
     Ok(written)
@@ -123,9 +124,9 @@ async fn read(
     picture: &Picture,
     wanted: Wanted<'_>,
 ) -> Result<Export, ExportError> {
-    let tables: Tables = cloud.read().await?;
+    let tables: Tables = cloud.read_tables().await?;
     let zone = import::zone_of(&tables, wanted.zone, &config.zone)?;
-    let plan = plan(&tables, zone.id, picture, wanted.states).map_err(ExportError::Incomplete)?;
+    let plan = plan_export(&tables, zone.id, picture, wanted.states).map_err(ExportError::Incomplete)?;
     let heard = picture.hosts.values().filter(|host| host.tunnels.is_some()).count();
     Ok(Export { zone, hosts: (picture.hosts.len(), heard), plan, is_written: false })
 }
@@ -151,7 +152,7 @@ impl Export {
         }
         page.push_str("START TRANSACTION;\n");
         for Item { change, why } in &self.plan.items {
-            let _ = writeln!(page, "-- {why}\n{};", change.sql()?);
+            let _ = writeln!(page, "-- {why}\n{};", change.to_sql()?);
         }
         page.push_str("COMMIT;\n");
         let many = self.plan.items.len();

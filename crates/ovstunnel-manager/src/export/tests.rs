@@ -60,16 +60,16 @@ fn picture() -> Picture {
 }
 
 fn whys(tables: &Tables, picture: &Picture) -> Vec<String> {
-    let plan = plan(tables, 1, picture, States::Cloudstack).unwrap();
+    let plan = plan_export(tables, 1, picture, States::Cloudstack).unwrap();
     plan.items.into_iter().map(|item| item.why).collect()
 }
 
 #[test]
 fn a_zone_that_is_recorded_as_it_is_has_nothing_to_change() {
-    assert_eq!(plan(&tables(), 1, &picture(), States::Cloudstack), Ok(Plan::default()));
+    assert_eq!(plan_export(&tables(), 1, &picture(), States::Cloudstack), Ok(Plan::default()));
     // The other words are another state, as CloudStack compares them.
-    let other = plan(&tables(), 1, &picture(), States::Specification).unwrap();
-    let sql: Vec<String> = other.items.iter().map(|item| item.change.sql().unwrap()).collect();
+    let other = plan_export(&tables(), 1, &picture(), States::Specification).unwrap();
+    let sql: Vec<String> = other.items.iter().map(|item| item.change.to_sql().unwrap()).collect();
     assert_eq!(sql.len(), 2);
     assert!(
         sql[0].contains("SET `key` = 1001, `port_name` = 't1001-1-2', `state` = 'SUCCESS' WHERE `id` = 2"),
@@ -94,14 +94,14 @@ fn each_row_becomes_what_the_host_has() {
     // A tunnel that is not there: failed where VMs need it, else nothing. One that is not recorded: a row with a free id.
     picture.hosts.get_mut(&2).unwrap().tunnels = Some(vec![]);
     tables.tunnels.remove(1);
-    let plan = plan(&tables, 1, &picture, States::Cloudstack).unwrap();
+    let plan = plan_export(&tables, 1, &picture, States::Cloudstack).unwrap();
     let before = tables.tunnels[1].clone();
     let after = Tunnel { port: Some("[]".to_owned()), state: Some("Failed".to_owned()), ..before.clone() };
     assert_eq!(plan.items[0].change, Change::SetTunnel { before: before.clone(), after });
     assert_eq!(plan.items[1].change, Change::AddTunnel(row(5, 1, 2, 204, "t1001-1-2", "Established")));
     tables.members.clear();
     assert_eq!(
-        super::plan(&tables, 1, &picture, States::Cloudstack).unwrap().items[0].change,
+        super::plan_export(&tables, 1, &picture, States::Cloudstack).unwrap().items[0].change,
         Change::RemoveTunnel(before)
     );
 }
@@ -128,13 +128,13 @@ fn what_is_gone_goes_and_what_is_not_known_stays() {
         ]
         .map(|why| why.replace("host 4 is", "host 4 (xen4) is"))
     );
-    let left = plan(&tables, 1, &picture(), States::Cloudstack).unwrap().left;
+    let left = plan_export(&tables, 1, &picture(), States::Cloudstack).unwrap().left;
     assert_eq!(left, ["1 rows of tunnels from host 3 (xen3), which is not heard of"]);
     // Two networks with one key: nobody can tell whose tunnels these are.
     tables.networks[1].uri = Some("vs://1001".to_owned());
-    let plan = plan(&tables, 1, &picture(), States::Cloudstack).unwrap();
+    let plan = plan_export(&tables, 1, &picture(), States::Cloudstack).unwrap();
     assert!(plan.left.iter().any(|left| left == "network 205 (n205) and network 204 (n204) have the same key 1001"));
     assert!(!plan.items.iter().any(|item| matches!(item.change, Change::SetTunnel { .. } | Change::AddTunnel(_))));
     tables.missing = vec!["op_dc_vnet_alloc", "nics"];
-    assert_eq!(super::plan(&tables, 1, &picture(), States::Cloudstack), Err(vec!["nics"]));
+    assert_eq!(super::plan_export(&tables, 1, &picture(), States::Cloudstack), Err(vec!["nics"]));
 }

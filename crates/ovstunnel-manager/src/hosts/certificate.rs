@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ovstunnel_client::Client;
 use ovstunnel_manager_api::Trouble;
-use ovstunnel_server::tls::judge::ends;
+use ovstunnel_server::tls::judge::expiry_notice;
 use ovstunnel_server::tls::{Certificate, read_certificate};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -24,11 +24,11 @@ pub(super) fn of_daemon(client: &Client, now: OffsetDateTime) -> Shown {
     let Some(one) = client.daemon_certificate().and_then(|der| read_certificate(&der).ok()) else {
         return Shown::default();
     };
-    Shown { expires: Some(one.not_after), trouble: trouble("its daemon's certificate", &one, remedy, now) }
+    Shown { expires: Some(one.not_after), trouble: certificate_trouble("its daemon's certificate", &one, remedy, now) }
 }
 
-fn trouble(whose: &str, one: &Certificate, remedy: &str, now: OffsetDateTime) -> Option<Trouble> {
-    let (_, text) = ends(one, now)?;
+fn certificate_trouble(whose: &str, one: &Certificate, remedy: &str, now: OffsetDateTime) -> Option<Trouble> {
+    let (_, text) = expiry_notice(one, now)?;
     Some(Trouble {
         kind: CERTIFICATE_EXPIRES.to_owned(),
         evidence: format!("{whose}: {text}"),
@@ -37,16 +37,16 @@ fn trouble(whose: &str, one: &Certificate, remedy: &str, now: OffsetDateTime) ->
 }
 
 /// What is wrong with the manager's own certificates in these files.
-pub fn own(files: &[PathBuf], now: OffsetDateTime) -> Vec<Trouble> {
+pub fn own_troubles(files: &[PathBuf], now: OffsetDateTime) -> Vec<Trouble> {
     let of = |file: &PathBuf| {
         let remedy = "`ovstunnelctl pki renew` where the CA is; copy the new files here, then `systemctl reload ovstunnel-manager`";
         let whose = format!("the manager's certificate {}", file.display());
-        trouble(&whose, &read_certificate(&first(file)?).ok()?, remedy, now)
+        certificate_trouble(&whose, &read_certificate(&first_certificate(file)?).ok()?, remedy, now)
     };
     files.iter().filter_map(of).collect()
 }
 
-fn first(file: &Path) -> Option<Vec<u8>> {
+fn first_certificate(file: &Path) -> Option<Vec<u8>> {
     CertificateDer::from_pem_file(file).ok().map(|der| der.to_vec())
 }
 
@@ -55,6 +55,6 @@ pub async fn keep_looking(zone: Zone, files: Vec<PathBuf>) {
     let mut tick = tokio::time::interval(OWN);
     loop {
         tick.tick().await;
-        zone.own_certificates(own(&files, OffsetDateTime::now_utc()));
+        zone.own_certificates(own_troubles(&files, OffsetDateTime::now_utc()));
     }
 }

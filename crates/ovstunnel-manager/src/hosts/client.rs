@@ -27,12 +27,12 @@ pub trait HostClient: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// It refuses, or it is not known what came of it.
-    fn send<'a>(&'a self, by: &'a By, wire: &'a Wire) -> BoxFuture<'a, Result<(), ClientError>>;
+    fn send_request<'a>(&'a self, by: &'a By, wire: &'a Wire) -> BoxFuture<'a, Result<(), ClientError>>;
 
     /// Has xapi make the network with this key on the host, which has this number. Gives its bridge.
     ///
     /// # Errors
-    /// As [`HostClient::send`].
+    /// As [`HostClient::send_request`].
     fn make_network<'a>(
         &'a self,
         by: &'a By,
@@ -43,8 +43,8 @@ pub trait HostClient: fmt::Debug + Send + Sync {
     /// Arms a probe of a bridge's tunnels, sends its frames, or reads what has come.
     ///
     /// # Errors
-    /// As [`HostClient::send`].
-    fn probe<'a>(
+    /// As [`HostClient::send_request`].
+    fn probe_tunnels<'a>(
         &'a self,
         by: &'a By,
         bridge: &'a str,
@@ -53,8 +53,8 @@ pub trait HostClient: fmt::Debug + Send + Sync {
 }
 
 impl HostClient for Client {
-    fn send<'a>(&'a self, by: &'a By, wire: &'a Wire) -> BoxFuture<'a, Result<(), ClientError>> {
-        let client = self.under(by.epoch).with_request_id(&by.request_id);
+    fn send_request<'a>(&'a self, by: &'a By, wire: &'a Wire) -> BoxFuture<'a, Result<(), ClientError>> {
+        let client = self.under_epoch(by.epoch).with_request_id(&by.request_id);
         Box::pin(async move {
             match wire {
                 Wire::PutBridge(bridge, body) => client.put_bridge(bridge, body).await.map(drop),
@@ -72,18 +72,18 @@ impl HostClient for Client {
         key: GreKey,
         host: HostNumber,
     ) -> BoxFuture<'a, Result<String, ClientError>> {
-        let client = self.under(by.epoch).with_request_id(&by.request_id).with_timeout(NETWORK_TIMEOUT);
+        let client = self.under_epoch(by.epoch).with_request_id(&by.request_id).with_timeout(NETWORK_TIMEOUT);
         let body = PutXapiNetwork { host_id: Some(Id::Text(host.to_string())) };
         Box::pin(async move { client.put_network(key.get(), &body).await.map(|answer| answer.bridge) })
     }
 
-    fn probe<'a>(
+    fn probe_tunnels<'a>(
         &'a self,
         by: &'a By,
         bridge: &'a str,
         body: &'a PostProbe,
     ) -> BoxFuture<'a, Result<ProbeAnswer, ClientError>> {
-        let client = self.under(by.epoch).with_request_id(&by.request_id);
+        let client = self.under_epoch(by.epoch).with_request_id(&by.request_id);
         Box::pin(async move { client.probe(bridge, body).await })
     }
 }

@@ -54,15 +54,15 @@ impl Counting {
     }
 
     /// Has these hosts asked, or all, and gives what was answered within this time.
-    pub async fn ask(&self, of: Option<BTreeSet<HostNumber>>, within: Duration) -> CountersAnswers {
+    pub async fn ask_hosts(&self, of: Option<BTreeSet<HostNumber>>, within: Duration) -> CountersAnswers {
         let of = of.map(Arc::new);
         self.0.round.send_modify(|round| {
             // Under its lock, so that no late answer of the round before is among these.
-            self.answers(BTreeMap::clear);
+            self.with_answers(BTreeMap::clear);
             *round = Round { number: round.number + 1, of };
         });
         tokio::time::sleep(within).await;
-        self.answers(std::mem::take)
+        self.with_answers(std::mem::take)
     }
 
     /// Asks a host in each round that is of it. Ends with the connection.
@@ -79,9 +79,9 @@ impl Counting {
             // It is never closed.
             let Ok(_turn) = self.0.turns.acquire().await else { continue };
             match client.counters().await {
-                Ok(answer) => self.answered(&round, host, answer),
+                Ok(answer) => self.record_answer(&round, host, answer),
                 Err(error) => {
-                    let error = ovstunnel_types::text::chain(&error);
+                    let error = ovstunnel_types::text::error_chain(&error);
                     tracing::debug!(
                         host = host.get(),
                         error,
@@ -92,14 +92,14 @@ impl Counting {
         }
     }
 
-    fn answered(&self, round: &Round, host: HostNumber, answer: CountersAnswer) {
+    fn record_answer(&self, round: &Round, host: HostNumber, answer: CountersAnswer) {
         let now = self.0.round.borrow();
         if now.number == round.number {
-            self.answers(|answers| answers.insert(host, answer));
+            self.with_answers(|answers| answers.insert(host, answer));
         }
     }
 
-    fn answers<T>(&self, change: impl FnOnce(&mut CountersAnswers) -> T) -> T {
+    fn with_answers<T>(&self, change: impl FnOnce(&mut CountersAnswers) -> T) -> T {
         change(&mut self.0.answers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -76,13 +76,13 @@ pub enum AskError {
 
 impl AskError {
     /// All of it in one line.
-    pub fn sentence(&self) -> String {
-        ovstunnel_types::text::chain(self)
+    pub fn to_line(&self) -> String {
+        ovstunnel_types::text::error_chain(self)
     }
 }
 
 /// A client for the daemon at this address, with these files.
-pub(crate) fn client(identity: Identity, api: &str) -> Result<Client, AskError> {
+pub(crate) fn daemon_client(identity: Identity, api: &str) -> Result<Client, AskError> {
     let url = Endpoint::parse_url(api).map_err(AskError::Url)?;
     Ok(Client::new(&Endpoint::Https { url, identity }, TIMEOUT)?)
 }
@@ -115,53 +115,53 @@ impl Hosts {
     ///
     /// # Errors
     /// There are no certificate files, they cannot be used, or the address is none.
-    pub fn client(&self, api: &str) -> Result<Client, AskError> {
-        client(self.0.identity.clone().ok_or(AskError::NoIdentity)?, api)
+    pub fn daemon_client(&self, api: &str) -> Result<Client, AskError> {
+        daemon_client(self.0.identity.clone().ok_or(AskError::NoIdentity)?, api)
     }
 
     /// Registers a host with the zone and listens to it; what listened to it before ends.
-    pub fn register(&self, row: Row) {
+    pub fn register_host(&self, row: Row) {
         let number = row.number;
-        self.end(number);
-        self.0.zone.register(row.clone());
-        let client = match self.client(&row.api) {
+        self.stop_watcher(number);
+        self.0.zone.register_host(row.clone());
+        let client = match self.daemon_client(&row.api) {
             Ok(client) => client,
-            Err(error) => return self.0.zone.silent(number, error.sentence()),
+            Err(error) => return self.0.zone.host_silent(number, error.to_line()),
         };
         // Made anew for each connection: the files may be others by then.
         let hosts = Arc::downgrade(&self.0);
-        let fresh = move || Hosts(hosts.upgrade()?).client(&row.api).ok();
+        let fresh = move || Hosts(hosts.upgrade()?).daemon_client(&row.api).ok();
         let label = row.label.unwrap_or_else(|| self.0.default_label.clone());
         let (zone, turns) = (self.0.zone.clone(), Arc::clone(&self.0.turns));
         let (leader, writers) = (self.0.leader.clone(), self.0.writers.clone());
         let counting = self.0.counting.clone();
         let watcher = watcher::Watcher { zone, number, client, fresh, label, turns, leader, writers, counting };
         let task = tokio::spawn(watcher.run());
-        self.tasks(|tasks| tasks.insert(number, task.abort_handle()));
+        self.with_tasks(|tasks| tasks.insert(number, task.abort_handle()));
     }
 
     /// These hosts are registered, whoever registered them: listens to those that were not, or were otherwise, and to no others.
-    pub fn renew(&self, rows: Vec<Row>) {
+    pub fn replace_registered(&self, rows: Vec<Row>) {
         let known = self.0.zone.registered_all();
         let there: BTreeSet<HostNumber> = rows.iter().map(|row| row.number).collect();
-        known.keys().filter(|number| !there.contains(number)).for_each(|number| self.unregister(*number));
-        rows.into_iter().filter(|row| known.get(&row.number) != Some(row)).for_each(|row| self.register(row));
+        known.keys().filter(|number| !there.contains(number)).for_each(|number| self.unregister_host(*number));
+        rows.into_iter().filter(|row| known.get(&row.number) != Some(row)).for_each(|row| self.register_host(row));
     }
 
     /// A host is no longer listened to, and no longer of the zone.
-    pub fn unregister(&self, number: HostNumber) {
-        self.end(number);
-        self.0.zone.unregister(number);
+    pub fn unregister_host(&self, number: HostNumber) {
+        self.stop_watcher(number);
+        self.0.zone.unregister_host(number);
     }
 
-    fn end(&self, number: HostNumber) {
-        if let Some(task) = self.tasks(|tasks| tasks.remove(&number)) {
+    fn stop_watcher(&self, number: HostNumber) {
+        if let Some(task) = self.with_tasks(|tasks| tasks.remove(&number)) {
             task.abort();
         }
-        self.0.writers.close(number);
+        self.0.writers.close_writer(number);
     }
 
-    fn tasks<T>(&self, change: impl FnOnce(&mut BTreeMap<HostNumber, AbortHandle>) -> T) -> T {
+    fn with_tasks<T>(&self, change: impl FnOnce(&mut BTreeMap<HostNumber, AbortHandle>) -> T) -> T {
         change(&mut self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -15,7 +15,7 @@ use ovstunnel_types::{GreKey, Invalid};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::zone::unmet;
+use crate::zone::unmet_requirement;
 
 /// All that a host has said of its bridges, bridge by bridge. They are shared with the snapshots that are made of it.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +44,7 @@ impl Picture {
     /// A bridge cannot be read.
     pub fn new(bridges: &[Bridge], origin: OffsetDateTime) -> Result<Picture, Unreadable> {
         let mut picture = Picture::default();
-        bridges.iter().try_for_each(|bridge| picture.put(bridge, origin))?;
+        bridges.iter().try_for_each(|bridge| picture.put_bridge(bridge, origin))?;
         Ok(picture)
     }
 
@@ -52,19 +52,19 @@ impl Picture {
     ///
     /// # Errors
     /// It cannot be read. The picture stays as it was.
-    pub fn put(&mut self, bridge: &Bridge, origin: OffsetDateTime) -> Result<(), Unreadable> {
-        let read = read(bridge, origin)?;
+    pub fn put_bridge(&mut self, bridge: &Bridge, origin: OffsetDateTime) -> Result<(), Unreadable> {
+        let read = read_bridge(bridge, origin)?;
         self.bridges.insert(bridge.name.clone(), Arc::new(read));
         Ok(())
     }
 
     /// A bridge is gone. Gives what it was.
-    pub fn remove(&mut self, name: &str) -> Option<Arc<observed::Bridge>> {
+    pub fn remove_bridge(&mut self, name: &str) -> Option<Arc<observed::Bridge>> {
         self.bridges.remove(name)
     }
 
     /// All of it, as it is at this version.
-    pub fn at(&self, instance: &str, version: u64) -> Snapshot {
+    pub fn snapshot_at(&self, instance: &str, version: u64) -> Snapshot {
         Snapshot::new(instance, version, self.bridges.values().cloned())
     }
 }
@@ -82,7 +82,7 @@ fn last_call(claim: &Claim, origin: OffsetDateTime) -> Option<LastCall> {
     Some(LastCall { call, at: Moment(Duration::try_from(at - origin).unwrap_or_default()) })
 }
 
-fn session(bfd: &Bfd) -> Box<Session> {
+fn bfd_session(bfd: &Bfd) -> Box<Session> {
     Box::new(Session {
         state: bfd.state,
         remote_state: bfd.remote_state,
@@ -91,7 +91,7 @@ fn session(bfd: &Bfd) -> Box<Session> {
     })
 }
 
-fn read(bridge: &Bridge, origin: OffsetDateTime) -> Result<observed::Bridge, Unreadable> {
+fn read_bridge(bridge: &Bridge, origin: OffsetDateTime) -> Result<observed::Bridge, Unreadable> {
     let bad = |field: &'static str| {
         move |Invalid { rule, value }| Unreadable { bridge: bridge.name.clone(), field, rule, value }
     };
@@ -109,7 +109,7 @@ fn read(bridge: &Bridge, origin: OffsetDateTime) -> Result<observed::Bridge, Unr
             key: key(tunnel.key)?,
             state: tunnel.state,
             protected: tunnel.protected,
-            bfd: tunnel.bfd.as_ref().map(session),
+            bfd: tunnel.bfd.as_ref().map(bfd_session),
             error: tunnel.error.clone(),
         })
     };
@@ -124,7 +124,7 @@ fn read(bridge: &Bridge, origin: OffsetDateTime) -> Result<observed::Bridge, Unr
         live_vifs: bridge.vifs.iter().filter(|vif| vif.ofport.is_some()).count(),
         flows: bridge.flows.state,
         health: bridge.health.state,
-        unmet: bridge.health.reasons.iter().map(unmet).collect(),
+        unmet: bridge.health.reasons.iter().map(unmet_requirement).collect(),
         max_guest_mtu: bridge.max_guest_mtu,
     })
 }
@@ -153,21 +153,21 @@ mod tests {
         let mut picture =
             Picture::new(&[bridge("xapi1", "1"), bridge("xapi2", "1")], OffsetDateTime::UNIX_EPOCH).unwrap();
         let names = |picture: &Picture| {
-            picture.at("a", 1).bridges().iter().map(|bridge| bridge.name.to_string()).collect::<Vec<_>>()
+            picture.snapshot_at("a", 1).bridges().iter().map(|bridge| bridge.name.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(names(&picture), ["xapi1", "xapi2"]);
-        picture.remove("xapi1");
+        picture.remove_bridge("xapi1");
         assert_eq!(names(&picture), ["xapi2"]);
-        let seen = &picture.at("a", 2).bridges()[0].clone();
-        assert_eq!((seen.vifs, seen.tunnels[0].peer().map(|peer| peer.get())), (1, Some(2)));
+        let seen = &picture.snapshot_at("a", 2).bridges()[0].clone();
+        assert_eq!((seen.vifs, seen.tunnels[0].peer_number().map(|peer| peer.get())), (1, Some(2)));
         assert!(seen.tunnels[0].protected, "a daemon that does not say it has it in the bridge's health");
     }
 
     #[test]
     fn what_cannot_be_read_is_named_and_changes_nothing() {
         let mut picture = Picture::new(&[bridge("xapi1", "1")], OffsetDateTime::UNIX_EPOCH).unwrap();
-        let error = picture.put(&bridge("xapi1", "a b"), OffsetDateTime::UNIX_EPOCH).unwrap_err();
+        let error = picture.put_bridge(&bridge("xapi1", "a b"), OffsetDateTime::UNIX_EPOCH).unwrap_err();
         assert!(error.to_string().starts_with("bridge xapi1: host_id must have"), "{error}");
-        assert_eq!(picture.at("a", 1).bridges()[0].host_id.as_ref().unwrap().as_str(), "1");
+        assert_eq!(picture.snapshot_at("a", 1).bridges()[0].host_id.as_ref().unwrap().as_str(), "1");
     }
 }

@@ -1,7 +1,7 @@
 //! Why a host cannot be asked, by what its client says. Must not ask it.
 
 use ovstunnel_client::{ClientError, TlsFault};
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 
 use crate::zone::Silence;
 
@@ -14,7 +14,7 @@ impl From<&ClientError> for Silence {
         };
         let evidence = match error.problem() {
             Some(problem) => format!("{}: {}", problem.title, problem.detail),
-            None => chain(error),
+            None => error_chain(error),
         };
         match remedy {
             Some(remedy) => Silence { kind: "certificate_refused", evidence, remedy: remedy.to_owned() },

@@ -11,7 +11,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use ovstunnel_api::{Position, WatchEvent, WatchSnapshot};
 use ovstunnel_client::{Client, ClientError, Watch};
 use ovstunnel_types::HostNumber;
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -35,7 +35,7 @@ const ADDRESS: Duration = Duration::from_secs(5);
 const ADDRESS_UNKNOWN: Duration = Duration::from_secs(1);
 
 /// The pauses between tries to connect: longer each time, and of a random length.
-fn pauses() -> ExponentialBuilder {
+fn reconnect_backoff() -> ExponentialBuilder {
     let (least, most) = (Duration::from_millis(200), Duration::from_secs(4));
     ExponentialBuilder::default().with_min_delay(least).with_max_delay(most).with_jitter().without_max_times()
 }
@@ -43,7 +43,7 @@ fn pauses() -> ExponentialBuilder {
 /// Why listening has ended.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
-    #[error("{}", chain(.0))]
+    #[error("{}", error_chain(.0))]
     Client(#[from] ClientError),
     #[error("no sign of life for {} ms", SILENT_AFTER.as_millis())]
     Silent,
@@ -80,42 +80,42 @@ pub(super) struct Watcher<F> {
 impl<F: Fn() -> Option<Client>> Watcher<F> {
     /// Listens for ever.
     pub async fn run(mut self) {
-        let mut pause = pauses().build();
+        let mut pause = reconnect_backoff().build();
         loop {
             let started = Instant::now();
-            let ended = self.listen().await;
-            self.writers.close(self.number);
-            self.zone.silent(self.number, silence(&ended));
+            let ended = self.watch_once().await;
+            self.writers.close_writer(self.number);
+            self.zone.host_silent(self.number, silence_reason(&ended));
             // Its certificate and ours may be others by now.
             if let Some(client) = (self.fresh)() {
                 self.client = client;
             }
             if started.elapsed() > CONNECTING {
-                pause = pauses().build();
+                pause = reconnect_backoff().build();
             }
             tokio::time::sleep(pause.next().unwrap_or(Duration::from_secs(4))).await;
         }
     }
 
-    async fn listen(&self) -> Ended {
+    async fn watch_once(&self) -> Ended {
         // The turn lasts until the host has said everything: that is what costs.
         let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else { return Ended::Closed };
         let deadline = Instant::now() + CONNECTING;
-        let mut epoch = self.leader.as_ref().map(Leader::watch);
-        let connecting = async { self.lead().await?.watch(None).await };
+        let mut epoch = self.leader.as_ref().map(Leader::watch_epoch);
+        let connecting = async { self.assert_epoch().await?.watch(None).await };
         let watch = match tokio::time::timeout_at(deadline, connecting).await {
             Err(_) => return Ended::Slow,
             Ok(Ok(watch)) => watch,
             Ok(Err(error)) if is_old(&error) => {
                 drop(turn);
-                return self.poll().await;
+                return self.poll_daemon().await;
             }
             Ok(Err(error)) => return error.into(),
         };
         let connected = Notify::new();
         // Side by side: a daemon that is slow to tell its address does not hold up what it says of its bridges.
         tokio::select! {
-            ended = self.follow(watch, turn, deadline, &connected) => match ended {
+            ended = self.follow_watch(watch, turn, deadline, &connected) => match ended {
                 Ok(never) => match never {},
                 Err(ended) => ended,
             },
@@ -124,24 +124,24 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
                 Err(ended) => ended,
             },
             never = self.counting.keep_asking(&self.zone, self.number, &self.client) => match never {},
-            () = another(&mut epoch) => Ended::Epoch,
+            () = epoch_change(&mut epoch) => Ended::Epoch,
         }
     }
 
     /// Has the host take the manager's epoch. Gives by whom it is watched: one that says so, where it has.
-    async fn lead(&self) -> Result<Client, ClientError> {
+    async fn assert_epoch(&self) -> Result<Client, ClientError> {
         // Who follows only watches, until there is an epoch.
         let Some(leader) = self.leader.as_ref().filter(|leader| !leader.is_following()) else {
             return Ok(self.client.clone());
         };
-        match lead::lead(&self.client, leader).await? {
+        match lead::assert_epoch(&self.client, leader).await? {
             Ok(client) => {
-                self.writers.open(self.number, Arc::new(self.client.clone()));
-                self.zone.led(self.number, None);
+                self.writers.open_writer(self.number, Arc::new(self.client.clone()));
+                self.zone.record_lead(self.number, None);
                 Ok(client)
             }
             Err(trouble) => {
-                self.zone.led(self.number, Some(trouble));
+                self.zone.record_lead(self.number, Some(trouble));
                 Ok(self.client.clone())
             }
         }
@@ -170,10 +170,10 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
                 shown = certificate::of_daemon(&fresh, now());
             }
         }
-        self.zone.certificate(self.number, shown);
+        self.zone.host_certificate(self.number, shown);
     }
 
-    async fn follow(
+    async fn follow_watch(
         &self,
         mut watch: Watch,
         turn: OwnedSemaphorePermit,
@@ -188,7 +188,7 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
             let (position, event) = event.ok_or(Ended::Closed)?;
             silent_at = Instant::now() + SILENT_AFTER;
             let at = position.or_else(|| picture.as_ref().map(|(_, at)| at.clone())).ok_or(Ended::NoSnapshot)?;
-            picture = Some(self.take(picture, at, event)?);
+            picture = Some(self.apply_event(picture, at, event)?);
             if turn.take().is_some() {
                 connected.notify_one();
             }
@@ -196,7 +196,7 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
     }
 
     /// Takes in an event.
-    fn take(
+    fn apply_event(
         &self,
         picture: Option<(Picture, Position)>,
         at: Position,
@@ -204,40 +204,44 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
     ) -> Result<(Picture, Position), Ended> {
         if let WatchEvent::Snapshot(snapshot) = event {
             let picture = Picture::new(&snapshot.bridges, self.zone.origin())?;
-            self.zone.connected(self.number, told(*snapshot), picture.at(&at.instance, at.version));
+            self.zone.host_connected(
+                self.number,
+                daemon_facts(*snapshot),
+                picture.snapshot_at(&at.instance, at.version),
+            );
             return Ok((picture, at));
         }
         let (mut picture, _) = picture.ok_or(Ended::NoSnapshot)?;
         match event {
-            WatchEvent::Bridge(bridge) => picture.put(&bridge, self.zone.origin())?,
+            WatchEvent::Bridge(bridge) => picture.put_bridge(&bridge, self.zone.origin())?,
             WatchEvent::BridgeGone(gone) => {
-                let was = picture.remove(&gone.name);
+                let was = picture.remove_bridge(&gone.name);
                 if let Some(was) = was.filter(|_| gone.by_plugin) {
                     self.zone.destroyed_by_plugin(self.number, was.keys().iter().copied());
                 }
             }
             WatchEvent::Health(health) => {
-                self.zone.health(self.number, *health);
-                self.zone.alive(self.number);
+                self.zone.host_health(self.number, *health);
+                self.zone.host_alive(self.number);
                 return Ok((picture, at));
             }
             WatchEvent::Ping | WatchEvent::Snapshot(_) => {
-                self.zone.alive(self.number);
+                self.zone.host_alive(self.number);
                 return Ok((picture, at));
             }
         }
-        self.zone.changed(self.number, picture.at(&at.instance, at.version));
+        self.zone.bridges_changed(self.number, picture.snapshot_at(&at.instance, at.version));
         Ok((picture, at))
     }
 
     /// Asks an old daemon again and again.
-    async fn poll(&self) -> Ended {
+    async fn poll_daemon(&self) -> Ended {
         let (mut before, mut version, mut again) = (None, 0, None);
         let mut tick = tokio::time::interval(POLL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            match self.ask(&mut before, &mut version).await {
+            match self.poll_once(&mut before, &mut version).await {
                 Ok(()) => {
                     if let Err(ended) = self.ask_for_the_address().await {
                         return ended;
@@ -249,7 +253,7 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
         }
     }
 
-    async fn ask(&self, before: &mut Option<Vec<ovstunnel_api::Bridge>>, version: &mut u64) -> Result<(), Ended> {
+    async fn poll_once(&self, before: &mut Option<Vec<ovstunnel_api::Bridge>>, version: &mut u64) -> Result<(), Ended> {
         let ready = self.client.readyz().await?;
         let bridges = self.client.bridges().await?.bridges;
         if before.as_ref() != Some(&bridges) {
@@ -257,13 +261,17 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
             let told = Told {
                 daemon: Some(ready.version),
                 capabilities: Vec::new(),
-                health: ready.health.unwrap_or_else(unknown),
+                health: ready.health.unwrap_or_else(unknown_health),
                 watched: false,
             };
-            self.zone.connected(self.number, told, Picture::new(&bridges, self.zone.origin())?.at("polled", *version));
+            self.zone.host_connected(
+                self.number,
+                told,
+                Picture::new(&bridges, self.zone.origin())?.snapshot_at("polled", *version),
+            );
             *before = Some(bridges);
         }
-        self.zone.alive(self.number);
+        self.zone.host_alive(self.number);
         Ok(())
     }
 
@@ -272,7 +280,7 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
     async fn ask_for_the_address(&self) -> Result<bool, Ended> {
         let answer = self.client.interface(&self.label).await;
         if let Some(clock) = self.client.clock() {
-            self.zone.clock(self.number, clock.least, clock.most);
+            self.zone.record_clock(self.number, clock.least, clock.most);
         }
         let found = match answer {
             Ok(interface) if interface.ip.is_none() => {
@@ -290,16 +298,16 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
             Err(ClientError::Problem(problem)) if problem.status == 403 => {
                 return Err(ClientError::Problem(problem).into());
             }
-            Err(error) => Err(EndpointFault::NotAsked(chain(&error))),
+            Err(error) => Err(EndpointFault::NotAsked(error_chain(&error))),
         };
         let is_known = found.is_ok();
-        self.zone.endpoint(self.number, found);
+        self.zone.host_endpoint(self.number, found);
         Ok(is_known)
     }
 }
 
 /// Waits until the manager leads under another epoch; for ever where it leads under none.
-async fn another(epoch: &mut Option<tokio::sync::watch::Receiver<u64>>) {
+async fn epoch_change(epoch: &mut Option<tokio::sync::watch::Receiver<u64>>) {
     if let Some(epoch) = epoch
         && epoch.changed().await.is_ok()
     {
@@ -308,7 +316,7 @@ async fn another(epoch: &mut Option<tokio::sync::watch::Receiver<u64>>) {
     std::future::pending().await
 }
 
-fn silence(ended: &Ended) -> Silence {
+fn silence_reason(ended: &Ended) -> Silence {
     match ended {
         Ended::Client(error) => Silence::from(error),
         other => Silence::from(other.to_string()),
@@ -320,11 +328,11 @@ fn is_old(error: &ClientError) -> bool {
     matches!(error, ClientError::Problem(problem) if problem.status == 404)
 }
 
-fn unknown() -> ovstunnel_api::Health {
+fn unknown_health() -> ovstunnel_api::Health {
     ovstunnel_api::Health { state: ovstunnel_types::HealthState::Ok, as_of: None, reasons: Vec::new() }
 }
 
-fn told(snapshot: WatchSnapshot) -> Told {
+fn daemon_facts(snapshot: WatchSnapshot) -> Told {
     let WatchSnapshot { daemon, capabilities, health, .. } = snapshot;
     Told { daemon: Some(daemon), capabilities, health, watched: true }
 }

@@ -41,42 +41,42 @@ impl Writers {
     }
 
     /// A host has taken the epoch, and is written to by this client.
-    pub fn open(&self, host: HostNumber, client: Arc<dyn HostClient>) {
-        let mut hosts = self.hosts();
+    pub fn open_writer(&self, host: HostNumber, client: Arc<dyn HostClient>) {
+        let mut hosts = self.lock_hosts();
         let host = hosts.entry(host).or_default();
         host.client = Some(client);
         host.connection += 1;
     }
 
     /// A host cannot be written to now.
-    pub fn close(&self, host: HostNumber) {
-        if let Some(host) = self.hosts().get_mut(&host) {
+    pub fn close_writer(&self, host: HostNumber) {
+        if let Some(host) = self.lock_hosts().get_mut(&host) {
             host.client = None;
         }
     }
 
     /// Counts the connections to a host: what failed on an older one may be tried at once.
-    pub fn connection(&self, host: HostNumber) -> u64 {
-        self.hosts().get(&host).map_or(0, |host| host.connection)
+    pub fn connection_count(&self, host: HostNumber) -> u64 {
+        self.lock_hosts().get(&host).map_or(0, |host| host.connection)
     }
 
     /// By whom a host is written to, out of turn: for what takes long, and what other requests need not wait for. Nothing where it cannot be
     /// written to.
-    pub fn client(&self, host: HostNumber) -> Option<Arc<dyn HostClient>> {
-        self.hosts().get(&host)?.client.clone()
+    pub fn client_of(&self, host: HostNumber) -> Option<Arc<dyn HostClient>> {
+        self.lock_hosts().get(&host)?.client.clone()
     }
 
     /// Waits for the turn to write to a host; nothing where it cannot be written to.
-    pub async fn turn(&self, host: HostNumber) -> Option<Turn> {
-        let turn = Arc::clone(&self.hosts().get(&host)?.turn);
+    pub async fn wait_turn(&self, host: HostNumber) -> Option<Turn> {
+        let turn = Arc::clone(&self.lock_hosts().get(&host)?.turn);
         let of_host = turn.lock_owned().await;
         let of_all = Arc::clone(&self.all).acquire_owned().await.ok()?;
         // By the connection that there is by now.
-        let client = self.hosts().get(&host)?.client.clone()?;
+        let client = self.lock_hosts().get(&host)?.client.clone()?;
         Some(Turn { client, _of_all: of_all, _of_host: of_host })
     }
 
-    fn hosts(&self) -> MutexGuard<'_, BTreeMap<HostNumber, Host>> {
+    fn lock_hosts(&self) -> MutexGuard<'_, BTreeMap<HostNumber, Host>> {
         // Each change is complete in itself, so what a panic leaves is good.
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }

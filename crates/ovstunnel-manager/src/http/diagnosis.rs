@@ -35,9 +35,9 @@ pub(super) async fn get_support(
         config: state.doctor.config(),
         zone: &state.zone,
         records: &state.records,
-        overview: zone::overview(&state),
+        overview: zone::zone_overview(&state),
         found: state.doctor.examine(&state.zone, &state.records).await,
-        metrics: metrics::text(&state),
+        metrics: metrics::render_metrics(&state),
     };
-    Ok(Json(SupportAnswer { parts: support::parts(&running).await }))
+    Ok(Json(SupportAnswer { parts: support::collect_parts(&running).await }))
 }

@@ -11,7 +11,7 @@ use axum::{Extension, Json};
 use ovstunnel_api::{Code, Outcome, Problem};
 use ovstunnel_client::Endpoint;
 use ovstunnel_manager_api::{EnrolmentCa, Joined, Mode, NewToken, PostJoin, PostToken, Token, TokenList};
-use ovstunnel_pki::{Leaf, Name, Requested, fingerprint, judge_request};
+use ovstunnel_pki::{Leaf, Name, Requested, judge_request, sha256_fingerprint};
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{NoQuery, ValidJson, ValidPath};
 use ovstunnel_server::listen::Peer;
@@ -20,12 +20,12 @@ use ovstunnel_types::HostNumber;
 use time::{Duration, OffsetDateTime};
 use tracing::Instrument;
 
-use super::hosts::{changes, next_free, others};
-use super::{State, database, pki, query};
+use super::hosts::{check_uniqueness, next_free, row_changes};
+use super::{State, database_error, pki_error, query};
 use crate::enrolment::binding::{Binding, bind};
 use crate::enrolment::token::{BadToken, Kept};
-use crate::enrolment::{Enrolment, leaf};
-use crate::zone::{Happened, Row, written};
+use crate::enrolment::{Enrolment, host_leaf};
+use crate::zone::{Happened, Row, format_time};
 
 /// Hosts of one token at most.
 const HOSTS: u32 = 1000;
@@ -33,7 +33,7 @@ const HOSTS: u32 = 1000;
 /// Seconds that a token lasts at most: 7 days.
 const TTL: u32 = 7 * 86_400;
 
-pub(super) fn enabled(state: &State) -> Result<&Arc<Enrolment>, ApiError> {
+pub(super) fn require_enrolment(state: &State) -> Result<&Arc<Enrolment>, ApiError> {
     let off = || ApiError::conflict("enrolment", "hosts do not join by a token here: [enrolment] authority is not set");
     state.enrolment.as_ref().ok_or_else(off)
 }
@@ -53,27 +53,27 @@ pub(super) async fn make_token(
     _: NoQuery,
     ValidJson(body): ValidJson<PostToken>,
 ) -> Result<Response, ApiError> {
-    let enrolment = enabled(&state)?;
+    let enrolment = require_enrolment(&state)?;
     for (field, value, most) in [("hosts", body.hosts, HOSTS), ("ttl", body.ttl, TTL)] {
         if !(1..=most).contains(&value) {
             let rule = format!("must be a whole number from 1 to {most}");
             return Err(ApiError::invalid(field, rule, Some(&value.to_string())));
         }
     }
-    enrolment.authority().and_then(|authority| authority.can_write()).map_err(pki)?;
-    let ca = enrolment.ca().map_err(pki)?;
-    let print = fingerprint(&ca).ok_or_else(|| ApiError::internal("the CA's certificate cannot be read"))?;
+    enrolment.open_authority().and_then(|authority| authority.can_write()).map_err(pki_error)?;
+    let ca = enrolment.ca_certificate().map_err(pki_error)?;
+    let print = sha256_fingerprint(&ca).ok_or_else(|| ApiError::internal("the CA's certificate cannot be read"))?;
     let now = OffsetDateTime::now_utc();
-    let _turn = state.records.turn().await;
-    enrolment.forget(&state.records, now).await.map_err(|error| database(&error))?;
+    let _turn = state.records.wait_turn().await;
+    enrolment.forget_expired(&state.records, now).await.map_err(|error| database_error(&error))?;
     let ends = now + Duration::seconds(body.ttl.into());
-    let (id, text, kept) = Kept::make(body.hosts, ends, &peer.name(), &print)
+    let (id, text, kept) = Kept::new_token(body.hosts, ends, &peer.name(), &print)
         .map_err(|error| ApiError::new(Code::Unavailable, error.to_string()))?;
-    enrolment.keep(&state.records, &id, Some(&kept)).await.map_err(|error| database(&error))?;
-    let told = format!("token {id} for {} hosts until {}", body.hosts, written(ends));
-    note(&state, "enrolment_token_made", &peer, told.clone()).await?;
-    let answer = NewToken { text, token: kept.told(&id, now) };
-    Ok(Effect::of(&told, (StatusCode::CREATED, Json(answer)).into_response()))
+    enrolment.store_token(&state.records, &id, Some(&kept)).await.map_err(|error| database_error(&error))?;
+    let told = format!("token {id} for {} hosts until {}", body.hosts, format_time(ends));
+    record_event(&state, "enrolment_token_made", &peer, told.clone()).await?;
+    let answer = NewToken { text, token: kept.to_wire(&id, now) };
+    Ok(Effect::mark_response(&told, (StatusCode::CREATED, Json(answer)).into_response()))
 }
 
 /// The tokens, without what lets a host in.
@@ -85,8 +85,8 @@ pub(super) async fn make_token(
     ))]
 pub(super) async fn list_tokens(Shared(state): Shared<State>, _: NoQuery) -> Result<Json<TokenList>, ApiError> {
     let now = OffsetDateTime::now_utc();
-    let kept = enabled(&state)?.tokens(&state.records).await.map_err(|error| database(&error))?;
-    Ok(Json(TokenList { tokens: kept.iter().map(|(id, kept)| kept.told(id, now)).collect() }))
+    let kept = require_enrolment(&state)?.load_tokens(&state.records).await.map_err(|error| database_error(&error))?;
+    Ok(Json(TokenList { tokens: kept.iter().map(|(id, kept)| kept.to_wire(id, now)).collect() }))
 }
 
 /// Remove a token: no host joins by it any more. Those that have joined stay.
@@ -104,14 +104,14 @@ pub(super) async fn remove_token(
     ValidPath(id): ValidPath<String>,
     _: NoQuery,
 ) -> Result<Response, ApiError> {
-    let enrolment = enabled(&state)?;
-    let _turn = state.records.turn().await;
-    let tokens = enrolment.tokens(&state.records).await.map_err(|error| database(&error))?;
+    let enrolment = require_enrolment(&state)?;
+    let _turn = state.records.wait_turn().await;
+    let tokens = enrolment.load_tokens(&state.records).await.map_err(|error| database_error(&error))?;
     let found = tokens.into_iter().find(|(known, _)| *known == id);
     let (id, kept) = found.ok_or_else(|| ApiError::not_found("there is no token of this id"))?;
-    enrolment.keep(&state.records, &id, None).await.map_err(|error| database(&error))?;
-    note(&state, "enrolment_token_removed", &peer, format!("token {id} is removed")).await?;
-    Ok(Effect::of("removed", Json(kept.told(&id, OffsetDateTime::now_utc())).into_response()))
+    enrolment.store_token(&state.records, &id, None).await.map_err(|error| database_error(&error))?;
+    record_event(&state, "enrolment_token_removed", &peer, format!("token {id} is removed")).await?;
+    Ok(Effect::mark_response("removed", Json(kept.to_wire(&id, OffsetDateTime::now_utc())).into_response()))
 }
 
 /// The certificate of the CA that signs for hosts. Anybody may have it; a host compares its SHA-256 with that in its token.
@@ -122,7 +122,7 @@ pub(super) async fn remove_token(
         (status = 503, description = "`unavailable`: the CA cannot be used", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn get_ca(Shared(state): Shared<State>, _: NoQuery) -> Result<Json<EnrolmentCa>, ApiError> {
-    let certificate = enabled(&state)?.ca().map_err(pki)?;
+    let certificate = require_enrolment(&state)?.ca_certificate().map_err(pki_error)?;
     Ok(Json(EnrolmentCa { certificate }))
 }
 
@@ -142,14 +142,14 @@ pub(super) async fn join(
     _: NoQuery,
     ValidJson(body): ValidJson<PostJoin>,
 ) -> Result<Response, ApiError> {
-    let enrolment = Arc::clone(enabled(&state)?);
-    if !enrolment.hears(peer.address().map(|address| address.ip())) {
+    let enrolment = Arc::clone(require_enrolment(&state)?);
+    if !enrolment.allows_attempt(peer.address().map(|address| address.ip())) {
         return Err(ApiError::new(Code::Unavailable, "this address has tried to join too often; try again later"));
     }
-    let name = query::name("name", &body.name)?.to_owned();
+    let name = query::check_name("name", &body.name)?.to_owned();
     let (own, who, with) = (state.clone(), peer.clone(), Arc::clone(&enrolment));
     // What has begun is done to its end, also where the client goes away.
-    let admitted = tokio::spawn(async move { admit(&own, &with, &who, &body).await }.in_current_span()).await;
+    let admitted = tokio::spawn(async move { admit_host(&own, &with, &who, &body).await }.in_current_span()).await;
     let joined = admitted.unwrap_or_else(|_| Err(ApiError::internal("the log says more under the request's id")));
     if let Err(error) = &joined
         && enrolment.keeps_refusal()
@@ -157,46 +157,51 @@ pub(super) async fn join(
         let address = peer.address().map(|address| format!(" from {}", address.ip())).unwrap_or_default();
         let told = format!("host {name} was not let in{address}: {error}");
         // It is refused whether this can be kept or not, and the audit has it.
-        let _ = note(&state, "enrolment_refused", &peer, told).await;
+        let _ = record_event(&state, "enrolment_refused", &peer, told).await;
     }
     let (answer, repeated) = joined?;
     let effect = Effect::new(if repeated { "enrolled_again" } else { "enrolled" }).with_words([format!("host {name}")]);
-    Ok(effect.on((StatusCode::CREATED, Json(answer)).into_response()))
+    Ok(effect.attach_to((StatusCode::CREATED, Json(answer)).into_response()))
 }
 
 /// Lets a host in; says whether it was in already.
-async fn admit(state: &State, enrolment: &Enrolment, peer: &Peer, body: &PostJoin) -> Result<(Joined, bool), ApiError> {
+async fn admit_host(
+    state: &State,
+    enrolment: &Enrolment,
+    peer: &Peer,
+    body: &PostJoin,
+) -> Result<(Joined, bool), ApiError> {
     let now = OffsetDateTime::now_utc();
     // One after the other: neither a name nor a token's last use is given twice.
-    let _turn = state.records.turn().await;
-    let found = enrolment.find(&state.records, &body.token, now).await.map_err(|error| database(&error))?;
+    let _turn = state.records.wait_turn().await;
+    let found = enrolment.find_token(&state.records, &body.token, now).await.map_err(|error| database_error(&error))?;
     if matches!(found, Ok(_) | Err(BadToken::UsedUp))
-        && let Some(joined) = again(state, enrolment, body, now)?
+        && let Some(joined) = repeated_answer(state, enrolment, body, now)?
     {
         return Ok((joined, true));
     }
     let (id, token) = found.map_err(|bad| ApiError::forbidden(bad.to_string()))?;
-    let (leaf, row) = wanted(state, enrolment, body)?;
+    let (leaf, row) = requested_host(state, enrolment, body)?;
     let key = judge_request(&body.csr, &leaf).map_err(|rule| ApiError::invalid("csr", rule, None))?;
-    let ca = enrolment.ca().map_err(pki)?;
-    let used = token.used();
+    let ca = enrolment.ca_certificate().map_err(pki_error)?;
+    let used = token.after_use();
     // First, so that whatever fails below a token is never good for more hosts than it says.
-    enrolment.keep(&state.records, &id, Some(&used)).await.map_err(|error| database(&error))?;
+    enrolment.store_token(&state.records, &id, Some(&used)).await.map_err(|error| database_error(&error))?;
     let actor = format!("{peer}, by token {id}");
-    let done = sign(state, enrolment, &actor, (&leaf, &key), &row, now).await;
+    let done = sign_and_register(state, enrolment, &actor, (&leaf, &key), &row, now).await;
     if done.is_err() {
-        enrolment.keep(&state.records, &id, Some(&token)).await.map_err(|error| database(&error))?;
+        enrolment.store_token(&state.records, &id, Some(&token)).await.map_err(|error| database_error(&error))?;
     }
     let (certificate, not_after) = done?;
     let name = row.name.clone();
-    state.hosts.register(row);
+    state.hosts.register_host(row);
     let host = state.zone.host(&name).ok_or_else(|| ApiError::internal("a host that joined is not there"))?;
-    Ok((Joined { host, certificate, ca, expires: written(not_after) }, false))
+    Ok((Joined { host, certificate, ca, expires: format_time(not_after) }, false))
 }
 
 /// What a host was answered that has joined with this very key, name and address, and asks again because the answer was lost. Nothing is
 /// signed or used up for it; nothing where it has not joined so.
-fn again(
+fn repeated_answer(
     state: &State,
     enrolment: &Enrolment,
     body: &PostJoin,
@@ -206,15 +211,17 @@ fn again(
     if host.api != body.api.trim_end_matches('/') || body.number.is_some_and(|number| number != host.number) {
         return Ok(None);
     }
-    let leaf = leaf(name, address(&body.api, &body.name)?);
+    let leaf = host_leaf(name, url_address(&body.api, &body.name)?);
     let Ok(key) = judge_request(&body.csr, &leaf) else { return Ok(None) };
-    let Some(signed) = enrolment.authority().map_err(pki)?.signed_before(&leaf, &key, now) else { return Ok(None) };
-    let ca = enrolment.ca().map_err(pki)?;
-    Ok(Some(Joined { host, certificate: signed.text, ca, expires: written(signed.not_after) }))
+    let Some(signed) = enrolment.open_authority().map_err(pki_error)?.signed_before(&leaf, &key, now) else {
+        return Ok(None);
+    };
+    let ca = enrolment.ca_certificate().map_err(pki_error)?;
+    Ok(Some(Joined { host, certificate: signed.text, ca, expires: format_time(signed.not_after) }))
 }
 
 /// Signs the key, and records the host; both or none.
-async fn sign(
+async fn sign_and_register(
     state: &State,
     enrolment: &Enrolment,
     actor: &str,
@@ -222,8 +229,9 @@ async fn sign(
     row: &Row,
     now: OffsetDateTime,
 ) -> Result<(String, OffsetDateTime), ApiError> {
-    let signed = enrolment.authority().and_then(|authority| authority.sign_requested(leaf, key, now)).map_err(pki)?;
-    let (told, records) = (changes(None, row), &state.records);
+    let signed =
+        enrolment.open_authority().and_then(|authority| authority.sign_requested(leaf, key, now)).map_err(pki_error)?;
+    let (told, records) = (row_changes(None, row), &state.records);
     let kept = Binding::new(&row.name, &key.sum()).with(&signed.serial, signed.not_after, now);
     let done = match bind(records, row.number, Some(&kept)).await {
         Ok(()) => records.put_host(row, actor, Outcome::Created, &told).await,
@@ -231,34 +239,34 @@ async fn sign(
     };
     if let Err(error) = done {
         signed.withdraw();
-        return Err(database(&error));
+        return Err(database_error(&error));
     }
     Ok((signed.text, signed.not_after))
 }
 
 /// Certificate and registration that a host asks for, where nobody else has anything of them.
-fn wanted(state: &State, enrolment: &Enrolment, body: &PostJoin) -> Result<(Leaf, Row), ApiError> {
+fn requested_host(state: &State, enrolment: &Enrolment, body: &PostJoin) -> Result<(Leaf, Row), ApiError> {
     let name: Name = body
         .name
         .parse()
         .map_err(|rule: String| ApiError::invalid("name", format!("is not fit: {rule}"), Some(&body.name)))?;
-    let address = address(&body.api, &body.name)?;
-    if state.zone.number(name.as_str()).is_some() {
+    let address = url_address(&body.api, &body.name)?;
+    if state.zone.host_number(name.as_str()).is_some() {
         return Err(ApiError::conflict(name.as_str(), format!("host {name} is registered already")));
     }
     let own = [Some(name.to_string()), address.map(|address| address.to_string())];
     for own in own.into_iter().flatten() {
-        if enrolment.is_own(&own).map_err(pki)? {
+        if enrolment.is_own(&own).map_err(pki_error)? {
             return Err(ApiError::conflict(own.clone(), format!("{own} is the manager's own")));
         }
         if let Some(other) = state
             .zone
-            .registered(|row| row.name.eq_ignore_ascii_case(&own) || host_of(&row.api).eq_ignore_ascii_case(&own))
+            .find_registered(|row| row.name.eq_ignore_ascii_case(&own) || host_of(&row.api).eq_ignore_ascii_case(&own))
         {
             return Err(ApiError::conflict(other.name.clone(), format!("{own} is host {}'s", other.name)));
         }
     }
-    if let Err(error) = enrolment.authority().map_err(pki)?.has_none_of(&name) {
+    if let Err(error) = enrolment.open_authority().map_err(pki_error)?.has_none_of(&name) {
         let detail = format!("there is a certificate of the name {name} already: {error}; revoke it, and move it away");
         return Err(ApiError::conflict(name.as_str(), detail));
     }
@@ -272,12 +280,12 @@ fn wanted(state: &State, enrolment: &Enrolment, body: &PostJoin) -> Result<(Leaf
         label: None,
         mode: Mode::Observe,
     };
-    others(state, &row)?;
-    Ok((leaf(name, address), row))
+    check_uniqueness(state, &row)?;
+    Ok((host_leaf(name, address), row))
 }
 
 /// The address in a host's URL; none where that has the host's own name.
-fn address(api: &str, name: &str) -> Result<Option<IpAddr>, ApiError> {
+fn url_address(api: &str, name: &str) -> Result<Option<IpAddr>, ApiError> {
     Endpoint::parse_url(api)
         .map_err(|what| ApiError::invalid("api", format!("must be https://HOST:8443: {what}"), Some(api)))?;
     let host = host_of(api);
@@ -297,10 +305,10 @@ fn host_of(api: &str) -> String {
     host.trim_start_matches('[').trim_end_matches(']').to_lowercase()
 }
 
-pub(super) async fn note(state: &State, kind: &'static str, peer: &Peer, text: String) -> Result<(), ApiError> {
+pub(super) async fn record_event(state: &State, kind: &'static str, peer: &Peer, text: String) -> Result<(), ApiError> {
     let actor = Some(peer.to_string());
     let happened = Happened { actor, ..Happened::new(OffsetDateTime::now_utc(), kind, text) };
-    state.records.append(happened).await.map_err(|error| database(&error))
+    state.records.append_event(happened).await.map_err(|error| database_error(&error))
 }
 
 #[cfg(test)]
@@ -310,11 +318,11 @@ mod tests {
 
     #[test]
     fn a_hosts_url_has_an_address_or_its_own_name() {
-        assert_eq!(address("https://192.0.2.1:8443", "h1").unwrap(), "192.0.2.1".parse().ok());
-        assert_eq!(address("https://[2001:db8::1]:8443/", "h1").unwrap(), "2001:db8::1".parse().ok());
-        assert_eq!(address("https://H1:8443", "h1").unwrap(), None);
+        assert_eq!(url_address("https://192.0.2.1:8443", "h1").unwrap(), "192.0.2.1".parse().ok());
+        assert_eq!(url_address("https://[2001:db8::1]:8443/", "h1").unwrap(), "2001:db8::1".parse().ok());
+        assert_eq!(url_address("https://H1:8443", "h1").unwrap(), None);
         for bad in ["https://manager:8443", "http://h1:8443", "h1", "https://u@h1"] {
-            assert_eq!(address(bad, "h1").unwrap_err().problem().field.as_deref(), Some("api"), "{bad}");
+            assert_eq!(url_address(bad, "h1").unwrap_err().problem().field.as_deref(), Some("api"), "{bad}");
         }
     }
 }

@@ -9,7 +9,7 @@ use ovstunnel_server::problem::ApiError;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use super::{State, database, query};
+use super::{State, database_error, query};
 use crate::records::Wanted;
 
 /// Events of an answer where the request does not say.
@@ -52,11 +52,11 @@ pub(crate) async fn list_events(
 ) -> Result<Json<EventList>, ApiError> {
     let limit = query.limit.unwrap_or(USUAL);
     for (field, value) in [("host", &query.host), ("network", &query.network), ("kind", &query.kind)] {
-        value.as_deref().map(|value| query::name(field, value)).transpose()?;
+        value.as_deref().map(|value| query::check_name(field, value)).transpose()?;
     }
     let EventQuery { before, since, host, network, kind, .. } = query;
     let wanted = Wanted { before, since, host, network, kind, limit: limit + 1 };
-    let mut events = state.records.events(wanted).await.map_err(|error| database(&error))?;
+    let mut events = state.records.events(wanted).await.map_err(|error| database_error(&error))?;
     let more = events.len() > limit;
     events.truncate(limit);
     let next = events.last().filter(|_| more).map(|event| event.id);

@@ -43,7 +43,7 @@ pub(crate) async fn list_faults(
 ) -> Result<Json<FaultList>, ApiError> {
     let FaultQuery { limit, host, network, kind } = query;
     host.as_deref().map(|host| super::hosts::number_of(&state, "host", host)).transpose()?;
-    kind.as_deref().map(|kind| query::name("kind", kind)).transpose()?;
-    let key = network.as_deref().map(|network| super::networks::key(&state, network)).transpose()?;
+    kind.as_deref().map(|kind| query::check_name("kind", kind)).transpose()?;
+    let key = network.as_deref().map(|network| super::networks::network_key(&state, network)).transpose()?;
     Ok(Json(state.zone.faults(&Wrong { host, key, kind, limit: limit.unwrap_or(USUAL) })))
 }

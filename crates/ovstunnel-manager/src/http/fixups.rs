@@ -3,7 +3,7 @@
 //! What it must not do: describe what one route alone does; that stands beside its handler.
 
 use axum::http::Method;
-use ovstunnel_server::openapi::operations;
+use ovstunnel_server::openapi::path_operations;
 use utoipa::openapi::path::Parameter;
 use utoipa::openapi::response::Response;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -21,11 +21,11 @@ const ELSEWHERE: [(&str, &str); 2] = [
 ];
 
 /// Applies them to the description of all routes.
-pub(super) fn apply(api: &mut OpenApi) {
-    let operations = api.paths.paths.values_mut().flat_map(operations);
+pub(super) fn apply_fixups(api: &mut OpenApi) {
+    let operations = api.paths.paths.values_mut().flat_map(path_operations);
     for parameter in operations.flat_map(|operation| operation.parameters.iter_mut().flatten()) {
         if let RefOr::T(parameter) = parameter {
-            constrain(parameter);
+            constrain_parameter(parameter);
         }
     }
     for (path, item) in &mut api.paths.paths {
@@ -34,20 +34,20 @@ pub(super) fn apply(api: &mut OpenApi) {
         let refused = changing.into_iter().filter(|(method, _)| !is_of_this_one(method, path));
         for operation in refused.filter_map(|(_, operation)| operation.as_mut()) {
             for (status, description) in ELSEWHERE {
-                let problem = || RefOr::T(problem(description));
+                let problem = || RefOr::T(problem_response(description));
                 operation.responses.responses.entry(status.to_owned()).or_insert_with(problem);
             }
         }
     }
 }
 
-fn problem(description: &str) -> Response {
+fn problem_response(description: &str) -> Response {
     let content = Content::new(Some(Ref::from_schema_name("Problem")));
     Response::builder().description(description).content("application/problem+json", content).build()
 }
 
 /// Says what a variable part of a path, or a parameter, may look like.
-fn constrain(parameter: &mut Parameter) {
+fn constrain_parameter(parameter: &mut Parameter) {
     match (parameter.name.as_str(), &mut parameter.schema) {
         ("host" | "network" | "physical_network" | "nic" | "kind", schema) => {
             let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(NAME)).build();

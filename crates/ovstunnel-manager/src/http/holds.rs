@@ -14,13 +14,13 @@ use ovstunnel_types::{GreKey, NetworkNumber};
 
 use super::State;
 use crate::reconciler::{Held, Said};
-use crate::zone::written;
+use crate::zone::format_time;
 
 /// Removals that a hold shows.
 const SHOWN: usize = 100;
 
 /// In the zone a key stands for its network.
-fn network(state: &State, number: NetworkNumber) -> String {
+fn network_name(state: &State, number: NetworkNumber) -> String {
     let key = i64::try_from(number.get()).ok().and_then(|number| GreKey::try_from(number).ok());
     key.map_or_else(|| number.to_string(), |key| state.zone.network_name(key))
 }
@@ -29,10 +29,10 @@ fn to_wire(state: &State, held: &Held) -> Hold {
     let (scope, of_network) = match held.hold.scope {
         Scope::Pass => (HoldScope::FirstPass, None),
         Scope::Zone => (HoldScope::Zone, None),
-        Scope::Network(number) => (HoldScope::Network, Some(network(state, number))),
+        Scope::Network(number) => (HoldScope::Network, Some(network_name(state, number))),
     };
     let removals = held.hold.removals.iter().take(SHOWN).map(|(number, removal)| HeldRemoval {
-        network: network(state, *number),
+        network: network_name(state, *number),
         from: state.zone.host_name(removal.from),
         to: removal.to.to_string(),
         port: removal.port.to_string(),
@@ -44,7 +44,7 @@ fn to_wire(state: &State, held: &Held) -> Hold {
         id: held.id,
         scope,
         network: of_network,
-        since: written(held.since),
+        since: format_time(held.since),
         state: match held.said {
             Said::Refused => HoldState::Refused,
             Said::Approved => HoldState::Approved,
@@ -79,7 +79,7 @@ pub(super) async fn approve_hold(
     path: ValidPath<u64>,
     _: NoQuery,
 ) -> Result<Response, ApiError> {
-    decide(state, peer, path, Said::Approved).await
+    decide_hold(state, peer, path, Said::Approved).await
 }
 
 /// Let what a hold is about stay. It is listed for as long as the zone calls for it.
@@ -95,23 +95,23 @@ pub(super) async fn refuse_hold(
     path: ValidPath<u64>,
     _: NoQuery,
 ) -> Result<Response, ApiError> {
-    decide(state, peer, path, Said::Refused).await
+    decide_hold(state, peer, path, Said::Refused).await
 }
 
-async fn decide(
+async fn decide_hold(
     Shared(state): Shared<State>,
     Extension(peer): Extension<Peer>,
     ValidPath(id): ValidPath<u64>,
     said: Said,
 ) -> Result<Response, ApiError> {
-    let hold = decided(&state, &peer, id, said)?;
+    let hold = record_decision(&state, &peer, id, said)?;
     let word = if said == Said::Approved { "approved" } else { "refused" };
-    Ok(Effect::of(word, Json(hold).into_response()))
+    Ok(Effect::mark_response(word, Json(hold).into_response()))
 }
 
 /// Says of a hold what is to become of it; gives it as it is then.
-pub(crate) fn decided(state: &State, peer: &Peer, id: u64, said: Said) -> Result<Hold, ApiError> {
-    let held = state.reconciler.as_ref().and_then(|reconciler| reconciler.decide(id, said, &peer.to_string()));
+pub(crate) fn record_decision(state: &State, peer: &Peer, id: u64, said: Said) -> Result<Hold, ApiError> {
+    let held = state.reconciler.as_ref().and_then(|reconciler| reconciler.decide_hold(id, said, &peer.to_string()));
     let missing = || {
         ApiError::not_found(format!("no hold {id} waits; it was approved, or the zone does not call for it any more"))
     };

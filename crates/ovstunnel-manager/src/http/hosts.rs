@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use time::OffsetDateTime;
 
-use super::{State, database, pki, query};
+use super::{State, database_error, pki_error, query};
 use crate::config::is_label;
 use crate::enrolment::binding::{Bindings, bind};
 use crate::hosts::AskError;
@@ -36,7 +36,7 @@ pub(crate) struct HostQuery {
 
 fn states<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<HostState>>, D::Error> {
     let all = [HostState::Ok, HostState::Degraded, HostState::Connecting, HostState::Silent];
-    query::words(from, &all.map(|state| (state.as_str(), state)))
+    query::parse_words(from, &all.map(|state| (state.as_str(), state)))
 }
 
 /// A change, or what it would do.
@@ -83,13 +83,13 @@ pub(super) async fn get_host(
     ValidPath(name): ValidPath<String>,
     _: NoQuery,
 ) -> Result<Json<Host>, ApiError> {
-    find(&state, &name).map(Json)
+    find_host(&state, &name).map(Json)
 }
 
 /// A registered host.
-pub(crate) fn find(state: &State, name: &str) -> Result<Host, ApiError> {
-    let name = query::name("host", name)?;
-    state.zone.host(name).ok_or_else(|| missing(name))
+pub(crate) fn find_host(state: &State, name: &str) -> Result<Host, ApiError> {
+    let name = query::check_name("host", name)?;
+    state.zone.host(name).ok_or_else(|| no_such_host(name))
 }
 
 /// The tunnels of a host, as it told of them last.
@@ -104,17 +104,17 @@ pub(crate) async fn list_host_tunnels(
     ValidPath(name): ValidPath<String>,
     _: NoQuery,
 ) -> Result<Json<HostTunnelList>, ApiError> {
-    let name = query::name("host", &name)?;
-    state.zone.host_tunnels(name).map(Json).ok_or_else(|| missing(name))
+    let name = query::check_name("host", &name)?;
+    state.zone.host_tunnels(name).map(Json).ok_or_else(|| no_such_host(name))
 }
 
 /// The number of the registered host that a request names in this field.
 pub(super) fn number_of(state: &State, field: &str, name: &str) -> Result<HostNumber, ApiError> {
-    let name = query::name(field, name)?;
-    state.zone.number(name).ok_or_else(|| missing(name))
+    let name = query::check_name(field, name)?;
+    state.zone.host_number(name).ok_or_else(|| no_such_host(name))
 }
 
-fn missing(name: &str) -> ApiError {
+fn no_such_host(name: &str) -> ApiError {
     ApiError::not_found(format!("no host {name} is registered"))
 }
 
@@ -136,21 +136,21 @@ pub(super) async fn put_host(
     ValidQuery(query): ValidQuery<ChangeQuery>,
     ValidJson(body): ValidJson<PutHost>,
 ) -> Result<Response, ApiError> {
-    let name = query::name("host", &name)?.to_owned();
-    check(&body)?;
+    let name = query::check_name("host", &name)?.to_owned();
+    check_body(&body)?;
     // One registration after another: which number is free must not change meanwhile.
-    let _turn = state.records.turn().await;
+    let _turn = state.records.wait_turn().await;
     let before = state.zone.host(&name);
     let row = Row {
-        number: number(&state, &name, before.as_ref(), &body).await?,
+        number: assign_number(&state, &name, before.as_ref(), &body).await?,
         name: name.clone(),
         api: body.api.trim_end_matches('/').to_owned(),
         rack: body.rack,
         label: body.label,
         mode: body.mode,
     };
-    others(&state, &row)?;
-    let changes = changes(before.as_ref(), &row);
+    check_uniqueness(&state, &row)?;
+    let changes = row_changes(before.as_ref(), &row);
     let outcome = match (&before, changes.is_empty()) {
         (None, _) => Done::Created,
         (Some(_), false) => Done::Updated,
@@ -158,22 +158,26 @@ pub(super) async fn put_host(
     };
     if query.dry_run {
         let host = before;
-        return Ok(Effect::of(
+        return Ok(Effect::mark_response(
             &format!("dry run: {}", outcome.as_str()),
             Json(HostAnswer { outcome, host }).into_response(),
         ));
     }
     if outcome == Done::Created && state.enrolment.is_some() {
         // What was kept for a host that had this number is not its own.
-        bind(&state.records, row.number, None).await.map_err(|error| database(&error))?;
+        bind(&state.records, row.number, None).await.map_err(|error| database_error(&error))?;
     }
     if outcome != Done::Unchanged {
-        state.records.put_host(&row, &peer.to_string(), outcome, &changes).await.map_err(|error| database(&error))?;
-        state.hosts.register(row);
+        state
+            .records
+            .put_host(&row, &peer.to_string(), outcome, &changes)
+            .await
+            .map_err(|error| database_error(&error))?;
+        state.hosts.register_host(row);
     }
     let status = if outcome == Outcome::Created { StatusCode::CREATED } else { StatusCode::OK };
     let answer = HostAnswer { outcome, host: state.zone.host(&name) };
-    Ok(Effect::new(outcome.as_str()).with(&changes).on((status, Json(answer)).into_response()))
+    Ok(Effect::new(outcome.as_str()).with_changes(&changes).attach_to((status, Json(answer)).into_response()))
 }
 
 /// Forget a host. Nothing on it is changed. Where hosts join by a token, its certificate is revoked, whatever name it had when it joined.
@@ -190,45 +194,49 @@ pub(super) async fn delete_host(
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<ForgetQuery>,
 ) -> Result<Response, ApiError> {
-    let name = query::name("host", &name)?;
-    let _turn = state.records.turn().await;
-    let number = state.zone.number(name);
+    let name = query::check_name("host", &name)?;
+    let _turn = state.records.wait_turn().await;
+    let number = state.zone.host_number(name);
     let outcome = if number.is_some() { Done::Removed } else { Done::Unchanged };
     let answer = || Json(HostAnswer { outcome, host: None }).into_response();
     if query.dry_run {
-        return Ok(Effect::of(&format!("dry run: {}", outcome.as_str()), answer()));
+        return Ok(Effect::mark_response(&format!("dry run: {}", outcome.as_str()), answer()));
     }
     let mut told = outcome.as_str().to_owned();
     if let Some(number) = number {
         // First: what cannot be revoked stays registered.
         // Nor is anything revoked of a host that stays for its NICs.
         state.inventory.has_no_nics(name, number).map_err(|error| match error {
-            InventoryError::Store(error) => database(&error),
+            InventoryError::Store(error) => database_error(&error),
             has_some => ApiError::conflict(name, has_some.to_string()),
         })?;
         let revoked = retire(&state, number, name).await?;
-        state.records.delete_host(name, number, &peer.to_string()).await.map_err(|error| database(&error))?;
-        state.hosts.unregister(number);
-        bind(&state.records, number, None).await.map_err(|error| database(&error))?;
+        state.records.delete_host(name, number, &peer.to_string()).await.map_err(|error| database_error(&error))?;
+        state.hosts.unregister_host(number);
+        bind(&state.records, number, None).await.map_err(|error| database_error(&error))?;
         for serial in revoked {
             told = format!("{told}; certificate {serial} is revoked");
             let text = format!("host {name} is removed, its certificate {serial} revoked");
             let happened = Happened::new(OffsetDateTime::now_utc(), "certificate_revoked", text);
             let happened = Happened { host: Some(name.to_owned()), actor: Some(peer.to_string()), ..happened };
-            state.records.append(happened).await.map_err(|error| database(&error))?;
+            state.records.append_event(happened).await.map_err(|error| database_error(&error))?;
         }
         if query.wiped {
-            state.inventory.wiped(name, number, &peer.to_string()).await.map_err(|error| database(&error))?;
+            state
+                .inventory
+                .record_wiped(name, number, &peer.to_string())
+                .await
+                .map_err(|error| database_error(&error))?;
         }
     }
-    Ok(Effect::of(&told, answer()))
+    Ok(Effect::mark_response(&told, answer()))
 }
 
 /// Ends the certificates of a host; gives their serial numbers. None where hosts do not join by a token.
 async fn retire(state: &State, number: HostNumber, name: &str) -> Result<Vec<String>, ApiError> {
     let Some(enrolment) = &state.enrolment else { return Ok(Vec::new()) };
-    let bindings = Bindings::read(&state.records).await.map_err(|error| database(&error))?;
-    enrolment.retire(&bindings, number, name).map_err(pki)
+    let bindings = Bindings::read(&state.records).await.map_err(|error| database_error(&error))?;
+    enrolment.retire(&bindings, number, name).map_err(pki_error)
 }
 
 /// Connect to a host anew, and take in everything that it has.
@@ -243,26 +251,28 @@ pub(super) async fn resync_host(
     ValidPath(name): ValidPath<String>,
     _: NoQuery,
 ) -> Result<Response, ApiError> {
-    Ok(Effect::of("resync", Json(resynced(&state, &name).await?).into_response()))
+    Ok(Effect::mark_response("resync", Json(request_resync(&state, &name).await?).into_response()))
 }
 
 /// Has a host connected to anew; gives it as it is then.
-pub(crate) async fn resynced(state: &State, name: &str) -> Result<Host, ApiError> {
-    let _turn = state.records.turn().await;
-    let host = find(state, name)?;
-    state.hosts.register(row(&host).ok_or_else(|| ApiError::internal("the number of a registered host is none"))?);
-    find(state, name)
+pub(crate) async fn request_resync(state: &State, name: &str) -> Result<Host, ApiError> {
+    let _turn = state.records.wait_turn().await;
+    let host = find_host(state, name)?;
+    state.hosts.register_host(
+        registered_row(&host).ok_or_else(|| ApiError::internal("the number of a registered host is none"))?,
+    );
+    find_host(state, name)
 }
 
-pub(super) fn row(host: &Host) -> Option<Row> {
+pub(super) fn registered_row(host: &Host) -> Option<Row> {
     let Host { name, number, api, rack, label, mode, .. } = host.clone();
     Some(Row { number: HostNumber::try_from(number).ok()?, name, api, rack, label, mode })
 }
 
-fn check(body: &PutHost) -> Result<(), ApiError> {
+fn check_body(body: &PutHost) -> Result<(), ApiError> {
     Endpoint::parse_url(&body.api)
         .map_err(|what| ApiError::invalid("api", format!("must be https://HOST:8443: {what}"), Some(&body.api)))?;
-    body.rack.as_deref().map(|rack| query::name("rack", rack)).transpose()?;
+    body.rack.as_deref().map(|rack| query::check_name("rack", rack)).transpose()?;
     match body.label.as_deref().filter(|label| !is_label(label)) {
         Some(bad) => {
             let rule = "must be 1 to 45 characters, none of them a control character";
@@ -273,7 +283,12 @@ fn check(body: &PutHost) -> Result<(), ApiError> {
 }
 
 /// Which number a host gets.
-async fn number(state: &State, name: &str, before: Option<&Host>, body: &PutHost) -> Result<HostNumber, ApiError> {
+async fn assign_number(
+    state: &State,
+    name: &str,
+    before: Option<&Host>,
+    body: &PutHost,
+) -> Result<HostNumber, ApiError> {
     let invalid = |bad: ovstunnel_types::Invalid| ApiError::invalid("number", bad.rule, Some(&bad.value));
     let wanted = body.number.map(HostNumber::try_from).transpose().map_err(invalid)?;
     if let Some(host) = before {
@@ -299,8 +314,8 @@ pub(super) async fn of_bridges(state: &State, name: &str, api: &str) -> Result<O
         problem.problem_mut().field = Some("number".to_owned());
         problem
     };
-    let client = state.hosts.client(api).map_err(|error| cannot(error.sentence()))?;
-    let bridges = client.bridges().await.map_err(|error| cannot(AskError::from(error).sentence()))?.bridges;
+    let client = state.hosts.daemon_client(api).map_err(|error| cannot(error.to_line()))?;
+    let bridges = client.bridges().await.map_err(|error| cannot(AskError::from(error).to_line()))?.bridges;
     let mut ids: Vec<&String> = bridges.iter().filter_map(|bridge| bridge.host_id.as_ref()).collect();
     ids.sort();
     ids.dedup();
@@ -333,9 +348,9 @@ pub(super) fn next_free(state: &State) -> HostNumber {
 }
 
 /// That no other host has its number or its daemon.
-pub(super) fn others(state: &State, row: &Row) -> Result<(), ApiError> {
+pub(super) fn check_uniqueness(state: &State, row: &Row) -> Result<(), ApiError> {
     let has_one_of_it = |other: &Row| other.number == row.number || other.api == row.api;
-    let Some(other) = state.zone.registered(|other| other.name != row.name && has_one_of_it(other)) else {
+    let Some(other) = state.zone.find_registered(|other| other.name != row.name && has_one_of_it(other)) else {
         return Ok(());
     };
     let what = match other.number == row.number {
@@ -345,7 +360,7 @@ pub(super) fn others(state: &State, row: &Row) -> Result<(), ApiError> {
     Err(ApiError::conflict(other.name.clone(), format!("host {} has {what} already", other.name)))
 }
 
-pub(super) fn changes(before: Option<&Host>, row: &Row) -> Vec<Changed> {
+pub(super) fn row_changes(before: Option<&Host>, row: &Row) -> Vec<Changed> {
     let old = before.map(|host| {
         [
             Some(host.number.to_string()),

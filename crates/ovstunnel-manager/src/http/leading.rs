@@ -6,23 +6,23 @@ use axum::http::Method;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use ovstunnel_api::Code;
-use ovstunnel_server::access::reads;
+use ovstunnel_server::access::is_reading;
 use ovstunnel_server::problem::ApiError;
 
 use crate::replica::{NotNow, Replica};
 
 /// Has requests that change something refused where another manager leads, which the answer names, or where nobody is known to.
 pub fn only_where_it_leads(routes: Router, replica: Replica) -> Router {
-    routes.layer(from_fn_with_state(replica, judge))
+    routes.layer(from_fn_with_state(replica, require_leader))
 }
 
-async fn judge(State(replica): State<Replica>, request: Request, next: Next) -> Response {
-    if reads(request.method()) || is_of_this_one(request.method(), request.uri().path()) {
+async fn require_leader(State(replica): State<Replica>, request: Request, next: Next) -> Response {
+    if is_reading(request.method()) || is_of_this_one(request.method(), request.uri().path()) {
         return next.run(request).await;
     }
     match replica.may_change() {
         Ok(()) => next.run(request).await,
-        Err(why) => refusal(why).into_response(),
+        Err(why) => refusal_error(why).into_response(),
     }
 }
 
@@ -33,7 +33,7 @@ pub(super) fn is_of_this_one(method: &Method, path: &str) -> bool {
     *method == Method::POST && (resyncs || matches!(&segments[..], ["v1", "links"] | ["sign-in" | "sign-out"]))
 }
 
-fn refusal(why: NotNow) -> ApiError {
+fn refusal_error(why: NotNow) -> ApiError {
     match why {
         NotNow::Leads(leading) => {
             let at = leading.address.as_ref().map(|address| format!(" at {address}")).unwrap_or_default();

@@ -31,7 +31,7 @@ pub(super) async fn make_link(
     _: NoQuery,
     ValidJson(body): ValidJson<PostLink>,
 ) -> Result<Response, ApiError> {
-    let asked = body.role.map(role);
+    let asked = body.role.map(link_role);
     let role = asked.unwrap_or(own.min(Role::Operator));
     if role > own {
         let detail = format!("a link for an {} can be made by an admin only; you are {}", role.as_str(), own.as_str());
@@ -41,15 +41,15 @@ pub(super) async fn make_link(
         let detail = "there is no page to link to: [web] enabled is false, or HTTPS is off";
         return Err(ApiError::conflict("web", detail));
     };
-    let secret = state.sessions.link(&peer.name(), role);
+    let secret = state.sessions.new_link(&peer.name(), role);
     let secret = secret.map_err(|error| ApiError::new(Code::Unavailable, error.to_string()))?;
     let path = format!("/sign-in?link={secret}");
     let (url, ends_in) = (format!("{address}{path}"), LINK.as_secs());
     let answer = Json(Link { url, path, role: role.as_str().to_owned(), ends_in });
-    Ok(Effect::of(&format!("link for {}", role.as_str()), (StatusCode::CREATED, answer).into_response()))
+    Ok(Effect::mark_response(&format!("link for {}", role.as_str()), (StatusCode::CREATED, answer).into_response()))
 }
 
-fn role(role: LinkRole) -> Role {
+fn link_role(role: LinkRole) -> Role {
     match role {
         LinkRole::Viewer => Role::Viewer,
         LinkRole::Operator => Role::Operator,

@@ -12,7 +12,7 @@ use ovstunnel_server::problem::ApiError;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use super::{State, database};
+use super::{State, database_error};
 
 /// For how long at most: what is silenced for good is forgotten.
 const LONGEST: Duration = Duration::days(30);
@@ -21,7 +21,7 @@ const RULE: &str =
     "must be a time within the next 30 days, as RFC 3339 writes it, such as 2026-03-01T12:00:00Z, or null";
 
 /// Until when; nothing where it is to end now.
-fn until(text: Option<&str>, now: OffsetDateTime) -> Result<Option<OffsetDateTime>, ApiError> {
+fn parse_until(text: Option<&str>, now: OffsetDateTime) -> Result<Option<OffsetDateTime>, ApiError> {
     let Some(text) = text else { return Ok(None) };
     let until = OffsetDateTime::parse(text, &Rfc3339).ok().filter(|until| *until > now && *until - now <= LONGEST);
     until.map(Some).ok_or_else(|| ApiError::invalid("until", RULE, Some(text)))
@@ -43,12 +43,12 @@ pub(super) async fn post_maintenance(
     _: NoQuery,
     ValidJson(body): ValidJson<PostMaintenance>,
 ) -> Result<Response, ApiError> {
-    let until = until(body.until.as_deref(), OffsetDateTime::now_utc())?;
-    let _turn = state.records.turn().await;
+    let until = parse_until(body.until.as_deref(), OffsetDateTime::now_utc())?;
+    let _turn = state.records.wait_turn().await;
     let number = super::hosts::number_of(&state, "host", &name)?;
     let kept = state.records.set_maintenance(&name, number, until, &peer.to_string()).await;
-    kept.map_err(|error| database(&error))?;
+    kept.map_err(|error| database_error(&error))?;
     state.zone.set_maintenance(number, until);
     let word = if until.is_some() { "maintenance" } else { "maintenance ended" };
-    Ok(Effect::of(word, Json(super::hosts::find(&state, &name)?).into_response()))
+    Ok(Effect::mark_response(word, Json(super::hosts::find_host(&state, &name)?).into_response()))
 }

@@ -44,31 +44,31 @@ pub(super) struct PictureQuery {
 }
 
 fn side<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
-    query::whole(from, 4096).map(|number| usize::try_from(number).ok())
+    query::parse_whole(from, 4096).map(|number| usize::try_from(number).ok())
 }
 
-fn pairs(state: &State, name: &str) -> Result<Pairs, ApiError> {
-    state.zone.pairs(networks::key(state, name)?).ok_or_else(|| networks::missing(name))
+fn network_pairs(state: &State, name: &str) -> Result<Pairs, ApiError> {
+    state.zone.pairs(networks::network_key(state, name)?).ok_or_else(|| networks::no_such_network(name))
 }
 
-fn grid(pairs: &Pairs, wanted: &PictureQuery) -> Grid {
+fn build_grid(pairs: &Pairs, wanted: &PictureQuery) -> Grid {
     match wanted.by {
-        MatrixBy::Rack => Grid::of(pairs, MatrixBy::Rack),
+        MatrixBy::Rack => Grid::from_pairs(pairs, MatrixBy::Rack),
         MatrixBy::Host => Grid::at_most(pairs, wanted.side.unwrap_or(pairs.places.len())),
     }
 }
 
 /// A file of this name, which a browser shows, or saves where it is no picture.
-fn file(name: &str, kind: &'static str, how: &str, content: Vec<u8>) -> Response {
+fn file_response(name: &str, kind: &'static str, how: &str, content: Vec<u8>) -> Response {
     let disposition = format!("{how}; filename=\"{name}\"");
     let headers = [(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, disposition)];
     (headers, content).into_response()
 }
 
-fn picture(name: &str, pairs: &Pairs, wanted: &PictureQuery) -> Result<Response, ApiError> {
-    let drawn = matrix::png(pairs, grid(pairs, wanted));
+fn picture_response(name: &str, pairs: &Pairs, wanted: &PictureQuery) -> Result<Response, ApiError> {
+    let drawn = matrix::render_png(pairs, build_grid(pairs, wanted));
     let bytes = drawn.map_err(|error| ApiError::internal(format!("the picture cannot be drawn: {error}")))?;
-    Ok(file(&format!("{name}.png"), "image/png", "inline", bytes))
+    Ok(file_response(&format!("{name}.png"), "image/png", "inline", bytes))
 }
 
 /// Each direction between the hosts of a network: which are not proven, and how they are.
@@ -84,7 +84,7 @@ pub(super) async fn get_mesh(
     ValidPath(name): ValidPath<String>,
     ValidQuery(ByQuery { by }): ValidQuery<ByQuery>,
 ) -> Result<Json<Matrix>, ApiError> {
-    Ok(Json(matrix::json(Some(&name), &pairs(&state, &name)?, by, state.zone.age())))
+    Ok(Json(matrix::render_json(Some(&name), &network_pairs(&state, &name)?, by, state.zone.oldest_sign())))
 }
 
 /// The same as `/v1/networks/{network}/mesh`.
@@ -116,8 +116,8 @@ pub(super) async fn get_mesh_csv(
     ValidPath(name): ValidPath<String>,
     _: NoQuery,
 ) -> Result<Response, ApiError> {
-    let text = matrix::csv(&pairs(&state, &name)?);
-    Ok(file(&format!("{name}.csv"), "text/csv; charset=utf-8", "attachment", text.into_bytes()))
+    let text = matrix::render_csv(&network_pairs(&state, &name)?);
+    Ok(file_response(&format!("{name}.csv"), "text/csv; charset=utf-8", "attachment", text.into_bytes()))
 }
 
 /// A network's matrix as a drawing of at most 100 kB: where there is too much to draw, a line is several hosts, and shows the worst of them.
@@ -133,9 +133,9 @@ pub(super) async fn get_mesh_svg(
     ValidPath(name): ValidPath<String>,
     ValidQuery(wanted): ValidQuery<PictureQuery>,
 ) -> Result<Response, ApiError> {
-    let pairs = pairs(&state, &name)?;
-    let text = matrix::svg(&name, &pairs, grid(&pairs, &wanted));
-    Ok(file(&format!("{name}.svg"), "image/svg+xml", "inline", text.into_bytes()))
+    let pairs = network_pairs(&state, &name)?;
+    let text = matrix::render_svg(&name, &pairs, build_grid(&pairs, &wanted));
+    Ok(file_response(&format!("{name}.svg"), "image/svg+xml", "inline", text.into_bytes()))
 }
 
 /// A network's matrix as a picture of at most 400 kB, hosts by rack: each direction a point, or as many as it takes to be small.
@@ -151,7 +151,7 @@ pub(super) async fn get_mesh_png(
     ValidPath(name): ValidPath<String>,
     ValidQuery(wanted): ValidQuery<PictureQuery>,
 ) -> Result<Response, ApiError> {
-    picture(&name, &pairs(&state, &name)?, &wanted)
+    picture_response(&name, &network_pairs(&state, &name)?, &wanted)
 }
 
 /// Each direction between hosts that have a network in common, as it is in the network in which it is worst.
@@ -161,7 +161,7 @@ pub(super) async fn get_zone_matrix(
     Shared(state): Shared<State>,
     ValidQuery(ByQuery { by }): ValidQuery<ByQuery>,
 ) -> Json<Matrix> {
-    Json(matrix::json(None, &state.zone.all_pairs(), by, state.zone.age()))
+    Json(matrix::render_json(None, &state.zone.all_pairs(), by, state.zone.oldest_sign()))
 }
 
 /// The zone's matrix as a picture of at most 400 kB, hosts by rack.
@@ -171,5 +171,5 @@ pub(super) async fn get_zone_matrix_png(
     Shared(state): Shared<State>,
     ValidQuery(wanted): ValidQuery<PictureQuery>,
 ) -> Result<Response, ApiError> {
-    picture(&state.identity.name, &state.zone.all_pairs(), &wanted)
+    picture_response(&state.identity.name, &state.zone.all_pairs(), &wanted)
 }

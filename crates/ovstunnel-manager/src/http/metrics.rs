@@ -22,8 +22,8 @@ struct InState {
 }
 
 /// All of them, as they are now.
-pub(super) fn text(state: &State) -> String {
-    let (networks, hosts, tunnels) = state.zone.counts();
+pub(super) fn render_metrics(state: &State) -> String {
+    let (networks, hosts, tunnels) = state.zone.state_counts();
     let mut registry = Registry::with_prefix("ovstunnel_manager");
     let gauge = |registry: &mut Registry, name: &str, help: &str, values: &[(&'static str, u32)]| {
         let family = Family::<InState, Gauge>::default();
@@ -40,25 +40,40 @@ pub(super) fn text(state: &State) -> String {
     let (told, silenced) = state.zone.fault_counts();
     let help = "Causes of what is wrong in the zone: told, or silenced since a host is worked at";
     gauge(&mut registry, "faults", help, &[("told", told), ("silenced", silenced)]);
-    plain(&mut registry, "tunnels_wanted", "Tunnels that there must be, each direction for itself", tunnels.wanted);
-    plain(&mut registry, "tunnels_proven", "Tunnels that are as they must be, at both ends' word", tunnels.proven);
+    register_value(
+        &mut registry,
+        "tunnels_wanted",
+        "Tunnels that there must be, each direction for itself",
+        tunnels.wanted,
+    );
+    register_value(
+        &mut registry,
+        "tunnels_proven",
+        "Tunnels that are as they must be, at both ends' word",
+        tunnels.proven,
+    );
     let (hosts, losing) = state.zone.counted_counts();
     let help = "Hosts whose tunnels' counters were compared with those of the other ends in the last round";
-    plain(&mut registry, "hosts_counted", help, u64::from(hosts));
+    register_value(&mut registry, "hosts_counted", help, u64::from(hosts));
     let help = "Tunnels by which nothing arrives by the counters of both ends, each direction for itself";
-    plain(&mut registry, "tunnels_losing", help, u64::from(losing));
+    register_value(&mut registry, "tunnels_losing", help, u64::from(losing));
     let held = state.reconciler.as_ref().map(|reconciler| reconciler.holds()).unwrap_or_default();
     let held = held.iter().filter(|held| held.said == Said::Nothing).count();
     let help = "Removals that wait for somebody's word";
-    plain(&mut registry, "holds_waiting", help, u64::try_from(held).unwrap_or(u64::MAX));
+    register_value(&mut registry, "holds_waiting", help, u64::try_from(held).unwrap_or(u64::MAX));
     let waiting = u64::try_from(state.zone.rows_waiting()).unwrap_or(u64::MAX);
     let help = "Hosts whose rows of tunnels in the database are still to be compared with what they have";
-    plain(&mut registry, "hosts_with_rows_due", help, waiting);
+    register_value(&mut registry, "hosts_with_rows_due", help, waiting);
     let help = "1 where this manager leads the zone, and may change hosts; else 0";
-    plain(&mut registry, "leads", help, u64::from(state.replica.leads()));
+    register_value(&mut registry, "leads", help, u64::from(state.replica.leads()));
     let help = "Number of the leadership that the database knows of; 0 where none is known";
-    plain(&mut registry, "leader_epoch", help, state.replica.leading().map_or(0, |leading| leading.epoch));
-    work(&mut registry, state);
+    register_value(
+        &mut registry,
+        "leader_epoch",
+        help,
+        state.replica.current_leadership().map_or(0, |leading| leading.epoch),
+    );
+    register_work(&mut registry, state);
     let mut text = String::new();
     if let Err(error) = encode(&mut text, &registry) {
         // Writing into a text does not fail.
@@ -67,19 +82,19 @@ pub(super) fn text(state: &State) -> String {
     text
 }
 
-fn plain(registry: &mut Registry, name: &str, help: &str, value: u64) {
+fn register_value(registry: &mut Registry, name: &str, help: &str, value: u64) {
     let gauge = Gauge::<i64>::default();
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
     registry.register(name, help, gauge);
 }
 
 /// What the manager has done, for whom, and how old its picture is.
-fn work(registry: &mut Registry, state: &State) {
+fn register_work(registry: &mut Registry, state: &State) {
     let counts = state.watched.counts();
-    let now = u64::try_from(counts.now()).unwrap_or(u64::MAX);
-    plain(registry, "watchers", "Readers of /v1/watch now", now);
+    let now = u64::try_from(counts.current_readers()).unwrap_or(u64::MAX);
+    register_value(registry, "watchers", "Readers of /v1/watch now", now);
     let cut = Counter::<u64>::default();
-    cut.inc_by(counts.cut());
+    cut.inc_by(counts.cut_readers());
     registry.register("watchers_cut", "Readers of /v1/watch that were ended because they were too far behind", cut);
     let work = state.zone.work();
     let proofs = Counter::<u64>::default();
@@ -89,7 +104,7 @@ fn work(registry: &mut Registry, state: &State) {
     took.inc_by(work.took.as_secs_f64());
     registry.register("proof_seconds", "Seconds in which proofs were made", took);
     let age = Gauge::<f64, AtomicU64>::default();
-    age.set(state.zone.age().unwrap_or_default());
+    age.set(state.zone.oldest_sign().unwrap_or_default());
     let help = "Seconds since the sign of life of the connected host that was heard of longest ago";
     registry.register("oldest_host_age_seconds", help, age);
 }

@@ -57,8 +57,8 @@ use crate::zone::Zone;
 pub use leading::only_where_it_leads;
 pub use roles::Roles;
 pub(crate) use roles::is_page;
-pub(crate) use zone::overview;
 pub use zone::overview_of;
+pub(crate) use zone::zone_overview;
 
 /// What all handlers share.
 #[derive(Clone, Debug)]
@@ -114,7 +114,7 @@ pub fn router(state: State) -> Router {
 }
 
 /// What the database says: 400 and 409 of what it was given, 503 where it does not do what it must.
-fn database(error: &StoreError) -> ApiError {
+fn database_error(error: &StoreError) -> ApiError {
     match error {
         StoreError::Invalid { field, rule, value } => {
             ApiError::invalid(field.split_once('.').map_or(*field, |(_, field)| field), rule, Some(value))
@@ -126,26 +126,26 @@ fn database(error: &StoreError) -> ApiError {
 }
 
 /// The CA in the folder of `[enrolment]` cannot be used as it is.
-fn pki(error: PkiError) -> ApiError {
+fn pki_error(error: PkiError) -> ApiError {
     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
     ApiError::new(Code::Unavailable, format!("[enrolment] authority: {error}{cause}"))
 }
 
 /// Why what is recorded was not changed.
-fn recorded(error: InventoryError) -> ApiError {
+fn inventory_error(error: InventoryError) -> ApiError {
     let detail = error.to_string();
     match error {
         InventoryError::NotFound(detail) => ApiError::not_found(detail),
         InventoryError::Conflict { in_the_way, detail } => ApiError::conflict(in_the_way, detail),
-        InventoryError::Migrating { to: in_the_way, .. } => refused(Code::Migrating, in_the_way, detail),
+        InventoryError::Migrating { to: in_the_way, .. } => refusal_error(Code::Migrating, in_the_way, detail),
         InventoryError::KeysExhausted(detail) => ApiError::new(Code::KeysExhausted, detail),
-        InventoryError::BridgeMissing { host, .. } => refused(Code::BridgeMissing, host, detail),
-        InventoryError::Draining { host } => refused(Code::Draining, host, detail),
-        InventoryError::Store(error) => database(&error),
+        InventoryError::BridgeMissing { host, .. } => refusal_error(Code::BridgeMissing, host, detail),
+        InventoryError::Draining { host } => refusal_error(Code::Draining, host, detail),
+        InventoryError::Store(error) => database_error(&error),
     }
 }
 
-fn refused(code: Code, in_the_way: String, detail: String) -> ApiError {
+fn refusal_error(code: Code, in_the_way: String, detail: String) -> ApiError {
     let mut error = ApiError::new(code, detail);
     error.problem_mut().in_the_way = Some(in_the_way);
     error

@@ -14,7 +14,7 @@ use ovstunnel_types::{GreKey, HostNumber};
 use serde::Deserialize;
 use serde::de::Deserializer;
 
-use super::{State, query, recorded};
+use super::{State, inventory_error, query};
 use crate::document;
 use crate::sending::Wire;
 use crate::zone::{Names, Page, Planned};
@@ -49,7 +49,7 @@ pub(crate) struct NetworkQuery {
 
 fn states<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<NetworkState>>, D::Error> {
     let all = [NetworkState::Whole, NetworkState::Settling, NetworkState::Broken];
-    query::words(from, &all.map(|state| (state.as_str(), state)))
+    query::parse_words(from, &all.map(|state| (state.as_str(), state)))
 }
 
 /// The networks that are recorded or that hosts have bridges of, the worst first.
@@ -72,16 +72,16 @@ pub(crate) async fn list_networks(
 }
 
 /// The key of a network by its name.
-pub(crate) fn key(state: &State, name: &str) -> Result<GreKey, ApiError> {
-    let name = query::name("network", name)?;
-    if state.zone.keyless(name).is_some() {
+pub(crate) fn network_key(state: &State, name: &str) -> Result<GreKey, ApiError> {
+    let name = query::check_name("network", name)?;
+    if state.zone.keyless_network(name).is_some() {
         let detail = format!("network {name} has no key yet, so there is nothing that hosts could have of it");
         return Err(ApiError::conflict(name, detail));
     }
-    state.zone.key(name).ok_or_else(|| missing(name))
+    state.zone.network_key(name).ok_or_else(|| no_such_network(name))
 }
 
-pub(super) fn missing(name: &str) -> ApiError {
+pub(super) fn no_such_network(name: &str) -> ApiError {
     let detail = format!(
         "no network {name} is recorded, and no host has a bridge of it; one that is only seen is named key-KEY"
     );
@@ -100,11 +100,11 @@ pub(crate) async fn get_network(
     ValidPath(name): ValidPath<String>,
     _: NoQuery,
 ) -> Result<Json<Network>, ApiError> {
-    if let Some(network) = state.zone.keyless(query::name("network", &name)?) {
+    if let Some(network) = state.zone.keyless_network(query::check_name("network", &name)?) {
         return Ok(Json(network));
     }
-    let key = key(&state, &name)?;
-    state.zone.network(key).map(Json).ok_or_else(|| missing(&name))
+    let key = network_key(&state, &name)?;
+    state.zone.network(key).map(Json).ok_or_else(|| no_such_network(&name))
 }
 
 /// Whether a network is whole, by what its hosts have said by now, as a document.
@@ -120,9 +120,9 @@ pub(crate) async fn get_proof(
     ValidPath(name): ValidPath<String>,
     _: NoQuery,
 ) -> Result<Json<Proof>, ApiError> {
-    let key = key(&state, &name)?;
-    let proof = state.zone.proof(key).ok_or_else(|| missing(&name))?;
-    Ok(Json(document::complete(proof, state.signer.as_deref())))
+    let key = network_key(&state, &name)?;
+    let proof = state.zone.proof(key).ok_or_else(|| no_such_network(&name))?;
+    Ok(Json(document::complete_proof(proof, state.signer.as_deref())))
 }
 
 /// Whether it is only to be planned.
@@ -149,17 +149,17 @@ pub(super) async fn reconcile(
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<ReconcileQuery>,
 ) -> Result<Response, ApiError> {
-    let plan = reconciled(&state, &name, query.dry_run).await?;
-    Ok(Effect::of(if query.dry_run { "dry run" } else { "asked for" }, Json(plan).into_response()))
+    let plan = request_reconcile(&state, &name, query.dry_run).await?;
+    Ok(Effect::mark_response(if query.dry_run { "dry run" } else { "asked for" }, Json(plan).into_response()))
 }
 
 /// Has a network made whole, or only planned; gives what is, or would be, sent to whom.
-pub(crate) async fn reconciled(state: &State, name: &str, dry_run: bool) -> Result<NetworkPlan, ApiError> {
-    let has_key = state.zone.keyless(query::name("network", name)?).is_none();
-    let key = if has_key { Some(key(state, name)?) } else { None };
+pub(crate) async fn request_reconcile(state: &State, name: &str, dry_run: bool) -> Result<NetworkPlan, ApiError> {
+    let has_key = state.zone.keyless_network(query::check_name("network", name)?).is_none();
+    let key = if has_key { Some(network_key(state, name)?) } else { None };
     match (&state.reconciler, key) {
         _ if dry_run => {}
-        (Some(reconciler), Some(key)) => reconciler.ask(key),
+        (Some(reconciler), Some(key)) => reconciler.request_network(key),
         (Some(_), None) => {}
         (None, _) => {
             let detail = "the manager changes no host: sdn.ovs.controller is off; ask with dry_run=true for the plan";
@@ -167,14 +167,14 @@ pub(crate) async fn reconciled(state: &State, name: &str, dry_run: bool) -> Resu
         }
     }
     let planned = match key {
-        Some(key) => Ok(state.zone.plan(key, state.dead_after).ok_or_else(|| missing(name))?),
-        None => state.inventory.plan_without_key(name).await.map_err(recorded)?,
+        Some(key) => Ok(state.zone.network_plan(key, state.dead_after).ok_or_else(|| no_such_network(name))?),
+        None => state.inventory.plan_without_key(name).await.map_err(inventory_error)?,
     };
-    Ok(NetworkPlan { dry_run, ..plan(name, planned.as_ref()) })
+    Ok(NetworkPlan { dry_run, ..plan_to_wire(name, planned.as_ref()) })
 }
 
 /// A plan on the wire; where there is none, why.
-pub(super) fn plan(network: &str, planned: Result<&Planned, &String>) -> NetworkPlan {
+pub(super) fn plan_to_wire(network: &str, planned: Result<&Planned, &String>) -> NetworkPlan {
     let network = network.to_owned();
     let (difference, plan, names) = match planned {
         Ok(planned) => planned,
@@ -187,8 +187,10 @@ pub(super) fn plan(network: &str, planned: Result<&Planned, &String>) -> Network
     let requests = stages
         .into_iter()
         .flat_map(|(stage, sendings)| sendings.iter().map(move |sending| planned_request(stage, sending, names)));
-    let blocked =
-        difference.blocked.iter().map(|(host, why)| Blocked { host: named(names, *host), reason: reason(why, names) });
+    let blocked = difference
+        .blocked
+        .iter()
+        .map(|(host, why)| Blocked { host: host_name(names, *host), reason: reason_text(why, names) });
     NetworkPlan {
         dry_run: true,
         network,
@@ -198,19 +200,19 @@ pub(super) fn plan(network: &str, planned: Result<&Planned, &String>) -> Network
     }
 }
 
-fn named(names: &Names, number: HostNumber) -> String {
+fn host_name(names: &Names, number: HostNumber) -> String {
     names.get(&number).cloned().unwrap_or_else(|| number.to_string())
 }
 
 /// A request as it would be sent.
 fn planned_request(stage: &str, sending: &Sending, names: &Names) -> PlannedRequest {
-    let wire = Wire::of(sending.host, &sending.request);
-    let (method, path) = wire.line();
-    let (host, body) = (named(names, sending.host), wire.body());
+    let wire = Wire::from_request(sending.host, &sending.request);
+    let (method, path) = wire.request_line();
+    let (host, body) = (host_name(names, sending.host), wire.body());
     PlannedRequest { host, stage: stage.to_owned(), method: method.to_owned(), path, body }
 }
 
-fn reason(why: &Why, names: &Names) -> String {
+fn reason_text(why: &Why, names: &Names) -> String {
     match why {
         Why::Silent => "it does not answer".to_owned(),
         Why::Observed => "it is only to be looked at: its mode is observe".to_owned(),
@@ -225,7 +227,7 @@ fn reason(why: &Why, names: &Names) -> String {
         Why::HasVifs(vifs) => format!("it has left the network, and {vifs} VIFs are still plugged on its bridge"),
         Why::AddressUnknown => "the address at which its tunnels end is not known".to_owned(),
         Why::AddressInUse { to, by } => {
-            format!("its tunnel to host {by} has the address that one to {} needs", named(names, *to))
+            format!("its tunnel to host {by} has the address that one to {} needs", host_name(names, *to))
         }
     }
 }

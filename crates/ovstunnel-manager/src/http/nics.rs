@@ -22,8 +22,8 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::hosts::ChangeQuery;
-use super::networks::plan;
-use super::{State, query, recorded};
+use super::networks::plan_to_wire;
+use super::{State, inventory_error, query};
 use crate::config::OnFailure;
 use crate::inventory::{Asked, Move, Preparation, WantedNic};
 use crate::reconciler::Failed;
@@ -46,14 +46,14 @@ pub(super) struct ReleaseQuery {
     dry_run: bool,
 }
 
-fn network(state: &State, name: &str) -> Result<Recorded, ApiError> {
-    let name = query::name("network", name)?;
-    state.zone.recorded(name).ok_or_else(|| ApiError::not_found(format!("no network {name} is recorded")))
+fn find_network(state: &State, name: &str) -> Result<Recorded, ApiError> {
+    let name = query::check_name("network", name)?;
+    state.zone.recorded_network(name).ok_or_else(|| ApiError::not_found(format!("no network {name} is recorded")))
 }
 
 fn to_wire(state: &State, nic: &NicRow) -> Nic {
     let named = |number: HostNumber| {
-        state.zone.registered(|row| row.number == number).map_or_else(|| number.to_string(), |row| row.name)
+        state.zone.find_registered(|row| row.number == number).map_or_else(|| number.to_string(), |row| row.name)
     };
     let NicRow { id, vm, mac, ip, host, moving_to, network: _ } = nic.clone();
     let (mac, ip) = (mac.map(|mac| mac.to_string()), ip.map(|ip| ip.to_string()));
@@ -86,8 +86,8 @@ pub(super) async fn list_nics(
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<NicQuery>,
 ) -> Result<Json<NicList>, ApiError> {
-    let after = query.after.as_deref().map(|after| query::name("after", after)).transpose()?;
-    let nics = network(&state, &name)?.nics;
+    let after = query.after.as_deref().map(|after| query::check_name("after", after)).transpose()?;
+    let nics = find_network(&state, &name)?.nics;
     let total = u32::try_from(nics.len()).unwrap_or(u32::MAX);
     let mut rest = nics.values().filter(|nic| after.is_none_or(|after| nic.id.as_str() > after));
     let nics: Vec<Nic> =
@@ -108,7 +108,7 @@ pub(super) async fn get_nic(
     ValidPath((name, id)): ValidPath<(String, String)>,
     _: NoQuery,
 ) -> Result<Json<Nic>, ApiError> {
-    let (network, id) = (network(&state, &name)?, query::name("nic", &id)?);
+    let (network, id) = (find_network(&state, &name)?, query::check_name("nic", &id)?);
     let nic = network.nics.get(id).ok_or_else(|| ApiError::not_found(format!("network {name} has no NIC {id}")))?;
     Ok(Json(to_wire(&state, nic)))
 }
@@ -134,36 +134,36 @@ pub(super) async fn prepare_nic(
     ValidQuery(query): ValidQuery<ChangeQuery>,
     ValidJson(body): ValidJson<PutNic>,
 ) -> Result<Response, ApiError> {
-    let (name, id) = (query::name("network", &name)?, query::name("nic", &id)?);
-    let wait = wait(body.wait.as_deref())?;
-    let wanted = wanted(body)?;
+    let (name, id) = (query::check_name("network", &name)?, query::check_name("nic", &id)?);
+    let wait = parse_wait(body.wait.as_deref())?;
+    let wanted = wanted_nic(body)?;
     own_host(&peer, role, &wanted.host)?;
     takes_from_nobody(&peer, role, wanted.how)?;
     let by = Asked { actor: &peer.to_string(), dry_run: query.dry_run };
-    let prepared = state.inventory.prepare(name, id, &wanted, by).await.map_err(recorded)?;
+    let prepared = state.inventory.prepare_nic(name, id, &wanted, by).await.map_err(inventory_error)?;
     let outcome = prepared.outcome;
     let word = if query.dry_run { format!("dry run: {}", outcome.as_str()) } else { outcome.as_str().to_owned() };
-    let prepared = if query.dry_run { prepared } else { awaited(&state, name, prepared, wait).await };
-    let answer = answer(&state, name, &prepared);
+    let prepared = if query.dry_run { prepared } else { await_preparation(&state, name, prepared, wait).await };
+    let answer = nic_answer(&state, name, &prepared);
     let is_to_fail = state.on_failure == OnFailure::Fail && !query.dry_run;
     match answer.outcome {
         NicOutcome::Partial | NicOutcome::Pending if is_to_fail => Err(missing_tunnel(&answer)),
-        _ => Ok(Effect::of(&word, Json(answer).into_response())),
+        _ => Ok(Effect::mark_response(&word, Json(answer).into_response())),
     }
 }
 
 /// Has the network made whole, and waits for so long until the NIC's part of it is. Gives how it is then.
-async fn awaited(state: &State, name: &str, mut preparation: Preparation, wait: Duration) -> Preparation {
+async fn await_preparation(state: &State, name: &str, mut preparation: Preparation, wait: Duration) -> Preparation {
     let (Some(reconciler), Some(key)) = (&state.reconciler, preparation.key) else { return preparation };
-    reconciler.ask(key);
+    reconciler.request_network(key);
     let (mut pulse, deadline, host) =
-        (state.zone.pulse(), Instant::now() + wait, preparation.nic.moving_to.unwrap_or(preparation.nic.host));
+        (state.zone.watch_passes(), Instant::now() + wait, preparation.nic.moving_to.unwrap_or(preparation.nic.host));
     while !is_ready(&preparation) {
         if tokio::time::timeout_at(deadline, pulse.changed()).await.is_err() {
             break;
         }
-        let Some(network) = state.zone.recorded(name) else { break };
-        match state.zone.prepared(&network, key, host, state.dead_after) {
+        let Some(network) = state.zone.recorded_network(name) else { break };
+        match state.zone.prepared_on(&network, key, host, state.dead_after) {
             Some(prepared) => preparation.prepared = Ok(prepared),
             None => break,
         }
@@ -187,7 +187,7 @@ fn missing_tunnel(answer: &NicAnswer) -> ApiError {
 }
 
 /// What of the NIC's tunnels hosts have refused. `here` is the NIC's host.
-fn failed(state: &State, key: GreKey, here: HostNumber) -> Vec<FailedTunnel> {
+fn failed_tunnels(state: &State, key: GreKey, here: HostNumber) -> Vec<FailedTunnel> {
     let failures = state.reconciler.as_ref().map(|reconciler| reconciler.failures(key)).unwrap_or_default();
     let concerns = |failed: &Failed| {
         let to_here = failed.to.as_ref().is_none_or(|to| HostNumber::try_from(to).ok() == Some(here));
@@ -205,10 +205,10 @@ fn failed(state: &State, key: GreKey, here: HostNumber) -> Vec<FailedTunnel> {
     failures.into_iter().filter(concerns).map(told).collect()
 }
 
-fn answer(state: &State, name: &str, preparation: &Preparation) -> NicAnswer {
+fn nic_answer(state: &State, name: &str, preparation: &Preparation) -> NicAnswer {
     let Preparation { outcome, nic, key, prepared } = preparation;
     let there = prepared.as_ref().ok();
-    let failed = key.map(|key| failed(state, key, nic.moving_to.unwrap_or(nic.host))).unwrap_or_default();
+    let failed = key.map(|key| failed_tunnels(state, key, nic.moving_to.unwrap_or(nic.host))).unwrap_or_default();
     let word = match (&state.reconciler, is_ready(preparation)) {
         (None, _) => NicOutcome::Disabled,
         (Some(_), true) => NicOutcome::Ready,
@@ -228,20 +228,20 @@ fn answer(state: &State, name: &str, preparation: &Preparation) -> NicAnswer {
             up: there.map_or(0, |there| there.up),
             failed,
         },
-        plan: plan(name, prepared.as_ref().map(|there| &there.planned)),
+        plan: plan_to_wire(name, prepared.as_ref().map(|there| &there.planned)),
     }
 }
 
 /// How long to wait. Nothing is waited for while nothing is sent; what is asked for is checked all the same.
-fn wait(text: Option<&str>) -> Result<Duration, ApiError> {
+fn parse_wait(text: Option<&str>) -> Result<Duration, ApiError> {
     let Some(text) = text else { return Ok(Duration::ZERO) };
     let wait = humantime::parse_duration(text).ok().filter(|wait| *wait <= WAIT_MAX);
     wait.ok_or_else(|| ApiError::invalid("wait", "must be a duration of at most a minute, such as 5s", Some(text)))
 }
 
-fn wanted(body: PutNic) -> Result<WantedNic, ApiError> {
+fn wanted_nic(body: PutNic) -> Result<WantedNic, ApiError> {
     let invalid = |field: &'static str| move |bad: Invalid| ApiError::invalid(field, bad.rule, Some(&bad.value));
-    query::name("host", &body.host)?;
+    query::check_name("host", &body.host)?;
     let is_vm = |vm: &str| (1..=VM_MAX).contains(&vm.chars().count()) && !vm.chars().any(char::is_control);
     if let Some(vm) = body.vm.as_deref().filter(|vm| !is_vm(vm)) {
         return Err(ApiError::invalid("vm", "must be 1 to 255 characters, none of them a control character", Some(vm)));
@@ -305,10 +305,10 @@ pub(super) async fn release_nic(
     ValidPath((name, id)): ValidPath<(String, String)>,
     ValidQuery(query): ValidQuery<ReleaseQuery>,
 ) -> Result<Response, ApiError> {
-    let (name, id) = (query::name("network", &name)?, query::name("nic", &id)?);
+    let (name, id) = (query::check_name("network", &name)?, query::check_name("nic", &id)?);
     let on = match query.host {
         Some(host) => {
-            query::name("host", &host)?;
+            query::check_name("host", &host)?;
             own_host(&peer, role, &host)?;
             Some(host)
         }
@@ -316,23 +316,23 @@ pub(super) async fn release_nic(
         None => own_name(&state, &peer, role)?,
     };
     let by = Asked { actor: &peer.to_string(), dry_run: query.dry_run };
-    let (outcome, nic) = state.inventory.release(name, id, on.as_deref(), by).await.map_err(recorded)?;
-    Ok(released(&state, query.dry_run, outcome, nic.as_ref()))
+    let (outcome, nic) = state.inventory.release_nic(name, id, on.as_deref(), by).await.map_err(inventory_error)?;
+    Ok(released_response(&state, query.dry_run, outcome, nic.as_ref()))
 }
 
 /// The registered host that a client is, where that is its role.
 fn own_name(state: &State, peer: &Peer, role: Option<Extension<Role>>) -> Result<Option<String>, ApiError> {
     let (Some(Extension(Role::Host)), Peer::Certificate(certificate)) = (role, peer) else { return Ok(None) };
-    let own = certificate.all_names().find(|name| state.zone.number(name).is_some()).map(str::to_owned);
+    let own = certificate.all_names().find(|name| state.zone.host_number(name).is_some()).map(str::to_owned);
     let nobody =
         || ApiError::forbidden(format!("{} is a host, and none of its name is registered", certificate.name()));
     own.ok_or_else(nobody).map(Some)
 }
 
-fn released(state: &State, dry_run: bool, outcome: Outcome, nic: Option<&NicRow>) -> Response {
+fn released_response(state: &State, dry_run: bool, outcome: Outcome, nic: Option<&NicRow>) -> Response {
     let answer = Json(NicReleased { outcome, nic: nic.map(|nic| to_wire(state, nic)) });
     let word = if dry_run { format!("dry run: {}", outcome.as_str()) } else { outcome.as_str().to_owned() };
-    Effect::of(&word, answer.into_response())
+    Effect::mark_response(&word, answer.into_response())
 }
 
 /// A migration has ended well: the NIC is where it was moving to, and nowhere else.
@@ -376,8 +376,8 @@ async fn end_migration(
     ValidQuery(query): ValidQuery<ChangeQuery>,
     well: bool,
 ) -> Result<Response, ApiError> {
-    let (name, id) = (query::name("network", &name)?, query::name("nic", &id)?);
+    let (name, id) = (query::check_name("network", &name)?, query::check_name("nic", &id)?);
     let by = Asked { actor: &peer.to_string(), dry_run: query.dry_run };
-    let (outcome, nic) = state.inventory.end_migration(name, id, well, by).await.map_err(recorded)?;
-    Ok(released(&state, query.dry_run, outcome, Some(&nic)))
+    let (outcome, nic) = state.inventory.end_migration(name, id, well, by).await.map_err(inventory_error)?;
+    Ok(released_response(&state, query.dry_run, outcome, Some(&nic)))
 }

@@ -42,18 +42,18 @@ const REACHED: Reached = Reached {
 
 /// All routes, and their description for who asks.
 pub(super) fn router() -> Router<State> {
-    let (router, _) = described().split_for_parts();
+    let (router, _) = described_router().split_for_parts();
     router.route("/openapi.json", get(async |_: NoQuery| Json(description())))
 }
 
 pub(super) fn description() -> utoipa::openapi::OpenApi {
-    let mut description = described().into_openapi();
-    fixups::apply(&mut description);
+    let mut description = described_router().into_openapi();
+    fixups::apply_fixups(&mut description);
     ovstunnel_server::openapi::add_common(&mut description, &REACHED);
     description
 }
 
-fn described() -> OpenApiRouter<State> {
+fn described_router() -> OpenApiRouter<State> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(zone::get_overview))
         .routes(routes!(watch::watch_zone))

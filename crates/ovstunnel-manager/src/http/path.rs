@@ -43,8 +43,8 @@ pub(crate) async fn get_path(
     Shared(state): Shared<State>,
     ValidQuery(query): ValidQuery<PathQuery>,
 ) -> Result<Json<Path>, ApiError> {
-    let (key, from, to) = ends(&state, &query.from, &query.to, query.network.as_deref())?;
-    Ok(Json(path::look(&state.zone, &state.hosts, key, &from, &to).await))
+    let (key, from, to) = resolve_ends(&state, &query.from, &query.to, query.network.as_deref())?;
+    Ok(Json(path::examine_path(&state.zone, &state.hosts, key, &from, &to).await))
 }
 
 /// The same; with `send`, frames of full size are sent between the two hosts, there and back, as the last steps.
@@ -62,28 +62,28 @@ pub(crate) async fn send_frames(
     _: NoQuery,
     ValidJson(body): ValidJson<PostPath>,
 ) -> Result<Response, ApiError> {
-    let (key, from, to) = ends(&state, &body.from, &body.to, body.network.as_deref())?;
-    let sweeper = if body.send { Some(super::sweep::sweeper(&state)?) } else { None };
-    let path = path::look(&state.zone, &state.hosts, key, &from, &to).await;
+    let (key, from, to) = resolve_ends(&state, &body.from, &body.to, body.network.as_deref())?;
+    let sweeper = if body.send { Some(super::sweep::require_sweeper(&state)?) } else { None };
+    let path = path::examine_path(&state.zone, &state.hosts, key, &from, &to).await;
     let path = match sweeper {
-        Some(sweeper) if from.host != to.host => path::send(path, sweeper, key, (&from, &to)).await,
+        Some(sweeper) if from.host != to.host => path::probe_path(path, sweeper, key, (&from, &to)).await,
         _ => path,
     };
-    Ok(Effect::of(if body.send { "sent" } else { "looked" }, Json(path).into_response()))
+    Ok(Effect::mark_response(if body.send { "sent" } else { "looked" }, Json(path).into_response()))
 }
 
 /// What is meant, and in which network.
-fn ends(state: &State, from: &str, to: &str, network: Option<&str>) -> Result<(GreKey, End, End), ApiError> {
+fn resolve_ends(state: &State, from: &str, to: &str, network: Option<&str>) -> Result<(GreKey, End, End), ApiError> {
     for (field, word) in [("from", from), ("to", to)] {
         if word.is_empty() || word.chars().count() > 255 {
             return Err(ApiError::invalid(field, WORD, Some(word)));
         }
     }
-    let key = network.map(|network| super::networks::key(state, network)).transpose()?;
-    state.zone.ends(from, to, key).map_err(|error| refused(&error))
+    let key = network.map(|network| super::networks::network_key(state, network)).transpose()?;
+    state.zone.resolve_ends(from, to, key).map_err(|error| ends_error(&error))
 }
 
-fn refused(error: &EndsError) -> ApiError {
+fn ends_error(error: &EndsError) -> ApiError {
     let detail = error.to_string();
     match error {
         EndsError::Unknown(_) | EndsError::NoNetwork { .. } => ApiError::not_found(detail),

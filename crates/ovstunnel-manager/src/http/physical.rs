@@ -20,18 +20,18 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 
 use super::hosts::ChangeQuery;
-use super::{State, database, query, recorded};
+use super::{State, database_error, inventory_error, query};
 use crate::config::is_label;
 use crate::inventory::Asked;
 
-fn shown((row, keys): (PhysicalNetworkRow, KeyUsage)) -> PhysicalNetwork {
+fn network_to_wire((row, keys): (PhysicalNetworkRow, KeyUsage)) -> PhysicalNetwork {
     let PhysicalNetworkRow { name, isolation, vnet, label, label_xen, label_kvm } = row;
     PhysicalNetwork { name, isolation, vnet, label, label_xen, label_kvm, keys }
 }
 
-async fn all(state: &State) -> Result<Vec<PhysicalNetwork>, ApiError> {
-    let (_, networks) = state.inventory.keys_and_usage().await.map_err(|error| database(&error))?;
-    Ok(networks.into_iter().map(shown).collect())
+async fn all_physical(state: &State) -> Result<Vec<PhysicalNetwork>, ApiError> {
+    let (_, networks) = state.inventory.keys_and_usage().await.map_err(|error| database_error(&error))?;
+    Ok(networks.into_iter().map(network_to_wire).collect())
 }
 
 /// The physical networks, by name.
@@ -44,7 +44,7 @@ pub(super) async fn list_physical_networks(
     Shared(state): Shared<State>,
     _: NoQuery,
 ) -> Result<Json<PhysicalNetworkList>, ApiError> {
-    Ok(Json(PhysicalNetworkList { physical_networks: all(&state).await? }))
+    Ok(Json(PhysicalNetworkList { physical_networks: all_physical(&state).await? }))
 }
 
 /// One physical network.
@@ -60,8 +60,8 @@ pub(super) async fn get_physical_network(
     ValidPath(name): ValidPath<String>,
     _: NoQuery,
 ) -> Result<Json<PhysicalNetwork>, ApiError> {
-    let name = query::name("physical_network", &name)?;
-    let found = all(&state).await?.into_iter().find(|network| network.name == name);
+    let name = query::check_name("physical_network", &name)?;
+    let found = all_physical(&state).await?.into_iter().find(|network| network.name == name);
     found.map(Json).ok_or_else(|| ApiError::not_found(format!("no physical network {name} is recorded")))
 }
 
@@ -83,7 +83,7 @@ pub(super) async fn put_physical_network(
     ValidQuery(query): ValidQuery<ChangeQuery>,
     ValidJson(body): ValidJson<PutPhysicalNetwork>,
 ) -> Result<Response, ApiError> {
-    let name = query::name("physical_network", &name)?.to_owned();
+    let name = query::check_name("physical_network", &name)?.to_owned();
     let PutPhysicalNetwork { isolation, vnet, label, label_xen, label_kvm } = body;
     for (field, label) in [("label", &label), ("label_xen", &label_xen), ("label_kvm", &label_kvm)] {
         if let Some(bad) = label.as_deref().filter(|label| !is_label(label)) {
@@ -91,21 +91,21 @@ pub(super) async fn put_physical_network(
             return Err(ApiError::invalid(field, rule, Some(bad)));
         }
     }
-    let vnet = read("vnet", &vnet, isolation)?;
+    let vnet = normalise_ranges("vnet", &vnet, isolation)?;
     let row = PhysicalNetworkRow { name: name.clone(), isolation, vnet, label, label_xen, label_kvm };
     let by = Asked { actor: &peer.to_string(), dry_run: query.dry_run };
-    let (outcome, changes) = state.inventory.put_physical(&[row], by).await.map_err(recorded)?;
-    let physical_network = all(&state).await?.into_iter().find(|network| network.name == name);
+    let (outcome, changes) = state.inventory.put_physical(&[row], by).await.map_err(inventory_error)?;
+    let physical_network = all_physical(&state).await?.into_iter().find(|network| network.name == name);
     let answer = Json(PhysicalNetworkAnswer { outcome, physical_network });
     if query.dry_run {
-        return Ok(Effect::of(&format!("dry run: {}", outcome.as_str()), answer.into_response()));
+        return Ok(Effect::mark_response(&format!("dry run: {}", outcome.as_str()), answer.into_response()));
     }
     let status = if outcome == Outcome::Created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(Effect::new(outcome.as_str()).with(&changes).on((status, answer).into_response()))
+    Ok(Effect::new(outcome.as_str()).with_changes(&changes).attach_to((status, answer).into_response()))
 }
 
 /// Ranges as they are kept, however they were typed.
-fn read(field: &str, vnet: &str, isolation: Isolation) -> Result<String, ApiError> {
+fn normalise_ranges(field: &str, vnet: &str, isolation: Isolation) -> Result<String, ApiError> {
     let read = Ranges::parse(vnet, isolation).map(|ranges| ranges.to_string());
     read.map_err(|bad| ApiError::invalid(field, bad.rule, Some(&bad.value)))
 }
@@ -124,16 +124,16 @@ pub(super) async fn delete_physical_network(
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<ChangeQuery>,
 ) -> Result<Response, ApiError> {
-    let name = query::name("physical_network", &name)?;
+    let name = query::check_name("physical_network", &name)?;
     let by = Asked { actor: &peer.to_string(), dry_run: query.dry_run };
-    let outcome = state.inventory.delete_physical(name, by).await.map_err(recorded)?;
+    let outcome = state.inventory.delete_physical(name, by).await.map_err(inventory_error)?;
     let answer = Json(PhysicalNetworkAnswer { outcome, physical_network: None }).into_response();
     let word = if query.dry_run { format!("dry run: {}", outcome.as_str()) } else { outcome.as_str().to_owned() };
-    Ok(Effect::of(&word, answer))
+    Ok(Effect::mark_response(&word, answer))
 }
 
 async fn all_ranges(state: &State) -> Result<Vec<KeyRange>, ApiError> {
-    let rows = state.inventory.physical_networks().await.map_err(|error| database(&error))?;
+    let rows = state.inventory.physical_networks().await.map_err(|error| database_error(&error))?;
     Ok(rows.into_iter().map(|row| KeyRange { physical_network: row.name, vnet: row.vnet }).collect())
 }
 
@@ -166,23 +166,23 @@ pub(super) async fn put_ranges(
     let mut wanted = Vec::new();
     for (index, KeyRange { physical_network, vnet }) in body.ranges.into_iter().enumerate() {
         let field = format!("ranges[{index}].physical_network");
-        query::name(&field, &physical_network)?;
+        query::check_name(&field, &physical_network)?;
         if wanted.iter().any(|(other, _)| *other == physical_network) {
             return Err(ApiError::invalid(field, "must be there once", Some(&physical_network)));
         }
         wanted.push((physical_network, vnet));
     }
-    let mut rows = state.inventory.with_ranges(wanted).await.map_err(recorded)?;
+    let mut rows = state.inventory.with_ranges(wanted).await.map_err(inventory_error)?;
     for (index, row) in rows.iter_mut().enumerate() {
-        row.vnet = read(&format!("ranges[{index}].vnet"), &row.vnet, row.isolation)?;
+        row.vnet = normalise_ranges(&format!("ranges[{index}].vnet"), &row.vnet, row.isolation)?;
     }
     let by = Asked { actor: &peer.to_string(), dry_run: query.dry_run };
-    let (outcome, changes) = state.inventory.put_physical(&rows, by).await.map_err(recorded)?;
+    let (outcome, changes) = state.inventory.put_physical(&rows, by).await.map_err(inventory_error)?;
     let answer = Json(KeyRangesAnswer { outcome, ranges: all_ranges(&state).await? }).into_response();
     if query.dry_run {
-        return Ok(Effect::of(&format!("dry run: {}", outcome.as_str()), answer));
+        return Ok(Effect::mark_response(&format!("dry run: {}", outcome.as_str()), answer));
     }
-    Ok(Effect::new(outcome.as_str()).with(&changes).on(answer))
+    Ok(Effect::new(outcome.as_str()).with_changes(&changes).attach_to(answer))
 }
 
 /// Which keys.
@@ -206,7 +206,7 @@ pub(crate) struct KeyQuery {
 
 fn states<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<KeyState>>, D::Error> {
     let all = [KeyState::Allocated, KeyState::Quarantined, KeyState::Withdrawn];
-    query::words(from, &all.map(|state| (state.as_str(), state)))
+    query::parse_words(from, &all.map(|state| (state.as_str(), state)))
 }
 
 /// The keys that cannot be given, and how full the ranges are.
@@ -230,7 +230,7 @@ pub(super) async fn list_keys(
 
 /// Every key in the states that are asked for, on whichever page.
 pub(crate) async fn all_keys(state: &State, query: &KeyQuery) -> Result<KeyList, ApiError> {
-    let (mut keys, networks) = state.inventory.keys_and_usage().await.map_err(|error| database(&error))?;
+    let (mut keys, networks) = state.inventory.keys_and_usage().await.map_err(|error| database_error(&error))?;
     keys.retain(|key| query.state.as_ref().is_none_or(|states| states.contains(&key.state)));
-    Ok(KeyList { keys, next: None, physical_networks: networks.into_iter().map(shown).collect() })
+    Ok(KeyList { keys, next: None, physical_networks: networks.into_iter().map(network_to_wire).collect() })
 }

@@ -16,7 +16,7 @@ const NAME: &str =
     "must be 1 to 63 characters of A-Z, a-z, 0-9, `.`, `_` and `-`, of which the first is not `.` or `-`";
 
 /// Checks a name.
-pub(super) fn name<'a>(field: &str, text: &'a str) -> Result<&'a str, ApiError> {
+pub(super) fn check_name<'a>(field: &str, text: &'a str) -> Result<&'a str, ApiError> {
     match is_plain_name(text, NAME_MAX) {
         true => Ok(text),
         false => Err(ApiError::invalid(field, NAME, Some(text))),
@@ -24,7 +24,7 @@ pub(super) fn name<'a>(field: &str, text: &'a str) -> Result<&'a str, ApiError> 
 }
 
 /// A whole number from 1 to the most.
-pub(super) fn whole<'de, D: Deserializer<'de>>(from: D, most: u64) -> Result<u64, D::Error> {
+pub(super) fn parse_whole<'de, D: Deserializer<'de>>(from: D, most: u64) -> Result<u64, D::Error> {
     let text = String::deserialize(from)?;
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = Some(text).filter(|_| digits).and_then(|text| text.parse().ok());
@@ -33,15 +33,15 @@ pub(super) fn whole<'de, D: Deserializer<'de>>(from: D, most: u64) -> Result<u64
 }
 
 pub(super) fn limit<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
-    whole(from, LIMIT as u64).map(|number| usize::try_from(number).ok())
+    parse_whole(from, LIMIT as u64).map(|number| usize::try_from(number).ok())
 }
 
 pub(super) fn page<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
-    whole(from, 1_000_000).map(|number| usize::try_from(number).ok())
+    parse_whole(from, 1_000_000).map(|number| usize::try_from(number).ok())
 }
 
 pub(super) fn id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-    whole(from, i64::MAX as u64).map(Some)
+    parse_whole(from, i64::MAX as u64).map(Some)
 }
 
 /// A time.
@@ -60,7 +60,7 @@ pub(super) fn search<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String
 }
 
 /// One of several words, or more of them, separated by commas.
-pub(super) fn words<'de, D: Deserializer<'de>, T: Copy>(
+pub(super) fn parse_words<'de, D: Deserializer<'de>, T: Copy>(
     from: D,
     all: &[(&str, T)],
 ) -> Result<Option<Vec<T>>, D::Error> {

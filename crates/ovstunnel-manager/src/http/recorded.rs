@@ -13,7 +13,7 @@ use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::{GreKey, Invalid, NetworkNumber};
 
 use super::hosts::ChangeQuery;
-use super::{State, query, recorded};
+use super::{State, inventory_error, query};
 use crate::inventory::{Asked, WantedNetwork};
 
 /// The least and the largest MTU that a network's guests can be given.
@@ -38,24 +38,24 @@ pub(super) async fn put_network(
     ValidQuery(query): ValidQuery<ChangeQuery>,
     ValidJson(body): ValidJson<PutNetwork>,
 ) -> Result<Response, ApiError> {
-    let wanted = wanted(query::name("network", &name)?, body)?;
+    let wanted = wanted_network(query::check_name("network", &name)?, body)?;
     let by = Asked { actor: &peer.to_string(), dry_run: query.dry_run };
-    let (outcome, changes) = state.inventory.put_network(&wanted, by).await.map_err(recorded)?;
-    let answer = Json(NetworkAnswer { outcome, network: find(&state, &name) });
+    let (outcome, changes) = state.inventory.put_network(&wanted, by).await.map_err(inventory_error)?;
+    let answer = Json(NetworkAnswer { outcome, network: find_network(&state, &name) });
     if query.dry_run {
-        return Ok(Effect::of(&format!("dry run: {}", outcome.as_str()), answer.into_response()));
+        return Ok(Effect::mark_response(&format!("dry run: {}", outcome.as_str()), answer.into_response()));
     }
     let status = if outcome == Outcome::Created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(Effect::new(outcome.as_str()).with(&changes).on((status, answer).into_response()))
+    Ok(Effect::new(outcome.as_str()).with_changes(&changes).attach_to((status, answer).into_response()))
 }
 
-fn wanted(name: &str, body: PutNetwork) -> Result<WantedNetwork, ApiError> {
+fn wanted_network(name: &str, body: PutNetwork) -> Result<WantedNetwork, ApiError> {
     let invalid = |field: &'static str| move |bad: Invalid| ApiError::invalid(field, bad.rule, Some(&bad.value));
     if name.strip_prefix("key-").is_some_and(|key| key.parse::<GreKey>().is_ok()) {
         let rule = "must not be key-KEY, which names a network that is only seen";
         return Err(ApiError::invalid("network", rule, Some(name)));
     }
-    query::name("physical_network", &body.physical_network)?;
+    query::check_name("physical_network", &body.physical_network)?;
     if let Some(mtu) = body.mtu.filter(|mtu| !MTU.contains(mtu)) {
         return Err(ApiError::invalid("mtu", "must be from 576 to 65535", Some(&mtu.to_string())));
     }
@@ -75,9 +75,9 @@ fn wanted(name: &str, body: PutNetwork) -> Result<WantedNetwork, ApiError> {
 }
 
 /// The network as it is now.
-fn find(state: &State, name: &str) -> Option<Network> {
-    state.zone.keyless(name).or_else(|| {
-        let key = state.zone.recorded(name)?.row.key?;
+fn find_network(state: &State, name: &str) -> Option<Network> {
+    state.zone.keyless_network(name).or_else(|| {
+        let key = state.zone.recorded_network(name)?.row.key?;
         state.zone.network(key)
     })
 }
@@ -96,10 +96,10 @@ pub(super) async fn delete_network(
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<ChangeQuery>,
 ) -> Result<Response, ApiError> {
-    let name = query::name("network", &name)?;
+    let name = query::check_name("network", &name)?;
     let by = Asked { actor: &peer.to_string(), dry_run: query.dry_run };
-    let outcome = state.inventory.delete_network(name, by).await.map_err(recorded)?;
+    let outcome = state.inventory.delete_network(name, by).await.map_err(inventory_error)?;
     let answer = Json(NetworkAnswer { outcome, network: None }).into_response();
     let word = if query.dry_run { format!("dry run: {}", outcome.as_str()) } else { outcome.as_str().to_owned() };
-    Ok(Effect::of(&word, answer))
+    Ok(Effect::mark_response(&word, answer))
 }

@@ -19,11 +19,11 @@ use ovstunnel_types::HostNumber;
 use time::OffsetDateTime;
 use tracing::Instrument;
 
-use super::enrolment::{enabled, note};
-use super::{State, database, pki};
+use super::enrolment::{record_event, require_enrolment};
+use super::{State, database_error, pki_error};
 use crate::enrolment::Enrolment;
 use crate::enrolment::binding::{Binding, Bindings, bind};
-use crate::zone::{Happened, written};
+use crate::zone::{Happened, format_time};
 
 /// What is answered where no certificate of the key is there: the same whoever asks.
 const NONE: &str = "there is no certificate of this name and key that can be renewed; join by a token";
@@ -69,8 +69,8 @@ pub(super) async fn renew(
     _: NoQuery,
     ValidJson(body): ValidJson<PostRenewal>,
 ) -> Result<Response, ApiError> {
-    let enrolment = Arc::clone(enabled(&state)?);
-    if !enrolment.hears(peer.address().map(|address| address.ip())) {
+    let enrolment = Arc::clone(require_enrolment(&state)?);
+    if !enrolment.allows_attempt(peer.address().map(|address| address.ip())) {
         return Err(ApiError::new(Code::Unavailable, "this address has asked too often; try again later"));
     }
     let asking = Asking::read(&body.csr).map_err(|rule| ApiError::invalid("csr", rule, None))?;
@@ -90,7 +90,7 @@ pub(super) async fn renew(
                 let address = peer.address().map(|address| format!(" from {}", address.ip())).unwrap_or_default();
                 let told = format!("the certificate {name} was not renewed{address}: {why}");
                 // It is refused whether this can be kept or not, and the audit has it.
-                let _ = note(&state, "renewal_refused", &peer, told).await;
+                let _ = record_event(&state, "renewal_refused", &peer, told).await;
             }
             return Err(answer);
         }
@@ -98,9 +98,9 @@ pub(super) async fn renew(
     let effect = match renewed.outcome {
         Outcome::Updated => Effect::new("renewed").with_words([format!("certificate {name}")]),
         // Each host asks each day.
-        _ => Effect::new("unchanged").routine(),
+        _ => Effect::new("unchanged").as_routine(),
     };
-    Ok(effect.on(Json(renewed).into_response()))
+    Ok(effect.attach_to(Json(renewed).into_response()))
 }
 
 async fn again(
@@ -111,33 +111,33 @@ async fn again(
 ) -> Result<Renewed, Refused> {
     let now = OffsetDateTime::now_utc();
     // A host is not removed while its certificate is signed.
-    let _turn = state.records.turn().await;
+    let _turn = state.records.wait_turn().await;
     let found = judge(enrolment, name, asking, now)?;
-    let bindings = Bindings::read(&state.records).await.map_err(|error| database(&error))?;
+    let bindings = Bindings::read(&state.records).await.map_err(|error| database_error(&error))?;
     let Some((number, host)) = owner(state, &bindings, name, &found) else {
         return Err(Refused::owner(format!("no host that has the certificate {name} is registered; join by a token")));
     };
-    let ca = enrolment.ca().map_err(pki)?;
+    let ca = enrolment.ca_certificate().map_err(pki_error)?;
     let is_time = if early { !found.is_fresh(now) } else { found.is_due(now) };
     if !is_time {
         let Signed { text: certificate, not_after, .. } = found.again();
-        return Ok(Renewed { outcome: Outcome::Unchanged, certificate, ca, expires: written(not_after) });
+        return Ok(Renewed { outcome: Outcome::Unchanged, certificate, ca, expires: format_time(not_after) });
     }
     let serial = found.serial.clone();
     let signed = sign(state, enrolment, &bindings, number, name, found, now).await?;
-    let expires = written(signed.not_after);
+    let expires = format_time(signed.not_after);
     let text = format!("the certificate {name} of host {host} is renewed until {expires}; {serial} was good before");
     let happened = Happened::new(now, "certificate_renewed", text);
     let happened = Happened { host: Some(host), actor: Some(peer.to_string()), ..happened };
-    state.records.append(happened).await.map_err(|error| database(&error))?;
+    state.records.append_event(happened).await.map_err(|error| database_error(&error))?;
     Ok(Renewed { outcome: Outcome::Updated, certificate: signed.text, ca, expires })
 }
 
 /// The certificate of this name and key that stands and may have another one after it.
 fn judge(enrolment: &Enrolment, name: &Name, asking: &Asking, now: OffsetDateTime) -> Result<Standing, Refused> {
-    let authority = enrolment.authority().map_err(pki)?;
-    let Some(found) = authority.of_key(name, &asking.key.sum()).map_err(pki)?.into_iter().next() else {
-        let why = match authority.standing(name).map_err(pki)? {
+    let authority = enrolment.open_authority().map_err(pki_error)?;
+    let Some(found) = authority.of_key(name, &asking.key.sum()).map_err(pki_error)?.into_iter().next() else {
+        let why = match authority.standing(name).map_err(pki_error)? {
             Some(_) => "asked for with another key than it has",
             None => "there is no host's certificate of that name",
         };
@@ -150,7 +150,7 @@ fn judge(enrolment: &Enrolment, name: &Name, asking: &Asking, now: OffsetDateTim
         return Err(Refused::owner(format!("another certificate has the place of {name}, of another key")));
     }
     if found.is_long_over(now) {
-        let ended = written(found.not_after);
+        let ended = format_time(found.not_after);
         return Err(Refused::owner(format!(
             "the certificate {name} expired on {ended}, too long ago; join by a token"
         )));
@@ -165,11 +165,11 @@ fn judge(enrolment: &Enrolment, name: &Name, asking: &Asking, now: OffsetDateTim
 /// Number and name of the registered host that has a certificate: the one for which it is kept, else the one of its name.
 fn owner(state: &State, bindings: &Bindings, name: &Name, found: &Standing) -> Option<(HostNumber, String)> {
     let key = found.key_sum();
-    let of_number = |number| state.zone.registered(|row| row.number == number).map(|row| (number, row.name));
+    let of_number = |number| state.zone.find_registered(|row| row.number == number).map(|row| (number, row.name));
     let mut kept = bindings.owners(name.as_str(), &key).peekable();
     match kept.peek() {
         Some(_) => kept.find_map(of_number),
-        None => of_number(state.zone.number(name.as_str())?),
+        None => of_number(state.zone.host_number(name.as_str())?),
     }
 }
 
@@ -183,14 +183,14 @@ async fn sign(
     old: Standing,
     now: OffsetDateTime,
 ) -> Result<Signed, ApiError> {
-    let authority = enrolment.authority().map_err(pki)?;
-    let signed = authority.renew_standing(&old, LEAF_DAYS, now).map_err(pki)?;
+    let authority = enrolment.open_authority().map_err(pki_error)?;
+    let signed = authority.renew_standing(&old, LEAF_DAYS, now).map_err(pki_error)?;
     let kept = bindings.of(number).cloned().unwrap_or_else(|| Binding::new(name.as_str(), &old.key_sum()));
     let kept = kept.of(name.as_str(), &old.key_sum()).with(&old.serial, old.not_after, now);
     let kept = kept.with(&signed.serial, signed.not_after, now);
     if let Err(error) = bind(&state.records, number, Some(&kept)).await {
         signed.withdraw();
-        return Err(database(&error));
+        return Err(database_error(&error));
     }
     Ok(signed)
 }

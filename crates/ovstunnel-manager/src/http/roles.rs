@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use axum::http::{HeaderMap, Method, header};
-use ovstunnel_server::access::{Rules, reads};
+use ovstunnel_server::access::{Rules, is_reading};
 use ovstunnel_server::config::Role;
 use ovstunnel_server::listen::Guest;
 use ovstunnel_types::text::excerpt;
@@ -34,22 +34,22 @@ impl Roles {
 
     /// The same, saying what is open to somebody without a certificate: the page for signing in, and joining as a host.
     #[must_use]
-    pub fn opening(self, page: bool, enrolment: bool) -> Roles {
+    pub fn with_openings(self, page: bool, enrolment: bool) -> Roles {
         Roles { page, enrolment, ..self }
     }
 }
 
 impl Rules for Roles {
-    fn unlisted(&self, names: &[&str]) -> Role {
-        let is_host = names.iter().any(|name| self.zone.number(name).is_some());
+    fn unlisted_role(&self, names: &[&str]) -> Role {
+        let is_host = names.iter().any(|name| self.zone.host_number(name).is_some());
         if is_host { Role::Host } else { Role::Viewer }
     }
 
-    fn may(&self, role: Role, names: &[&str], method: &Method, path: &str) -> Result<(), String> {
+    fn check_request(&self, role: Role, names: &[&str], method: &Method, path: &str) -> Result<(), String> {
         let least = least(method, path);
         let is_own = || path.strip_prefix("/v1/hosts/").is_some_and(|host| names.contains(&host));
         match role {
-            Role::Host if reads(method) && (FOR_HOSTS.contains(&path) || is_own()) => Ok(()),
+            Role::Host if is_reading(method) && (FOR_HOSTS.contains(&path) || is_own()) => Ok(()),
             // By a token, or by a key: the handler looks.
             _ if joins(method, path) => Ok(()),
             // On which host stands in the request: the handler looks.
@@ -67,15 +67,15 @@ impl Rules for Roles {
         }
     }
 
-    fn guest(&self, headers: &HeaderMap, address: SocketAddr) -> Option<Guest> {
+    fn recognise_guest(&self, headers: &HeaderMap, address: SocketAddr) -> Option<Guest> {
         let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let session = cookies.filter_map(of_cookies).find_map(|secret| self.sessions.session(secret))?;
+        let session = cookies.filter_map(of_cookies).find_map(|secret| self.sessions.find_session(secret))?;
         Some(Guest { name: format!("{}, by link", session.by), id: session.id, role: session.role, address })
     }
 
     /// A browser sends its cookie with whatever it is made to ask: by that alone nobody changes anything but by the page's own forms.
     fn may_as_guest(&self, method: &Method, path: &str) -> Result<(), String> {
-        let may = reads(method) || is_page(path);
+        let may = is_reading(method) || is_page(path);
         if may { Ok(()) } else { Err("came by a link, and changes nothing but by the page's own forms".to_owned()) }
     }
 
@@ -83,8 +83,8 @@ impl Rules for Roles {
         if joins(method, path) {
             return self.enrolment;
         }
-        let reads_files = reads(method) && path.starts_with("/files/");
-        self.page && (reads_files || (FOR_ALL.contains(&path) && (reads(method) || path == "/sign-in")))
+        let reads_files = is_reading(method) && path.starts_with("/files/");
+        self.page && (reads_files || (FOR_ALL.contains(&path) && (is_reading(method) || path == "/sign-in")))
     }
 }
 
@@ -109,7 +109,7 @@ fn prepares(method: &Method, path: &str) -> bool {
 fn least(method: &Method, path: &str) -> Role {
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match (method, &segments[..]) {
-        (method, _) if reads(method) => Role::Viewer,
+        (method, _) if is_reading(method) => Role::Viewer,
         (
             &Method::POST,
             ["v1", "hosts", _, "resync" | "maintenance"]
@@ -204,7 +204,7 @@ mod tests {
     fn who_may(names: &[&str], request: &str) -> String {
         let (method, path) = request.split_once(' ').unwrap();
         let rules = Roles::new(Zone::new("dc1").0, Sessions::new(Duration::from_secs(60)).unwrap());
-        let may = |role: &Role| rules.may(*role, names, &method.parse().unwrap(), path).is_ok();
+        let may = |role: &Role| rules.check_request(*role, names, &method.parse().unwrap(), path).is_ok();
         let all = [Role::Host, Role::Viewer, Role::Operator, Role::Admin];
         all.iter().filter(|role| may(role)).map(|role| role.as_str()).collect::<Vec<_>>().join(" ")
     }
@@ -290,13 +290,13 @@ mod tests {
         ["GET /v1/enrolment/ca", "POST /v1/enrolment/join", "POST /v1/enrolment/renew"];
 
     #[test]
-    fn one_who_is_nobody_joins_where_that_is_on_and_does_nothing_else() {
+    fn an_anonymous_caller_may_join_where_that_is_on_and_no_more() {
         let rules = Roles::new(Zone::new("dc1").0, Sessions::new(Duration::from_secs(60)).unwrap());
         let open = |rules: &Roles, request: &str| {
             let (method, path) = request.split_once(' ').unwrap();
             rules.is_for_all(&method.parse().unwrap(), path)
         };
-        let (with, without) = (rules.clone().opening(false, true), rules.opening(true, false));
+        let (with, without) = (rules.clone().with_openings(false, true), rules.with_openings(true, false));
         for request in BY_NO_CERTIFICATE {
             assert!(open(&with, request) && !open(&without, request), "{request}");
         }
@@ -311,15 +311,15 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_is_known_by_the_cookie_and_changes_nothing_by_the_api() {
+    fn a_guest_is_known_by_its_cookie_and_may_not_change_by_the_api() {
         let sessions = Sessions::new(Duration::from_secs(60)).unwrap();
         let rules = Roles::new(Zone::new("dc1").0, sessions.clone());
-        let link = sessions.link("ops", Role::Operator).unwrap();
-        let (secret, _) = sessions.begin(&link).unwrap().unwrap();
+        let link = sessions.new_link("ops", Role::Operator).unwrap();
+        let (secret, _) = sessions.begin_session(&link).unwrap().unwrap();
         let guest = |cookie: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::COOKIE, cookie.parse().unwrap());
-            rules.guest(&headers, "192.0.2.1:9".parse().unwrap())
+            rules.recognise_guest(&headers, "192.0.2.1:9".parse().unwrap())
         };
         let known = guest(&format!("a=b; __Host-ovstunnel={secret}")).unwrap();
         assert_eq!((known.name.as_str(), known.role), ("ops, by link", Role::Operator));

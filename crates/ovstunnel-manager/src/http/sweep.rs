@@ -11,7 +11,7 @@ use ovstunnel_server::problem::ApiError;
 use serde::Deserialize;
 
 use super::State;
-use super::networks::{key, missing};
+use super::networks::{network_key, no_such_network};
 use crate::sweep::Sweeper;
 
 /// How much is to be found out.
@@ -36,13 +36,14 @@ pub(super) async fn sweep(
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<SweepQuery>,
 ) -> Result<Response, ApiError> {
-    let key = key(&state, &name)?;
-    let sweep: Sweep = sweeper(&state)?.sweep(key, query.mtu).await.ok_or_else(|| missing(&name))?;
-    Ok(Effect::of("swept", Json(sweep).into_response()))
+    let key = network_key(&state, &name)?;
+    let sweep: Sweep =
+        require_sweeper(&state)?.sweep_network(key, query.mtu).await.ok_or_else(|| no_such_network(&name))?;
+    Ok(Effect::mark_response("swept", Json(sweep).into_response()))
 }
 
 /// What sweeps; only where the manager changes hosts.
-pub(super) fn sweeper(state: &State) -> Result<&Sweeper, ApiError> {
+pub(super) fn require_sweeper(state: &State) -> Result<&Sweeper, ApiError> {
     let detail = "the manager writes to no host: sdn.ovs.controller is off, so no frame can be sent";
     state.sweeper.as_ref().ok_or_else(|| ApiError::conflict("sdn.ovs.controller", detail))
 }

@@ -8,7 +8,7 @@ use ovstunnel_api::{Code, Problem};
 use ovstunnel_server::extract::NoQuery;
 use ovstunnel_server::listen::Cut;
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_server::watch::{last_event, streamed};
+use ovstunnel_server::watch::{last_event, stream_response};
 
 use super::State;
 
@@ -34,7 +34,7 @@ pub(super) async fn watch_zone(
     _: NoQuery,
 ) -> Result<Response, ApiError> {
     let last = last_event(&headers)?;
-    let joined = state.watched.join(last.as_ref(), connection.map(|Extension(cut)| cut)).await;
+    let joined = state.watched.admit_reader(last.as_ref(), connection.map(|Extension(cut)| cut)).await;
     let (reader, first) = joined.map_err(|error| ApiError::new(Code::Unavailable, error.to_string()))?;
-    Ok(streamed(reader.stream(first)))
+    Ok(stream_response(reader.into_stream(first)))
 }

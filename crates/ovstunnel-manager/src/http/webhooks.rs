@@ -9,13 +9,13 @@ use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{NoQuery, ValidPath};
 use ovstunnel_server::problem::ApiError;
 
-use super::{State, database, query};
+use super::{State, database_error, query};
 
 /// The receivers of events that `[[webhooks]]` names, and how far each is.
 #[utoipa::path(get, path = "/v1/webhooks", tag = "zone", operation_id = "listWebhooks",
     responses((status = 200, description = "All of them", body = WebhookList)))]
 pub(super) async fn list_webhooks(Shared(state): Shared<State>, _: NoQuery) -> Json<WebhookList> {
-    Json(WebhookList { webhooks: state.webhooks.list() })
+    Json(WebhookList { webhooks: state.webhooks.hook_states() })
 }
 
 /// Send again, once, each event that a receiver has not taken.
@@ -31,10 +31,10 @@ pub(super) async fn redeliver(
     ValidPath(name): ValidPath<String>,
     _: NoQuery,
 ) -> Result<Response, ApiError> {
-    let name = query::name("webhook", &name)?;
+    let name = query::check_name("webhook", &name)?;
     let missing = || ApiError::not_found(format!("no webhook {name} is configured"));
-    let taken = state.webhooks.redeliver(name).await.map_err(|error| database(&error))?.ok_or_else(missing)?;
-    let webhook = state.webhooks.list().into_iter().find(|webhook| webhook.name == name).ok_or_else(missing)?;
+    let taken = state.webhooks.redeliver(name).await.map_err(|error| database_error(&error))?.ok_or_else(missing)?;
+    let webhook = state.webhooks.hook_states().into_iter().find(|webhook| webhook.name == name).ok_or_else(missing)?;
     let taken = u32::try_from(taken).unwrap_or(u32::MAX);
-    Ok(Effect::of(&format!("{taken} taken"), Json(Redelivered { taken, webhook }).into_response()))
+    Ok(Effect::mark_response(&format!("{taken} taken"), Json(Redelivered { taken, webhook }).into_response()))
 }

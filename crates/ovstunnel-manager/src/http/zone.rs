@@ -18,17 +18,17 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[utoipa::path(get, path = "/v1/overview", tag = "zone", operation_id = "getOverview",
     responses((status = 200, description = "How many of what, in which state", body = Overview)))]
 pub(super) async fn get_overview(Shared(state): Shared<State>, _: NoQuery) -> Json<Overview> {
-    Json(overview(&state))
+    Json(zone_overview(&state))
 }
 
 /// The zone in a few numbers.
-pub(crate) fn overview(state: &State) -> Overview {
+pub(crate) fn zone_overview(state: &State) -> Overview {
     overview_of(&state.zone, &state.identity, state.reconciler.as_ref(), &state.replica)
 }
 
 /// A zone in a few numbers; with what keeps its meshes whole, where its manager may change hosts.
 pub fn overview_of(zone: &Zone, identity: &Identity, reconciler: Option<&Reconciler>, replica: &Replica) -> Overview {
-    let (networks, hosts, tunnels) = zone.counts();
+    let (networks, hosts, tunnels) = zone.state_counts();
     let acting = reconciler.into_iter().flat_map(Reconciler::troubles);
     Overview {
         zone: identity.name.clone(),
@@ -37,12 +37,12 @@ pub fn overview_of(zone: &Zone, identity: &Identity, reconciler: Option<&Reconci
         controller: reconciler.is_some(),
         replica: replica.name().to_owned(),
         leads: replica.leads(),
-        leader: replica.leading(),
+        leader: replica.current_leadership(),
         networks,
         hosts,
         tunnels,
         faults: zone.fault_counts().0,
-        age: zone.age(),
+        age: zone.oldest_sign(),
         troubles: acting.chain(zone.troubles()).collect(),
     }
 }
@@ -61,8 +61,8 @@ pub(super) async fn healthz(_: NoQuery) -> &'static str {
         (status = 503, description = "It cannot yet, or the database cannot be used; see `reason`", body = Ready),
     ))]
 pub(super) async fn readyz(Shared(state): Shared<State>, _: NoQuery) -> Response {
-    let (_, hosts, _) = state.zone.counts();
-    let database = state.records.check().await.err().map(|error| error.to_string());
+    let (_, hosts, _) = state.zone.state_counts();
+    let database = state.records.check_database().await.err().map(|error| error.to_string());
     let connecting = (hosts.connecting > 0)
         .then(|| format!("{} of {} hosts have not been heard of yet", hosts.connecting, hosts.all));
     let reason = database.or(connecting);
@@ -75,5 +75,6 @@ pub(super) async fn readyz(Shared(state): Shared<State>, _: NoQuery) -> Response
 #[utoipa::path(get, path = "/metrics", tag = "manager", operation_id = "getMetrics",
     responses((status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(Shared(state): Shared<State>, _: NoQuery) -> Response {
-    ([(axum::http::header::CONTENT_TYPE, super::metrics::CONTENT_TYPE)], super::metrics::text(&state)).into_response()
+    ([(axum::http::header::CONTENT_TYPE, super::metrics::CONTENT_TYPE)], super::metrics::render_metrics(&state))
+        .into_response()
 }

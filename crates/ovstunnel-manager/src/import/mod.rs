@@ -15,7 +15,7 @@ use ovstunnel_store::cloudstack::{CloudStack, CloudStackError, CloudZone, Tables
 
 use crate::config::Config;
 use compare::{Picture, SeenHost};
-pub(crate) use report::columns;
+pub(crate) use report::align_columns;
 pub use report::{Answered, Counts, Report};
 
 /// How long each question to the manager may take.
@@ -37,7 +37,7 @@ pub enum ImportError {
     #[error("database.cloudstack_url: {0}")]
     CloudStack(#[from] CloudStackError),
     /// It has no such zone.
-    #[error("CloudStack has no zone {wanted:?}, but {}; name one of them with --zone", known(.zones))]
+    #[error("CloudStack has no zone {wanted:?}, but {}; name one of them with --zone", zone_names(.zones))]
     NoZone {
         /// What was looked for.
         wanted: String,
@@ -46,7 +46,7 @@ pub enum ImportError {
     },
 }
 
-fn known(zones: &[CloudZone]) -> String {
+fn zone_names(zones: &[CloudZone]) -> String {
     match zones {
         [] => "none at all".to_owned(),
         zones => zones.iter().map(|zone| format!("{:?}", zone.name)).collect::<Vec<_>>().join(", "),
@@ -61,19 +61,19 @@ fn known(zones: &[CloudZone]) -> String {
 pub async fn compare_zone(config: &Config, zone: Option<&str>) -> Result<Report, ImportError> {
     let url = config.database.cloudstack_url.as_deref().ok_or(ImportError::NoAddress)?;
     let cloud = CloudStack::open(url).await?;
-    let tables = cloud.read().await;
+    let tables = cloud.read_tables().await;
     cloud.close().await;
     let tables = tables?;
     let of = zone_of(&tables, zone, &config.zone)?;
     let manager = Manager::unix(&config.api.socket, TIMEOUT);
-    let seen = picture(&manager, &config.sdn.ovs.default_label).await;
+    let seen = fetch_picture(&manager, &config.sdn.ovs.default_label).await;
     let findings = compare::compare(&tables, of.id, seen.as_ref().ok());
     let answered = match &seen {
         Ok(picture) => {
             let heard = picture.hosts.values().filter(|host| host.tunnels.is_some()).count();
             Answered::Yes { hosts: picture.hosts.len(), heard }
         }
-        Err(error) => Answered::No { reason: ovstunnel_types::text::chain(error) },
+        Err(error) => Answered::No { reason: ovstunnel_types::text::error_chain(error) },
     };
     Ok(Report::new(&tables, of, answered, findings))
 }
@@ -92,7 +92,7 @@ pub(crate) fn zone_of(tables: &Tables, named: Option<&str>, own: &str) -> Result
 }
 
 /// The hosts as the manager sees them.
-pub(crate) async fn picture(manager: &Manager, default_label: &str) -> Result<Picture, ClientError> {
+pub(crate) async fn fetch_picture(manager: &Manager, default_label: &str) -> Result<Picture, ClientError> {
     let mut picture = Picture::default();
     for host in manager.hosts().await?.hosts {
         let Host { name, number, label, state, ip, netmask, mac, .. } = host;

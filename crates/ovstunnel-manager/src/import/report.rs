@@ -84,12 +84,12 @@ impl Report {
     ///
     /// # Errors
     /// Never in practice: all of it is texts and numbers.
-    pub fn json(&self) -> serde_json::Result<String> {
+    pub fn to_json(&self) -> serde_json::Result<String> {
         serde_json::to_string_pretty(self)
     }
 
     /// As a page for people.
-    pub fn text(&self) -> String {
+    pub fn to_text(&self) -> String {
         let Counts { hosts, networks, keys, endpoints, tunnels } = self.read;
         let manager = match &self.manager {
             Answered::Yes { hosts, heard } => format!("{hosts} hosts are registered, {heard} of them are heard of"),
@@ -98,7 +98,7 @@ impl Report {
             }
         };
         let flag = self.controller.as_deref().unwrap_or("not set");
-        let mut page = columns([
+        let mut page = align_columns([
             ["zone:", &self.zone],
             ["sdn.ovs.controller:", &format!("{flag} in CloudStack, false here")],
             [
@@ -126,9 +126,9 @@ impl Report {
                 remedies.push([kind.word().to_owned(), kind.remedy().to_owned()]);
             }
         }
-        page.push_str(&columns(rows));
+        page.push_str(&align_columns(rows));
         page.push_str("\nWhat to do:\n");
-        page.push_str(&columns(remedies));
+        page.push_str(&align_columns(remedies));
         let found = match self.findings.len() {
             1 => "1 difference".to_owned(),
             many => format!("{many} differences"),
@@ -140,7 +140,7 @@ impl Report {
 }
 
 /// Rows with their cells below each other.
-pub(crate) fn columns<T: AsRef<str>, const N: usize>(rows: impl IntoIterator<Item = [T; N]>) -> String {
+pub(crate) fn align_columns<T: AsRef<str>, const N: usize>(rows: impl IntoIterator<Item = [T; N]>) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING);
     table.set_content_arrangement(ContentArrangement::Disabled);

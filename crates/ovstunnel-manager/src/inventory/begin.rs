@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ovstunnel_store::{KeyRow, KeyState, NetworkRow, NicRow, Store, StoreError};
 use ovstunnel_types::{BridgeName, HostNumber, NetworkNumber};
 
-use super::{Inventory, Times, seconds};
+use super::{Inventory, Times, unix_seconds};
 use crate::zone::{Recorded, Zone};
 
 /// The setting that says that a network has had NICs.
@@ -17,12 +17,12 @@ pub(super) fn had_nics(network: NetworkNumber) -> String {
 }
 
 /// The setting that says that a network's key was allocated to it, and is its own only as long as it has NICs.
-pub(super) fn implemented(network: NetworkNumber) -> String {
+pub(super) fn implemented_setting(network: NetworkNumber) -> String {
     format!("implemented.{network}")
 }
 
 /// The setting with the bridge that was asked for by name.
-pub(super) fn asked(network: NetworkNumber, host: HostNumber) -> String {
+pub(super) fn requested_bridge_setting(network: NetworkNumber, host: HostNumber) -> String {
     format!("bridge.{network}.{host}")
 }
 
@@ -31,7 +31,7 @@ impl Inventory {
     ///
     /// # Errors
     /// The database cannot be used.
-    pub async fn begin(store: Store, zone: Zone, times: Times) -> Result<Inventory, StoreError> {
+    pub async fn load_from(store: Store, zone: Zone, times: Times) -> Result<Inventory, StoreError> {
         let rows = store.keys().await?.into_iter().map(|row| (row.key, row)).collect::<BTreeMap<_, _>>();
         let keys = Arc::new(std::sync::Mutex::new(rows));
         let inventory = Inventory { store, zone, keys, turn: Arc::default(), times };
@@ -43,7 +43,7 @@ impl Inventory {
             if may_change {
                 inventory.complete_key(&row).await?;
             }
-            let mut network = inventory.read(row, &settings).await?;
+            let mut network = inventory.read_network(row, &settings).await?;
             let (hosts, of_network) = (network.hosts(), released.get(&network.row.name));
             network.released.extend(of_network.into_iter().flatten().filter(|host| !hosts.contains(host)));
             inventory.zone.restore_network(network);
@@ -55,10 +55,10 @@ impl Inventory {
     ///
     /// # Errors
     /// The database cannot be used.
-    pub async fn renew(&self, completes: bool) -> Result<(), StoreError> {
+    pub async fn reload_records(&self, completes: bool) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
         let keys = self.store.keys().await?.into_iter().map(|row| (row.key, row)).collect();
-        *self.keys() = keys;
+        *self.lock_keys() = keys;
         self.tell_quarantined();
         let settings: BTreeMap<String, String> = self.store.settings().await?.into_iter().collect();
         let mut nics: BTreeMap<NetworkNumber, Vec<NicRow>> = BTreeMap::new();
@@ -80,7 +80,7 @@ impl Inventory {
         Ok(())
     }
 
-    async fn read(&self, row: NetworkRow, settings: &BTreeMap<String, String>) -> Result<Recorded, StoreError> {
+    async fn read_network(&self, row: NetworkRow, settings: &BTreeMap<String, String>) -> Result<Recorded, StoreError> {
         let nics = self.store.nics(row.number).await?;
         Ok(self.put_together(row, nics, settings))
     }
@@ -89,12 +89,13 @@ impl Inventory {
         let number = row.number;
         let mut network = Recorded::new(row);
         for nic in nics {
-            network.place(&nic.id.clone(), Some(nic), self.zone.now());
+            network.place_nic(&nic.id.clone(), Some(nic), self.zone.now());
         }
         network.had_nics |= settings.contains_key(&had_nics(number));
-        network.is_implemented = settings.contains_key(&implemented(number));
+        network.is_implemented = settings.contains_key(&implemented_setting(number));
         for host in network.hosts() {
-            let bridge = settings.get(&asked(number, host)).and_then(|name| name.parse::<BridgeName>().ok());
+            let bridge =
+                settings.get(&requested_bridge_setting(number, host)).and_then(|name| name.parse::<BridgeName>().ok());
             network.asked.extend(bridge.map(|bridge| (host, bridge)));
         }
         network
@@ -104,15 +105,15 @@ impl Inventory {
     async fn complete_key(&self, row: &NetworkRow) -> Result<(), StoreError> {
         let Some(key) = row.key else { return Ok(()) };
         // One that another network has is shown, and not changed.
-        let is_complete = self.keys().get(&key).is_some_and(|known| known.state == KeyState::Allocated);
+        let is_complete = self.lock_keys().get(&key).is_some_and(|known| known.state == KeyState::Allocated);
         match is_complete {
             true => Ok(()),
-            false => self.put_key(allocated(key, row.number)).await,
+            false => self.put_key(allocated_row(key, row.number)).await,
         }
     }
 }
 
 /// A key that a network has from now on.
-pub(super) fn allocated(key: ovstunnel_types::GreKey, network: NetworkNumber) -> KeyRow {
-    KeyRow { key, state: KeyState::Allocated, network: Some(network), since: seconds(), hosts: Vec::new() }
+pub(super) fn allocated_row(key: ovstunnel_types::GreKey, network: NetworkNumber) -> KeyRow {
+    KeyRow { key, state: KeyState::Allocated, network: Some(network), since: unix_seconds(), hosts: Vec::new() }
 }

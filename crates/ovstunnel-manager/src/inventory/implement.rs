@@ -5,13 +5,13 @@
 use ovstunnel_store::{NetworkRow, NewNetwork, StoreError};
 use ovstunnel_types::GreKey;
 
-use super::begin::{allocated, implemented};
-use super::{Asked, Inventory, InventoryError, seconds};
+use super::begin::{allocated_row, implemented_setting};
+use super::{Asked, Inventory, InventoryError, unix_seconds};
 use crate::zone::{Recorded, Row};
 
 fn with_key(row: &NetworkRow, key: Option<GreKey>) -> NewNetwork {
     let NetworkRow { number, name, physical_network, ipv6, mtu, .. } = row.clone();
-    NewNetwork { number: Some(number), name, physical_network, key, ipv6, mtu, created: seconds() }
+    NewNetwork { number: Some(number), name, physical_network, key, ipv6, mtu, created: unix_seconds() }
 }
 
 impl Inventory {
@@ -19,7 +19,7 @@ impl Inventory {
     ///
     /// # Errors
     /// No key is free, or no bridge can be had.
-    pub(super) async fn implement(
+    pub(super) async fn implement_network(
         &self,
         mut network: Recorded,
         host: &Row,
@@ -30,7 +30,7 @@ impl Inventory {
             Some(key) => key,
             None => {
                 self.end_quarantines().await?;
-                let physical = self.physical(&network.row.physical_network).await?;
+                let physical = self.physical_network(&network.row.physical_network).await?;
                 self.next_key(network.row.number, &physical).map_err(InventoryError::KeysExhausted)?
             }
         };
@@ -43,12 +43,12 @@ impl Inventory {
         }
         let (number, name) = (network.row.number, network.row.name.clone());
         // First the mark: a key without it is never given back by itself, one with it and without NICs is.
-        self.store.set_setting(&implemented(number), Some("1")).await?;
+        self.store.set_setting(&implemented_setting(number), Some("1")).await?;
         network.row = self.store.put_network(&with_key(&network.row, Some(key))).await?;
-        self.put_key(allocated(key, number)).await?;
+        self.put_key(allocated_row(key, number)).await?;
         self.zone.record_network(network.row.clone());
-        self.zone.implement(number, true);
-        self.tell("key_allocated", Some(&name), None, Some(by.actor), format!("network {name} has key {key}"));
+        self.zone.set_implemented(number, true);
+        self.record_event("key_allocated", Some(&name), None, Some(by.actor), format!("network {name} has key {key}"));
         network.is_implemented = true;
         Ok(network)
     }
@@ -70,13 +70,13 @@ impl Inventory {
                 continue;
             }
             // First the key: until the row is written too, a killed manager takes it for the network's again.
-            let of_key = self.quarantine(key, number).await?;
+            let of_key = self.quarantine_key(key, number).await?;
             let row = self.store.put_network(&with_key(&network.row, None)).await?;
-            self.store.set_setting(&implemented(number), None).await?;
-            self.zone.implement(number, false);
+            self.store.set_setting(&implemented_setting(number), None).await?;
+            self.zone.set_implemented(number, false);
             self.zone.record_network(row);
             let text = format!("network {name} has had no NIC for {} s{of_key}", self.times.gc.as_secs());
-            self.tell("network_shut_down", Some(name), None, None, text);
+            self.record_event("network_shut_down", Some(name), None, None, text);
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 
 use super::physical::ranges_of;
 use super::{Inventory, InventoryError};
-use crate::zone::written;
+use crate::zone::format_time;
 
 /// How often it is looked which released keys can be given again, and how full the ranges are.
 const LOOK: Duration = Duration::from_secs(5);
@@ -49,9 +49,9 @@ impl Inventory {
             self.shut_down().await?;
         }
         self.end_quarantines().await?;
-        let (keys, mut troubles) = (self.register(), Vec::new());
+        let (keys, mut troubles) = (self.key_register(), Vec::new());
         for row in self.store.physical_networks().await? {
-            let usage = usage(&keys, &row);
+            let usage = range_usage(&keys, &row);
             if usage.warned {
                 let evidence = format!(
                     "{} of {} keys of the physical network {} cannot be given: {} are in use, {} wait until hosts are seen without them, \
@@ -74,11 +74,11 @@ impl Inventory {
     /// Ends the quarantine of keys that each host was seen without since.
     pub(super) async fn end_quarantines(&self) -> Result<(), StoreError> {
         let quarantined: Vec<KeyRow> =
-            self.keys().values().filter(|row| row.state == Recorded::Quarantined).cloned().collect();
+            self.lock_keys().values().filter(|row| row.state == Recorded::Quarantined).cloned().collect();
         if quarantined.is_empty() {
             return Ok(());
         }
-        let (seen, speaking) = (self.zone.keys_seen(), self.zone.speaking());
+        let (seen, speaking) = (self.zone.keys_seen(), self.zone.reporting_hosts());
         for row in quarantined {
             let has = seen.get(&row.key).into_iter().flatten().map(|(host, _)| *host);
             // One that is silent, or registered no more, may have it still.
@@ -88,7 +88,7 @@ impl Inventory {
             if hosts.is_empty() {
                 let text = format!("key {} can be given again: each host that had it was seen without it", row.key);
                 self.delete_key(row.key).await?;
-                self.tell("key_freed", None, None, None, text);
+                self.record_event("key_freed", None, None, None, text);
             } else if hosts != row.hosts {
                 self.put_key(KeyRow { hosts, ..row }).await?;
             }
@@ -100,15 +100,15 @@ impl Inventory {
     ///
     /// # Errors
     /// The database cannot be used.
-    pub async fn wiped(&self, name: &str, host: HostNumber, actor: &str) -> Result<(), StoreError> {
+    pub async fn record_wiped(&self, name: &str, host: HostNumber, actor: &str) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
-        let waiting: Vec<KeyRow> = self.keys().values().filter(|row| row.hosts.contains(&host)).cloned().collect();
+        let waiting: Vec<KeyRow> = self.lock_keys().values().filter(|row| row.hosts.contains(&host)).cloned().collect();
         for mut row in waiting.iter().cloned() {
             row.hosts.retain(|other| *other != host);
             self.put_key(row).await?;
         }
         let text = format!("host {name} was declared wiped: {} released keys wait for it no longer", waiting.len());
-        self.tell("host_wiped", None, Some(name), Some(actor), text);
+        self.record_event("host_wiped", None, Some(name), Some(actor), text);
         self.end_quarantines().await
     }
 
@@ -127,8 +127,14 @@ impl Inventory {
         self.has_no_nics(name, from)?;
         self.store.renumber_host(name, to).await?;
         let keys = self.store.keys().await?;
-        *self.keys() = keys.into_iter().map(|row| (row.key, row)).collect();
-        self.tell("host_changed", None, Some(name), Some(actor), format!("host {name} has number {to} and not {from}"));
+        *self.lock_keys() = keys.into_iter().map(|row| (row.key, row)).collect();
+        self.record_event(
+            "host_changed",
+            None,
+            Some(name),
+            Some(actor),
+            format!("host {name} has number {to} and not {from}"),
+        );
         Ok(())
     }
 
@@ -144,7 +150,7 @@ impl Inventory {
     }
 
     /// The keys of the zone as they are recorded and seen.
-    pub(super) fn register(&self) -> Keys {
+    pub(super) fn key_register(&self) -> Keys {
         let (mut keys, now) = (self.recorded_keys(), self.zone.now());
         for (key, hosts) in self.zone.keys_seen() {
             hosts.into_keys().for_each(|host| keys.may_have(host, key, now));
@@ -155,13 +161,13 @@ impl Inventory {
     fn recorded_keys(&self) -> Keys {
         let mut keys = Keys::new();
         for (network, key) in self.zone.recorded_keys() {
-            // What is recorded twice is shown by `doubled`; who was there first has it.
-            let _ = keys.restore(network, key);
+            // What is recorded twice is shown by `duplicate_troubles`; who was there first has it.
+            let _ = keys.restore_key(network, key);
         }
-        for row in self.keys().values() {
+        for row in self.lock_keys().values() {
             let hosts = || row.hosts.iter().map(|host| (*host, Moment::default()));
             let _ = match (row.state, row.network) {
-                (Recorded::Allocated, Some(network)) => keys.restore(network, row.key),
+                (Recorded::Allocated, Some(network)) => keys.restore_key(network, row.key),
                 (Recorded::Quarantined, Some(by)) => keys.restore_quarantine(row.key, by, hosts().collect()),
                 (_, None) => {
                     hosts().for_each(|(host, at)| keys.may_have(host, row.key, at));
@@ -179,7 +185,7 @@ impl Inventory {
             keys.may_have(host, key, Moment::default());
         }
         let mut pool = Pool::new(&physical.name, ranges_of(physical));
-        keys.allocate(network, &mut pool).map_err(|exhausted| exhausted.to_string())
+        keys.allocate_key(network, &mut pool).map_err(|exhausted| exhausted.to_string())
     }
 
     /// The keys that are not free, in order, with what is wrong with each; and the physical networks with how full their ranges are.
@@ -188,14 +194,14 @@ impl Inventory {
     /// The database cannot be used.
     pub async fn keys_and_usage(&self) -> Result<(Vec<Key>, Vec<(PhysicalNetworkRow, KeyUsage)>), StoreError> {
         let physical = self.store.physical_networks().await?;
-        let (keys, seen, rows) = (self.register(), self.zone.keys_seen(), self.keys().clone());
+        let (keys, seen, rows) = (self.key_register(), self.zone.keys_seen(), self.lock_keys().clone());
         let (names, networks) = (self.zone.host_names(), self.zone.recorded_names());
         let host = |host: &HostNumber| names.get(host).cloned().unwrap_or_else(|| host.to_string());
         let network = |number: &NetworkNumber| networks.get(number).cloned().unwrap_or_else(|| number.to_string());
         let of_key = self.zone.recorded_keys().into_iter().map(|(network, key)| (key, network)).collect();
         let none = BTreeMap::new();
         // One that is allocated to a network which has another is nobody's, and shown all the same.
-        let is_lost = |row: &&KeyRow| row.state == Recorded::Allocated && keys.state(row.key) == KeyState::Free;
+        let is_lost = |row: &&KeyRow| row.state == Recorded::Allocated && keys.key_state(row.key) == KeyState::Free;
         let lost = rows.values().filter(is_lost).filter_map(|row| Some((row.key, KeyState::InUse(row.network?))));
         let shown = keys.iter().chain(lost).map(|(key, state)| {
             let on = seen.get(&key).unwrap_or(&none);
@@ -206,18 +212,19 @@ impl Inventory {
                 KeyState::Free => (Word::Withdrawn, None, BTreeSet::new()),
                 KeyState::Withdrawn(hosts) => (Word::Withdrawn, None, hosts),
             };
-            let troubles = leaked(key, row, &of_key, &network).into_iter().chain(doubled(key, on, &host));
+            let troubles =
+                leaked_trouble(key, row, &of_key, &network).into_iter().chain(duplicate_troubles(key, on, &host));
             Key {
                 key: key.get(),
                 state,
                 network: of.as_ref().map(&network),
-                since: row.and_then(|row| OffsetDateTime::from_unix_timestamp(row.since).ok()).map(written),
+                since: row.and_then(|row| OffsetDateTime::from_unix_timestamp(row.since).ok()).map(format_time),
                 hosts: hosts.iter().map(&host).collect(),
                 troubles: troubles.collect(),
             }
         });
         let usage = physical.into_iter().map(|row| {
-            let usage = usage(&keys, &row);
+            let usage = range_usage(&keys, &row);
             (row, usage)
         });
         let mut shown: Vec<Key> = shown.collect();
@@ -227,8 +234,8 @@ impl Inventory {
 }
 
 /// How full the ranges of a physical network are.
-fn usage(keys: &Keys, row: &PhysicalNetworkRow) -> KeyUsage {
-    let usage = keys.usage(&Pool::new(&row.name, ranges_of(row)));
+fn range_usage(keys: &Keys, row: &PhysicalNetworkRow) -> KeyUsage {
+    let usage = keys.pool_usage(&Pool::new(&row.name, ranges_of(row)));
     KeyUsage {
         size: usage.size,
         in_use: usage.in_use,
@@ -240,7 +247,7 @@ fn usage(keys: &Keys, row: &PhysicalNetworkRow) -> KeyUsage {
 }
 
 /// A key that is allocated to a network which is not there, or has another one, or that two networks claim.
-fn leaked(
+fn leaked_trouble(
     key: GreKey,
     row: Option<&KeyRow>,
     of_key: &BTreeMap<GreKey, NetworkNumber>,
@@ -265,7 +272,7 @@ fn leaked(
 }
 
 /// A key that several bridges of one host have.
-fn doubled<'a>(
+fn duplicate_troubles<'a>(
     key: GreKey,
     on: &'a BTreeMap<HostNumber, usize>,
     name: &'a impl Fn(&HostNumber) -> String,
@@ -286,7 +293,7 @@ mod tests {
     fn a_key_of_two_bridges_of_a_host_is_told() {
         let on = [(1, 1), (2, 2)].map(|(host, bridges)| (HostNumber::try_from(host).unwrap(), bridges)).into();
         let name = |host: &HostNumber| format!("h{host}");
-        let told: Vec<_> = doubled("1001".parse().unwrap(), &on, &name).collect();
+        let told: Vec<_> = duplicate_troubles("1001".parse().unwrap(), &on, &name).collect();
         assert_eq!(
             told.iter().map(|t| t.evidence.as_str()).collect::<Vec<_>>(),
             ["2 bridges of host h2 have key 1001"]

@@ -115,52 +115,59 @@ pub struct Asked<'a> {
 }
 
 impl Inventory {
-    fn keys(&self) -> MutexGuard<'_, BTreeMap<GreKey, KeyRow>> {
+    fn lock_keys(&self) -> MutexGuard<'_, BTreeMap<GreKey, KeyRow>> {
         // Each change is complete in itself, so what a panic leaves is good.
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells the zone which keys no network has any more.
     fn tell_quarantined(&self) {
-        let rows = self.keys().clone();
+        let rows = self.lock_keys().clone();
         let quarantined = rows.values().filter(|row| row.state == KeyState::Quarantined).map(|row| row.key);
-        self.zone.quarantined(quarantined.collect());
+        self.zone.set_quarantined(quarantined.collect());
     }
 
     async fn put_key(&self, row: KeyRow) -> Result<(), StoreError> {
         self.store.put_key(&row).await?;
-        self.keys().insert(row.key, row);
+        self.lock_keys().insert(row.key, row);
         self.tell_quarantined();
         Ok(())
     }
 
     async fn delete_key(&self, key: GreKey) -> Result<(), StoreError> {
         self.store.delete_key(key).await?;
-        self.keys().remove(&key);
+        self.lock_keys().remove(&key);
         self.tell_quarantined();
         Ok(())
     }
 
-    fn tell(&self, kind: &'static str, network: Option<&str>, host: Option<&str>, actor: Option<&str>, text: String) {
+    fn record_event(
+        &self,
+        kind: &'static str,
+        network: Option<&str>,
+        host: Option<&str>,
+        actor: Option<&str>,
+        text: String,
+    ) {
         let owned = |text: Option<&str>| text.map(str::to_owned);
         let at = OffsetDateTime::now_utc();
         let (network, host, actor) = (owned(network), owned(host), owned(actor));
-        self.zone.tell(Happened { network, host, actor, ..Happened::new(at, kind, text) });
+        self.zone.send_event(Happened { network, host, actor, ..Happened::new(at, kind, text) });
     }
 }
 
 /// Now, in seconds since 1970.
-fn seconds() -> i64 {
+fn unix_seconds() -> i64 {
     OffsetDateTime::now_utc().unix_timestamp()
 }
 
 /// What a list of changes says in a sentence.
-fn told(changes: &[ovstunnel_api::Changed]) -> String {
+fn changes_sentence(changes: &[ovstunnel_api::Changed]) -> String {
     changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// The fields that differ, each with what it was and is.
-fn changes<const N: usize>(
+fn field_changes<const N: usize>(
     subject: &str,
     before: Option<[Option<String>; N]>,
     after: [(&str, Option<String>); N],

@@ -9,9 +9,9 @@ use ovstunnel_mesh::keys::{KeyState, Pool, Refused};
 use ovstunnel_store::{KeyRow, NewNetwork, PhysicalNetworkRow, StoreError};
 use ovstunnel_types::{GreKey, HostNumber, Ipv6Policy, NetworkNumber};
 
-use super::begin::{allocated, asked, had_nics, implemented};
+use super::begin::{allocated_row, had_nics, implemented_setting, requested_bridge_setting};
 use super::physical::ranges_of;
-use super::{Asked, Inventory, InventoryError, changes, seconds, told};
+use super::{Asked, Inventory, InventoryError, changes_sentence, field_changes, unix_seconds};
 use crate::zone::Recorded;
 
 /// A network as somebody wants it.
@@ -44,16 +44,16 @@ impl Inventory {
         by: Asked<'_>,
     ) -> Result<(Outcome, Vec<Changed>), InventoryError> {
         let _turn = self.turn.lock().await;
-        let physical = self.physical(&wanted.physical_network).await?;
-        let before = self.zone.recorded(&wanted.name);
-        self.fits(wanted, before.as_ref())?;
+        let physical = self.physical_network(&wanted.physical_network).await?;
+        let before = self.zone.recorded_network(&wanted.name);
+        self.check_unchanged(wanted, before.as_ref())?;
         let had = before.as_ref().and_then(|before| before.row.key);
         if let Some(key) = wanted.key.filter(|key| had != Some(*key)) {
             self.end_quarantines().await?;
             self.may_be_given(key, wanted, before.as_ref(), &physical)?;
         }
         let key = wanted.key.or(had);
-        let changes = differing(wanted, before.as_ref(), key);
+        let changes = differing_fields(wanted, before.as_ref(), key);
         let outcome = match (&before, changes.is_empty()) {
             (None, _) => Outcome::Created,
             (Some(_), true) => Outcome::Unchanged,
@@ -63,17 +63,17 @@ impl Inventory {
             return Ok((outcome, changes));
         }
         let WantedNetwork { name, physical_network, number, ipv6, mtu, .. } = wanted.clone();
-        let new = NewNetwork { number, name, physical_network, key, ipv6, mtu, created: seconds() };
+        let new = NewNetwork { number, name, physical_network, key, ipv6, mtu, created: unix_seconds() };
         let row = self.store.put_network(&new).await?;
         if let Some(key) = key.filter(|key| had != Some(*key)) {
-            self.put_key(allocated(key, row.number)).await?;
+            self.put_key(allocated_row(key, row.number)).await?;
         }
         let (kind, verb) = match outcome {
             Outcome::Created => ("network_added", "recorded"),
             _ => ("network_changed", "changed"),
         };
-        let text = format!("network {} {verb}: {}", row.name, told(&changes));
-        self.tell(kind, Some(&row.name), None, Some(by.actor), text);
+        let text = format!("network {} {verb}: {}", row.name, changes_sentence(&changes));
+        self.record_event(kind, Some(&row.name), None, Some(by.actor), text);
         self.zone.record_network(row);
         Ok((outcome, changes))
     }
@@ -84,7 +84,7 @@ impl Inventory {
     /// It has NICs.
     pub async fn delete_network(&self, name: &str, by: Asked<'_>) -> Result<Outcome, InventoryError> {
         let _turn = self.turn.lock().await;
-        let Some(network) = self.zone.recorded(name) else { return Ok(Outcome::Unchanged) };
+        let Some(network) = self.zone.recorded_network(name) else { return Ok(Outcome::Unchanged) };
         if let Some(nic) = network.nics.keys().next() {
             let detail = format!("network {name} has NICs, such as {nic}; release them first");
             return Err(InventoryError::conflict(nic, detail));
@@ -94,16 +94,16 @@ impl Inventory {
         }
         let number = network.row.number;
         let of_key = match network.row.key {
-            Some(key) => self.quarantine(key, number).await?,
+            Some(key) => self.quarantine_key(key, number).await?,
             None => String::new(),
         };
         self.store.delete_network(name).await?;
         for host in network.asked.keys() {
-            self.store.set_setting(&asked(number, *host), None).await?;
+            self.store.set_setting(&requested_bridge_setting(number, *host), None).await?;
         }
         self.store.set_setting(&had_nics(number), None).await?;
-        self.store.set_setting(&implemented(number), None).await?;
-        self.tell(
+        self.store.set_setting(&implemented_setting(number), None).await?;
+        self.record_event(
             "network_removed",
             Some(name),
             None,
@@ -115,11 +115,11 @@ impl Inventory {
     }
 
     /// What becomes of a key that its network leaves, as it reads on.
-    pub(super) async fn quarantine(&self, key: GreKey, network: NetworkNumber) -> Result<String, StoreError> {
+    pub(super) async fn quarantine_key(&self, key: GreKey, network: NetworkNumber) -> Result<String, StoreError> {
         let seen = self.zone.keys_seen().remove(&key).unwrap_or_default();
-        let speaking = self.zone.speaking();
+        let speaking = self.zone.reporting_hosts();
         // Who cannot tell now may have it.
-        let silent = self.zone.numbers().into_iter().filter(|host| !speaking.contains(host));
+        let silent = self.zone.registered_numbers().into_iter().filter(|host| !speaking.contains(host));
         let hosts: BTreeSet<HostNumber> = seen.into_keys().chain(silent).collect();
         if hosts.is_empty() {
             self.delete_key(key).await?;
@@ -127,18 +127,18 @@ impl Inventory {
         }
         let text = format!("; its key {key} is given again once {} hosts were seen without it", hosts.len());
         let (state, hosts) = (ovstunnel_store::KeyState::Quarantined, hosts.into_iter().collect());
-        self.put_key(KeyRow { key, state, network: Some(network), since: seconds(), hosts }).await?;
+        self.put_key(KeyRow { key, state, network: Some(network), since: unix_seconds(), hosts }).await?;
         Ok(text)
     }
 
     /// The physical network of this name.
-    pub(super) async fn physical(&self, name: &str) -> Result<PhysicalNetworkRow, InventoryError> {
+    pub(super) async fn physical_network(&self, name: &str) -> Result<PhysicalNetworkRow, InventoryError> {
         let known = self.store.physical_networks().await?.into_iter().find(|known| known.name == name);
         known.ok_or_else(|| InventoryError::NotFound(format!("no physical network {name} is recorded")))
     }
 
     /// What never changes is as it was, and the number is nobody else's.
-    fn fits(&self, wanted: &WantedNetwork, before: Option<&Recorded>) -> Result<(), InventoryError> {
+    fn check_unchanged(&self, wanted: &WantedNetwork, before: Option<&Recorded>) -> Result<(), InventoryError> {
         let name = &wanted.name;
         if let Some(row) = before.map(|before| &before.row) {
             if wanted.number.is_some_and(|number| number != row.number) {
@@ -173,13 +173,13 @@ impl Inventory {
         before: Option<&Recorded>,
         physical: &PhysicalNetworkRow,
     ) -> Result<(), InventoryError> {
-        let mut keys = self.register();
+        let mut keys = self.key_register();
         let pool = Pool::new(&physical.name, ranges_of(physical));
         // A new network's number is given with its row; no network has the largest one.
         let stand_in = || NetworkNumber::try_from(i64::MAX as u64).ok();
         let number = before.map(|before| before.row.number).or(wanted.number).or_else(stand_in);
         let Some(number) = number else { return Ok(()) };
-        match keys.claim(number, key, &pool) {
+        match keys.claim_key(number, key, &pool) {
             Ok(()) => Ok(()),
             Err(Refused::NotFree { state: KeyState::Withdrawn(_), .. }) if wanted.adopt => Ok(()),
             Err(refused) => {
@@ -211,7 +211,7 @@ impl Inventory {
 }
 
 /// The fields that would be others than before.
-fn differing(wanted: &WantedNetwork, before: Option<&Recorded>, key: Option<GreKey>) -> Vec<Changed> {
+fn differing_fields(wanted: &WantedNetwork, before: Option<&Recorded>, key: Option<GreKey>) -> Vec<Changed> {
     let text = |value: Option<u32>| value.map(|value| value.to_string());
     let ipv6 = |policy: Option<Ipv6Policy>| policy.map(|policy| policy.as_str().to_owned());
     let old = before.map(|before| {
@@ -224,5 +224,5 @@ fn differing(wanted: &WantedNetwork, before: Option<&Recorded>, key: Option<GreK
         ("ipv6", ipv6(wanted.ipv6)),
         ("mtu", text(wanted.mtu)),
     ];
-    changes(&wanted.name, old, new)
+    field_changes(&wanted.name, old, new)
 }

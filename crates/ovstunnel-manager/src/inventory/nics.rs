@@ -9,7 +9,7 @@ use ovstunnel_manager_api::Mode;
 use ovstunnel_store::NicRow;
 use ovstunnel_types::{BridgeName, GreKey, HostNumber, Mac};
 
-use super::begin::{asked, had_nics};
+use super::begin::{had_nics, requested_bridge_setting};
 use super::placement::{self, Move};
 use super::{Asked, Inventory, InventoryError};
 use crate::zone::{Prepared, Recorded, Row};
@@ -45,25 +45,25 @@ pub struct Preparation {
 }
 
 impl Inventory {
-    fn network(&self, name: &str) -> Result<Recorded, InventoryError> {
+    fn require_network(&self, name: &str) -> Result<Recorded, InventoryError> {
         let missing = || InventoryError::NotFound(format!("no network {name} is recorded; record it first"));
-        self.zone.recorded(name).ok_or_else(missing)
+        self.zone.recorded_network(name).ok_or_else(missing)
     }
 
-    fn host(&self, name: &str) -> Result<Row, InventoryError> {
+    fn require_host(&self, name: &str) -> Result<Row, InventoryError> {
         let missing = || InventoryError::NotFound(format!("no host {name} is registered"));
-        self.zone.registered(|row| row.name == name).ok_or_else(missing)
+        self.zone.find_registered(|row| row.name == name).ok_or_else(missing)
     }
 
     fn host_name(&self, number: HostNumber) -> String {
-        self.zone.registered(|row| row.number == number).map_or_else(|| number.to_string(), |row| row.name)
+        self.zone.find_registered(|row| row.number == number).map_or_else(|| number.to_string(), |row| row.name)
     }
 
     /// Records that a NIC is, or is going to be, on a host.
     ///
     /// # Errors
     /// Network or host are not there, the host is being drained, or the NIC is moving between two other hosts.
-    pub async fn prepare(
+    pub async fn prepare_nic(
         &self,
         name: &str,
         id: &str,
@@ -71,8 +71,8 @@ impl Inventory {
         by: Asked<'_>,
     ) -> Result<Preparation, InventoryError> {
         let _turn = self.turn.lock().await;
-        let mut network = self.network(name)?;
-        let host = self.host(&wanted.host)?;
+        let mut network = self.require_network(name)?;
+        let host = self.require_host(&wanted.host)?;
         let before = network.nics.get(id).cloned();
         let is_there = before.as_ref().is_some_and(|nic| nic.is_on(host.number));
         if host.mode == Mode::Drain && !is_there {
@@ -81,14 +81,14 @@ impl Inventory {
         let WantedNic { vm, mac, ip, bridge, how, .. } = wanted.clone();
         let new =
             NicRow { network: network.row.number, id: id.to_owned(), vm, mac, ip, host: host.number, moving_to: None };
-        let nic = placement::prepare(before.as_ref(), new, how).map_err(|moving| InventoryError::Migrating {
+        let nic = placement::place_nic(before.as_ref(), new, how).map_err(|moving| InventoryError::Migrating {
             nic: id.to_owned(),
             from: self.host_name(moving.from),
             to: self.host_name(moving.to),
         })?;
         let bridge = bridge.map(|bridge| (host.number, bridge));
         if self.zone.is_acting() {
-            network = self.implement(network, &host, bridge.is_some(), by).await?;
+            network = self.implement_network(network, &host, bridge.is_some(), by).await?;
         }
         let outcome = match &before {
             None => Outcome::Created,
@@ -100,17 +100,23 @@ impl Inventory {
         if !by.dry_run && outcome != Outcome::Unchanged {
             self.keep_nic(&network, &nic, bridge.as_ref()).await?;
             self.zone.place_nic(network.row.number, id, Some(nic.clone()), bridge);
-            self.tell("nic_prepared", Some(name), Some(&host.name), Some(by.actor), self.sentence(&nic, &host.name));
-            network = self.network(name)?;
+            self.record_event(
+                "nic_prepared",
+                Some(name),
+                Some(&host.name),
+                Some(by.actor),
+                self.nic_sentence(&nic, &host.name),
+            );
+            network = self.require_network(name)?;
         } else {
-            network.place(id, Some(nic.clone()), self.zone.now());
+            network.place_nic(id, Some(nic.clone()), self.zone.now());
             network.asked.extend(bridge);
         }
         let prepared = self.would_lead_to(&network, host.number).await?;
         Ok(Preparation { outcome, nic, key: network.row.key, prepared })
     }
 
-    fn sentence(&self, nic: &NicRow, host: &str) -> String {
+    fn nic_sentence(&self, nic: &NicRow, host: &str) -> String {
         let vm = nic.vm.as_ref().map(|vm| format!(" of {vm}")).unwrap_or_default();
         match nic.moving_to {
             Some(to) => format!(
@@ -135,7 +141,7 @@ impl Inventory {
             self.store.set_setting(&had_nics(number), Some("1")).await?;
         }
         if let Some((host, bridge)) = bridge {
-            self.store.set_setting(&asked(number, *host), Some(bridge.as_str())).await?;
+            self.store.set_setting(&requested_bridge_setting(number, *host), Some(bridge.as_str())).await?;
         }
         Ok(())
     }
@@ -151,12 +157,12 @@ impl Inventory {
                 self.zone.proof(key);
                 Ok(key)
             }
-            None => self.next_key(network.row.number, &self.physical(&network.row.physical_network).await?),
+            None => self.next_key(network.row.number, &self.physical_network(&network.row.physical_network).await?),
         };
         let prepared = key.and_then(|key| {
             // A key is a number, so there is always a mesh.
             self.zone
-                .prepared(network, key, host, self.times.dead_after)
+                .prepared_on(network, key, host, self.times.dead_after)
                 .ok_or_else(|| "the network has no mesh".to_owned())
         });
         Ok(prepared)
@@ -167,8 +173,8 @@ impl Inventory {
     /// # Errors
     /// It is not recorded, or the database cannot be used.
     pub async fn plan_without_key(&self, name: &str) -> Result<Result<crate::zone::Planned, String>, InventoryError> {
-        let network = self.network(name)?;
-        let key = self.next_key(network.row.number, &self.physical(&network.row.physical_network).await?);
+        let network = self.require_network(name)?;
+        let key = self.next_key(network.row.number, &self.physical_network(&network.row.physical_network).await?);
         Ok(key.and_then(|key| {
             self.zone
                 .plan_with(&network, key, self.times.dead_after)
@@ -180,7 +186,7 @@ impl Inventory {
     ///
     /// # Errors
     /// The network or the host are not there.
-    pub async fn release(
+    pub async fn release_nic(
         &self,
         name: &str,
         id: &str,
@@ -188,10 +194,10 @@ impl Inventory {
         by: Asked<'_>,
     ) -> Result<(Outcome, Option<NicRow>), InventoryError> {
         let _turn = self.turn.lock().await;
-        let network = self.network(name)?;
-        let on = on.map(|host| self.host(host)).transpose()?;
+        let network = self.require_network(name)?;
+        let on = on.map(|host| self.require_host(host)).transpose()?;
         let Some(before) = network.nics.get(id) else { return Ok((Outcome::Unchanged, None)) };
-        let after = placement::release(before, on.as_ref().map(|host| host.number));
+        let after = placement::after_release(before, on.as_ref().map(|host| host.number));
         if after.as_ref() == Some(before) {
             return Ok((Outcome::Unchanged, after));
         }
@@ -209,7 +215,7 @@ impl Inventory {
                     format!("NIC {id} is released on host {host} and stays on host {}", self.host_name(nic.host))
                 }
             };
-            self.tell("nic_released", Some(name), Some(&host), Some(by.actor), text);
+            self.record_event("nic_released", Some(name), Some(&host), Some(by.actor), text);
         }
         Ok((if after.is_some() { Outcome::Updated } else { Outcome::Removed }, after))
     }
@@ -237,10 +243,10 @@ impl Inventory {
         well: bool,
         by: Asked<'_>,
     ) -> Result<(Outcome, NicRow), InventoryError> {
-        let network = self.network(name)?;
+        let network = self.require_network(name)?;
         let missing = || InventoryError::NotFound(format!("network {name} has no NIC {id}"));
         let before = network.nics.get(id).ok_or_else(missing)?;
-        let after = if well { placement::migrated(before) } else { placement::rolled_back(before) };
+        let after = if well { placement::after_migration(before) } else { placement::rolled_back(before) };
         if after == *before {
             return Ok((Outcome::Unchanged, after));
         }
@@ -253,7 +259,7 @@ impl Inventory {
                 true => ("nic_migrated", format!("NIC {id} has migrated to host {host}")),
                 false => ("nic_rolled_back", format!("the migration of NIC {id} was given up; it is on host {host}")),
             };
-            self.tell(kind, Some(name), Some(&host), Some(by.actor), text);
+            self.record_event(kind, Some(name), Some(&host), Some(by.actor), text);
         }
         Ok((Outcome::Updated, after))
     }
@@ -261,9 +267,9 @@ impl Inventory {
     /// A bridge that was asked for by name is forgotten with the last NIC on its host.
     async fn forget_asked(&self, network: &Recorded, id: &str, after: Option<&NicRow>) -> Result<(), InventoryError> {
         let mut later = network.clone();
-        later.place(id, after.cloned(), self.zone.now());
+        later.place_nic(id, after.cloned(), self.zone.now());
         for host in network.asked.keys().filter(|host| !later.asked.contains_key(host)) {
-            self.store.set_setting(&asked(network.row.number, *host), None).await?;
+            self.store.set_setting(&requested_bridge_setting(network.row.number, *host), None).await?;
         }
         Ok(())
     }

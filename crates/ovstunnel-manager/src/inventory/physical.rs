@@ -7,19 +7,19 @@ use ovstunnel_api::{Changed, Outcome};
 use ovstunnel_mesh::keys::Ranges;
 use ovstunnel_store::{PhysicalNetworkRow, Store, StoreError};
 
-use super::{Asked, Inventory, InventoryError, changes, told};
+use super::{Asked, Inventory, InventoryError, changes_sentence, field_changes};
 use crate::config::PhysicalNetwork;
 
 /// Writes down the physical networks of the configuration where none is recorded yet. Gives how many were written.
 ///
 /// # Errors
 /// The database cannot be used.
-pub async fn seed(store: &Store, configured: &[PhysicalNetwork]) -> Result<usize, StoreError> {
+pub async fn seed_physical(store: &Store, configured: &[PhysicalNetwork]) -> Result<usize, StoreError> {
     if configured.is_empty() || !store.physical_networks().await?.is_empty() {
         return Ok(0);
     }
     for network in configured {
-        store.put_physical_network(&row(network)).await?;
+        store.put_physical_network(&physical_row(network)).await?;
     }
     Ok(configured.len())
 }
@@ -28,15 +28,15 @@ pub async fn seed(store: &Store, configured: &[PhysicalNetwork]) -> Result<usize
 ///
 /// # Errors
 /// The database cannot be used.
-pub async fn begin(store: &Store, configured: &[PhysicalNetwork]) -> Result<(), StoreError> {
-    let written = seed(store, configured).await?;
+pub async fn sync_physical(store: &Store, configured: &[PhysicalNetwork]) -> Result<(), StoreError> {
+    let written = seed_physical(store, configured).await?;
     if written > 0 {
         tracing::info!(
             written,
             "the physical networks of the configuration are recorded; from now on the API changes them"
         );
     }
-    for difference in differences(configured, &store.physical_networks().await?) {
+    for difference in physical_differences(configured, &store.physical_networks().await?) {
         tracing::warn!(
             difference,
             "the configuration and the database have different physical networks; the database counts"
@@ -46,7 +46,7 @@ pub async fn begin(store: &Store, configured: &[PhysicalNetwork]) -> Result<(), 
 }
 
 /// Where the configuration says otherwise than what is recorded, a sentence for each. What is recorded counts.
-pub fn differences(configured: &[PhysicalNetwork], recorded: &[PhysicalNetworkRow]) -> Vec<String> {
+pub fn physical_differences(configured: &[PhysicalNetwork], recorded: &[PhysicalNetworkRow]) -> Vec<String> {
     let text = |label: &Option<String>| label.clone().unwrap_or_else(|| "none".to_owned());
     let mut found = Vec::new();
     for network in configured {
@@ -55,7 +55,7 @@ pub fn differences(configured: &[PhysicalNetwork], recorded: &[PhysicalNetworkRo
             found.push(format!("the physical network {name} is in the configuration and not in the database"));
             continue;
         };
-        let wanted = row(network);
+        let wanted = physical_row(network);
         let fields = [
             ("isolation", wanted.isolation.as_str().to_owned(), known.isolation.as_str().to_owned()),
             ("vnet", wanted.vnet.clone(), known.vnet.clone()),
@@ -71,7 +71,7 @@ pub fn differences(configured: &[PhysicalNetwork], recorded: &[PhysicalNetworkRo
     found
 }
 
-fn row(network: &PhysicalNetwork) -> PhysicalNetworkRow {
+fn physical_row(network: &PhysicalNetwork) -> PhysicalNetworkRow {
     let PhysicalNetwork { name, isolation, vnet, label, label_xen, label_kvm } = network.clone();
     // It was checked when it was read; written the same however it was typed.
     let vnet = Ranges::parse(&vnet, isolation).map_or(vnet, |ranges| ranges.to_string());
@@ -83,7 +83,7 @@ pub(super) fn ranges_of(row: &PhysicalNetworkRow) -> Ranges {
     Ranges::parse(&row.vnet, row.isolation).unwrap_or_default()
 }
 
-fn differing(before: Option<&PhysicalNetworkRow>, after: &PhysicalNetworkRow) -> Vec<Changed> {
+fn differing_fields(before: Option<&PhysicalNetworkRow>, after: &PhysicalNetworkRow) -> Vec<Changed> {
     let fields = |row: &PhysicalNetworkRow| {
         let PhysicalNetworkRow { isolation, vnet, label, label_xen, label_kvm, .. } = row.clone();
         [Some(isolation.as_str().to_owned()), Some(vnet), label, label_xen, label_kvm]
@@ -96,7 +96,7 @@ fn differing(before: Option<&PhysicalNetworkRow>, after: &PhysicalNetworkRow) ->
         ("label_xen", label_xen),
         ("label_kvm", label_kvm),
     ];
-    changes(&after.name, before.map(fields), new)
+    field_changes(&after.name, before.map(fields), new)
 }
 
 impl Inventory {
@@ -123,7 +123,7 @@ impl Inventory {
         for row in wanted {
             self.keeps_networks(before(row), row)?;
         }
-        let changes: Vec<Changed> = wanted.iter().flat_map(|row| differing(before(row), row)).collect();
+        let changes: Vec<Changed> = wanted.iter().flat_map(|row| differing_fields(before(row), row)).collect();
         let outcome = match (wanted.iter().all(|row| before(row).is_some()), changes.is_empty()) {
             (false, _) => Outcome::Created,
             (true, false) => Outcome::Updated,
@@ -133,7 +133,7 @@ impl Inventory {
             return Ok((outcome, changes));
         }
         for row in wanted {
-            let changes = differing(before(row), row);
+            let changes = differing_fields(before(row), row);
             if changes.is_empty() {
                 continue;
             }
@@ -142,8 +142,8 @@ impl Inventory {
                 None => ("physical_network_added", "recorded"),
                 Some(_) => ("physical_network_changed", "changed"),
             };
-            let text = format!("physical network {} {verb}: {}", row.name, told(&changes));
-            self.tell(kind, None, None, Some(by.actor), text);
+            let text = format!("physical network {} {verb}: {}", row.name, changes_sentence(&changes));
+            self.record_event(kind, None, None, Some(by.actor), text);
         }
         Ok((outcome, changes))
     }
@@ -155,7 +155,7 @@ impl Inventory {
     pub async fn with_ranges(&self, wanted: Vec<(String, String)>) -> Result<Vec<PhysicalNetworkRow>, InventoryError> {
         let mut rows = Vec::new();
         for (name, vnet) in wanted {
-            rows.push(PhysicalNetworkRow { vnet, ..self.physical(&name).await? });
+            rows.push(PhysicalNetworkRow { vnet, ..self.physical_network(&name).await? });
         }
         Ok(rows)
     }
@@ -191,7 +191,7 @@ impl Inventory {
     /// It has networks.
     pub async fn delete_physical(&self, name: &str, by: Asked<'_>) -> Result<Outcome, InventoryError> {
         let _turn = self.turn.lock().await;
-        if self.physical(name).await.is_err_and(|error| matches!(error, InventoryError::NotFound(_))) {
+        if self.physical_network(name).await.is_err_and(|error| matches!(error, InventoryError::NotFound(_))) {
             return Ok(Outcome::Unchanged);
         }
         if let Some(network) = self.zone.network_on(name, |_| true) {
@@ -202,7 +202,7 @@ impl Inventory {
         if !by.dry_run {
             self.store.delete_physical_network(name).await?;
             let text = format!("physical network {name} is no longer recorded");
-            self.tell("physical_network_removed", None, None, Some(by.actor), text);
+            self.record_event("physical_network_removed", None, None, Some(by.actor), text);
         }
         Ok(Outcome::Removed)
     }
@@ -229,18 +229,18 @@ mod tests {
 
     #[tokio::test]
     async fn the_configuration_fills_an_empty_table_and_is_compared_later() {
-        let store = Store::memory("dc1");
+        let store = Store::in_memory("dc1");
         let first = [configured("p1", "20-30,1-10"), configured("p2", "40")];
-        assert_eq!(seed(&store, &first).await, Ok(2));
+        assert_eq!(seed_physical(&store, &first).await, Ok(2));
         let rows = store.physical_networks().await.unwrap();
         assert_eq!(rows.iter().map(|row| row.vnet.as_str()).collect::<Vec<_>>(), ["1-10,20-30", "40"]);
-        assert_eq!(differences(&first, &rows), [""; 0], "the same ranges, however they are typed");
+        assert_eq!(physical_differences(&first, &rows), [""; 0], "the same ranges, however they are typed");
 
         let later = [configured("p1", "1-10"), configured("p3", "50")];
-        assert_eq!(seed(&store, &later).await, Ok(0));
+        assert_eq!(seed_physical(&store, &later).await, Ok(0));
         assert_eq!(store.physical_networks().await.unwrap(), rows, "what is recorded stays");
         assert_eq!(
-            differences(&later, &rows),
+            physical_differences(&later, &rows),
             [
                 "vnet of the physical network p1 is 1-10 in the configuration and 1-10,20-30 in the database, which counts",
                 "the physical network p3 is in the configuration and not in the database",

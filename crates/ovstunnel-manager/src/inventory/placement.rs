@@ -28,7 +28,7 @@ pub struct Moving {
 ///
 /// # Errors
 /// It is moving, and the host is neither of the two.
-pub fn prepare(before: Option<&NicRow>, wanted: NicRow, how: Move) -> Result<NicRow, Moving> {
+pub fn place_nic(before: Option<&NicRow>, wanted: NicRow, how: Move) -> Result<NicRow, Moving> {
     let Some(before) = before else { return Ok(wanted) };
     let to = wanted.host;
     let (host, moving_to) = match (before.moving_to, how) {
@@ -50,7 +50,7 @@ pub fn prepare(before: Option<&NicRow>, wanted: NicRow, how: Move) -> Result<Nic
 }
 
 /// A NIC whose migration has ended well.
-pub fn migrated(before: &NicRow) -> NicRow {
+pub fn after_migration(before: &NicRow) -> NicRow {
     NicRow { host: before.moving_to.unwrap_or(before.host), moving_to: None, ..before.clone() }
 }
 
@@ -60,10 +60,10 @@ pub fn rolled_back(before: &NicRow) -> NicRow {
 }
 
 /// A NIC of which one host, or everybody, lets go; none where nobody has it any more.
-pub fn release(before: &NicRow, on: Option<HostNumber>) -> Option<NicRow> {
+pub fn after_release(before: &NicRow, on: Option<HostNumber>) -> Option<NicRow> {
     match (on, before.moving_to) {
         (None, _) => None,
-        (Some(host), Some(_)) if host == before.host => Some(migrated(before)),
+        (Some(host), Some(_)) if host == before.host => Some(after_migration(before)),
         (Some(host), Some(to)) if host == to => Some(rolled_back(before)),
         (Some(host), None) if host == before.host => None,
         (Some(_), _) => Some(before.clone()),
@@ -92,7 +92,8 @@ mod tests {
     #[test]
     fn a_nic_is_on_two_hosts_while_it_migrates_and_nowhere_else() {
         let on = |n| NicRow { vm: None, ..nic(n, None) };
-        let prepared = |before: Option<NicRow>, to, how| prepare(before.as_ref(), on(to), how).map(|nic| places(&nic));
+        let prepared =
+            |before: Option<NicRow>, to, how| place_nic(before.as_ref(), on(to), how).map(|nic| places(&nic));
         let cases = [
             (None, 1, Move::Migrate, Ok((1, None))),
             (Some(nic(1, None)), 1, Move::Migrate, Ok((1, None))),
@@ -106,15 +107,18 @@ mod tests {
         for (before, to, how, after) in cases {
             assert_eq!(prepared(before.clone(), to, how), after, "{before:?} to {to} by {how:?}");
         }
-        assert_eq!(prepare(Some(&nic(1, None)), on(2), Move::Migrate).unwrap().vm.as_deref(), Some("i-2-3-VM"));
+        assert_eq!(place_nic(Some(&nic(1, None)), on(2), Move::Migrate).unwrap().vm.as_deref(), Some("i-2-3-VM"));
     }
 
     #[test]
-    fn a_migration_ends_at_either_end_and_a_release_is_of_a_host_or_of_all() {
-        assert_eq!(places(&migrated(&nic(1, Some(2)))), (2, None));
+    fn a_migration_ends_at_either_end_and_one_or_all_are_released() {
+        assert_eq!(places(&after_migration(&nic(1, Some(2)))), (2, None));
         assert_eq!(places(&rolled_back(&nic(1, Some(2)))), (1, None));
-        assert_eq!((places(&migrated(&nic(1, None))), places(&rolled_back(&nic(1, None)))), ((1, None), (1, None)));
-        let released = |nic, on: Option<u64>| release(&nic, on.map(host)).map(|nic| places(&nic));
+        assert_eq!(
+            (places(&after_migration(&nic(1, None))), places(&rolled_back(&nic(1, None)))),
+            ((1, None), (1, None))
+        );
+        let released = |nic, on: Option<u64>| after_release(&nic, on.map(host)).map(|nic| places(&nic));
         assert_eq!(released(nic(1, Some(2)), None), None);
         assert_eq!(released(nic(1, None), Some(1)), None);
         assert_eq!(released(nic(1, Some(2)), Some(1)), Some((2, None)), "the source lets go: it has migrated");

@@ -8,7 +8,7 @@ use crate::zone::Pairs;
 const SIZE: usize = 399_000;
 
 /// A line for each direction that is not proven: from, to, how. Where there are too many, the last line says how many more there are.
-pub(crate) fn csv(pairs: &Pairs) -> String {
+pub(crate) fn render_csv(pairs: &Pairs) -> String {
     let mut found: Vec<_> = pairs.not_proven().collect();
     found.sort_by_key(|(from, to, cell)| (Reverse(*cell), *from, *to));
     let mut text = String::from("from,to,state\n");
@@ -32,10 +32,10 @@ mod tests {
 
     #[test]
     fn the_worst_comes_first_and_what_is_left_off_is_said() {
-        let few = csv(&pairs(5, &[(0, 1, Cell::Unknown), (3, 2, Cell::Bad)]));
+        let few = render_csv(&pairs(5, &[(0, 1, Cell::Unknown), (3, 2, Cell::Bad)]));
         assert_eq!(few, "from,to,state\nh3,h2,bad\nh0,h1,not known\n");
         let all: Vec<_> = (0..200).flat_map(|from| (0..200).map(move |to| (from, to, Cell::OneSided))).collect();
-        let many = csv(&pairs(200, &all));
+        let many = render_csv(&pairs(200, &all));
         assert!(many.len() < 400_000, "{}", many.len());
         let listed = many.lines().count() - 2;
         assert_eq!(many.lines().last(), Some(format!("and {} more,,", 200 * 199 - listed).as_str()));

@@ -14,10 +14,10 @@ use ovstunnel_manager_api::MatrixBy;
 
 use crate::zone::{Cell, Pairs};
 
-pub(crate) use csv::csv;
-pub(crate) use json::json;
-pub(crate) use png::png;
-pub(crate) use svg::{paths, svg};
+pub(crate) use csv::render_csv;
+pub(crate) use json::render_json;
+pub(crate) use png::render_png;
+pub(crate) use svg::{cell_paths, render_svg};
 
 /// A row, and the column of the same place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(crate) struct Run {
 
 impl Grid {
     /// A line for each host, in the order of the pairs; or for each rack, in the order of names.
-    pub fn of(pairs: &Pairs, by: MatrixBy) -> Grid {
+    pub fn from_pairs(pairs: &Pairs, by: MatrixBy) -> Grid {
         match by {
             MatrixBy::Host => {
                 let line = |host: &String| Line { name: Some(host.clone()), hosts: 1 };
@@ -63,7 +63,7 @@ impl Grid {
                 let at: BTreeMap<Option<&str>, usize> =
                     racks.keys().enumerate().map(|(at, rack)| (*rack, at)).collect();
                 let place: Vec<usize> = pairs.places.iter().map(|place| at[&place.rack.as_deref()]).collect();
-                Grid::folded(pairs, &place, lines)
+                Grid::fold_lines(pairs, &place, lines)
             }
         }
     }
@@ -80,10 +80,10 @@ impl Grid {
             name: hosts.first().map(|host| pairs.places[*host].host.clone()),
             hosts: hosts.len(),
         };
-        Grid::folded(pairs, &place, order.chunks(block).map(line).collect())
+        Grid::fold_lines(pairs, &place, order.chunks(block).map(line).collect())
     }
 
-    fn folded(pairs: &Pairs, place: &[usize], lines: Vec<Line>) -> Grid {
+    fn fold_lines(pairs: &Pairs, place: &[usize], lines: Vec<Line>) -> Grid {
         let (size, all) = (lines.len(), pairs.places.len().max(1));
         let mut cells = vec![Cell::Apart; size * size];
         for (row, from) in pairs.cells().chunks(all).zip(place) {
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn what_is_put_together_shows_the_worst_of_it() {
         let pairs = pairs(6, &[(0, 1, Cell::Unknown), (2, 3, Cell::Bad), (1, 5, Cell::Limited)]);
-        let racks = Grid::of(&pairs, MatrixBy::Rack);
+        let racks = Grid::from_pairs(&pairs, MatrixBy::Rack);
         assert_eq!(racks.lines, ["r-a", "r-b"].map(|name| Line { name: Some(name.into()), hosts: 3 }));
         assert_eq!(racks.cells(), [Cell::Proven, Cell::Bad, Cell::Proven, Cell::Limited]);
         // h0 h2 | h4 h1 | h3 h5
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn neighbours_that_are_alike_are_one_run() {
         let row: Vec<_> = (1..5).map(|to| (0, to, Cell::Bad)).collect();
-        let runs = Grid::of(&pairs(5, &row), MatrixBy::Host).runs();
+        let runs = Grid::from_pairs(&pairs(5, &row), MatrixBy::Host).runs();
         assert_eq!(runs, [Run { from: 0, to: 1, width: 4, cell: Cell::Bad }]);
     }
 }

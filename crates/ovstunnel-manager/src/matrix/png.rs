@@ -14,7 +14,7 @@ const SIZE: usize = 400_000;
 const SIDE: usize = 300;
 
 /// Where a cell stands in the palette.
-pub(super) fn index(cell: Cell) -> u8 {
+pub(super) fn palette_index(cell: Cell) -> u8 {
     match cell {
         Cell::Apart => 0,
         Cell::Proven => 1,
@@ -26,27 +26,27 @@ pub(super) fn index(cell: Cell) -> u8 {
 }
 
 /// The picture. Where it were too large, a point is several hosts, and shows the worst of them.
-pub(crate) fn png(pairs: &Pairs, grid: Grid) -> Result<Vec<u8>, png::EncodingError> {
-    within(pairs, &grid, SIZE)
+pub(crate) fn render_png(pairs: &Pairs, grid: Grid) -> Result<Vec<u8>, png::EncodingError> {
+    render_within(pairs, &grid, SIZE)
 }
 
-fn within(pairs: &Pairs, grid: &Grid, most: usize) -> Result<Vec<u8>, png::EncodingError> {
+fn render_within(pairs: &Pairs, grid: &Grid, most: usize) -> Result<Vec<u8>, png::EncodingError> {
     let mut lines = grid.size();
-    let mut bytes = drawn(grid)?;
+    let mut bytes = draw_grid(grid)?;
     while bytes.len() > most && lines > 1 {
         lines /= 2;
-        bytes = drawn(&Grid::at_most(pairs, lines))?;
+        bytes = draw_grid(&Grid::at_most(pairs, lines))?;
     }
     Ok(bytes)
 }
 
-fn drawn(grid: &Grid) -> Result<Vec<u8>, png::EncodingError> {
+fn draw_grid(grid: &Grid) -> Result<Vec<u8>, png::EncodingError> {
     // A picture has one point at least.
     let size = grid.size().max(1);
     let scale = (SIDE / size).max(1);
     let mut points = Vec::with_capacity(size * scale * size * scale);
     for row in grid.cells().chunks(size) {
-        let line: Vec<u8> = row.iter().flat_map(|cell| std::iter::repeat_n(index(*cell), scale)).collect();
+        let line: Vec<u8> = row.iter().flat_map(|cell| std::iter::repeat_n(palette_index(*cell), scale)).collect();
         (0..scale).for_each(|_| points.extend_from_slice(&line));
     }
     points.resize(size * scale * size * scale, 0);
@@ -83,12 +83,12 @@ mod tests {
     #[test]
     fn each_point_is_the_worst_of_what_it_stands_for() {
         let pairs = Pairs::of(places(2000), &[(1999, 0, Cell::Bad), (0, 1, Cell::OneSided), (1, 3, Cell::Limited)]);
-        let whole = png(&pairs, Grid::at_most(&pairs, 2000)).unwrap();
+        let whole = render_png(&pairs, Grid::at_most(&pairs, 2000)).unwrap();
         assert!(whole.len() < 20_000, "{} bytes", whole.len());
-        let (side, points) = read(&png(&pairs, Grid::at_most(&pairs, 300)).unwrap());
+        let (side, points) = read(&render_png(&pairs, Grid::at_most(&pairs, 300)).unwrap());
         assert_eq!((side, points[0], points[285 * 286], points[1]), (286, 4, 5, 1));
         let small = Pairs::of(places(3), &[(0, 1, Cell::Bad)]);
-        let (side, points) = read(&png(&small, Grid::at_most(&small, 3)).unwrap());
+        let (side, points) = read(&render_png(&small, Grid::at_most(&small, 3)).unwrap());
         assert_eq!((side, points[99], points[100], points[200]), (300, 0, 5, 1));
     }
 
@@ -103,8 +103,8 @@ mod tests {
             .collect();
         let pairs = Pairs::of(places(400), &noise);
         let grid = Grid::at_most(&pairs, 400);
-        assert_eq!(read(&within(&pairs, &grid, SIZE).unwrap()).0, 400);
-        let bytes = within(&pairs, &grid, 30_000).unwrap();
+        assert_eq!(read(&render_within(&pairs, &grid, SIZE).unwrap()).0, 400);
+        let bytes = render_within(&pairs, &grid, 30_000).unwrap();
         assert!(bytes.len() < 30_000 && read(&bytes).0 < 400, "{} bytes", bytes.len());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::png::{PALETTE, index};
+use super::png::{PALETTE, palette_index};
 use super::{Grid, Run};
 use crate::zone::{Cell, Pairs};
 
@@ -10,7 +10,7 @@ use crate::zone::{Cell, Pairs};
 const PIECES: usize = 3000;
 
 /// Of each state that is there the outline of its cells, as the path of a drawing in which a cell is 1 by 1; none where these are too many pieces.
-pub(crate) fn paths(grid: &Grid) -> Option<Vec<(Cell, String)>> {
+pub(crate) fn cell_paths(grid: &Grid) -> Option<Vec<(Cell, String)>> {
     let runs = grid.runs();
     let path = |cell: Cell| {
         let of_it: Vec<&Run> = runs.iter().filter(|run| run.cell == cell).collect();
@@ -21,16 +21,16 @@ pub(crate) fn paths(grid: &Grid) -> Option<Vec<(Cell, String)>> {
 }
 
 /// The matrix as a picture of its own. Where a line for each host were too many pieces, a line is several hosts.
-pub(crate) fn svg(title: &str, pairs: &Pairs, grid: Grid) -> String {
+pub(crate) fn render_svg(title: &str, pairs: &Pairs, grid: Grid) -> String {
     let (mut grid, mut paths_of) = (grid, None);
     while paths_of.is_none() {
-        paths_of = paths(&grid);
+        paths_of = cell_paths(&grid);
         if paths_of.is_none() {
             grid = Grid::at_most(pairs, grid.size() / 2);
         }
     }
     let (size, color) = (grid.size(), |cell| {
-        let [red, green, blue] = PALETTE[usize::from(index(cell))];
+        let [red, green, blue] = PALETTE[usize::from(palette_index(cell))];
         format!("#{red:02x}{green:02x}{blue:02x}")
     });
     let mut text = format!(
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn a_drawing_stays_small_whatever_is_wrong() {
         let few = pairs(5, &[(0, 1, Cell::Bad), (0, 2, Cell::Bad), (3, 4, Cell::Unknown)]);
-        let text = svg("acme", &few, Grid::of(&few, MatrixBy::Host));
+        let text = render_svg("acme", &few, Grid::from_pairs(&few, MatrixBy::Host));
         assert!(
             text.contains("d=\"M1 0h2v1h-2z\"><title>bad") && text.contains("M4 3h1v1h-1z\"><title>not known"),
             "{text}"
@@ -65,7 +65,7 @@ mod tests {
             .flat_map(|from| (0..400).filter(move |to| (from + to) % 2 == 0).map(move |to| (from, to, Cell::Bad)))
             .collect();
         let many = pairs(400, &each_other);
-        let text = svg("acme", &many, Grid::of(&many, MatrixBy::Host));
+        let text = render_svg("acme", &many, Grid::from_pairs(&many, MatrixBy::Host));
         assert!(text.len() < 100_000 && text.contains("bad"), "{}", text.len());
     }
 }

@@ -40,27 +40,27 @@ pub(super) struct Asked {
 }
 
 /// Why a daemon has not answered; its own words, where it has some.
-fn why(error: &ClientError) -> String {
+fn error_reason(error: &ClientError) -> String {
     match error {
         ClientError::Problem(problem) => problem.detail.clone(),
-        error => ovstunnel_types::text::chain(error),
+        error => ovstunnel_types::text::error_chain(error),
     }
 }
 
 impl Asked {
     /// Asks a host; one that cannot be asked is not.
-    pub async fn of(hosts: &Hosts, side: &Side, mac: Option<String>, patience: Duration) -> Asked {
+    pub async fn ask_host(hosts: &Hosts, side: &Side, mac: Option<String>, patience: Duration) -> Asked {
         let nothing = |why: String| Asked { client: None, bridge: None, vifs: Vec::new(), learnt: Err(why) };
         let (Some(bridge), Some(api), true) = (&side.bridge, &side.api, side.is_connected) else {
             return nothing("it was not asked: it has no bridge, or cannot be asked".to_owned());
         };
-        let client = match hosts.client(api) {
+        let client = match hosts.daemon_client(api) {
             Ok(client) => client.with_timeout(patience),
-            Err(error) => return nothing(error.sentence()),
+            Err(error) => return nothing(error.to_line()),
         };
         let there = match client.bridge(bridge).await {
             Ok(there) => there,
-            Err(error) => return nothing(why(&error)),
+            Err(error) => return nothing(error_reason(&error)),
         };
         let learnt = match &mac {
             None => Ok(Learnt::NoAddress),
@@ -68,7 +68,7 @@ impl Asked {
                 Ok(table) => Ok(table.addresses.into_iter().next().map_or(Learnt::Nowhere, |known| {
                     Learnt::At(known.port.unwrap_or_else(|| "a port that is gone".to_owned()), known.age)
                 })),
-                Err(error) => Err(why(&error)),
+                Err(error) => Err(error_reason(&error)),
             },
         };
         let vifs = there.vifs.into_iter().filter(|vif| vif.ofport.is_some()).map(|vif| vif.name).collect();
@@ -76,7 +76,7 @@ impl Asked {
     }
 
     /// The VIF by which frames of the end come in: where its address was learnt; of a host, the first one.
-    pub fn vif(&self) -> Option<&str> {
+    pub fn entry_vif(&self) -> Option<&str> {
         match &self.learnt {
             Ok(Learnt::At(port, _)) => self.vifs.iter().find(|vif| *vif == port).map(String::as_str),
             Ok(Learnt::NoAddress) => self.vifs.first().map(String::as_str),
@@ -85,11 +85,11 @@ impl Asked {
     }
 
     /// Where a frame comes out that comes in by this port, or why that is not known.
-    pub async fn follow(&self, in_port: &str, frame: &Frame) -> Result<FollowedFrame, String> {
+    pub async fn trace_frame(&self, in_port: &str, frame: &Frame) -> Result<FollowedFrame, String> {
         let (Some(client), Some(bridge)) = (&self.client, &self.bridge) else {
             return Err("the host was not asked".to_owned());
         };
         let followed = client.trace(bridge, in_port, &frame.source, &frame.destination).await;
-        followed.map_err(|error| why(&error))
+        followed.map_err(|error| error_reason(&error))
     }
 }

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 
 use crate::hosts::Hosts;
 use crate::sweep::Sweeper;
-use crate::zone::{End, Zone, written};
+use crate::zone::{End, Zone, format_time};
 use asked::{Asked, Frame};
 
 /// How long both hosts together may take to answer.
@@ -25,34 +25,36 @@ const SOURCE: &str = "02:00:00:00:00:01";
 const DESTINATION: &str = "02:00:00:00:00:02";
 
 /// Looks at the way between two ends in the network with this key.
-pub async fn look(zone: &Zone, hosts: &Hosts, key: GreKey, from: &End, to: &End) -> Path {
-    let (started, asked) = (Instant::now(), written(OffsetDateTime::now_utc()));
-    let (near, far) = (zone.side(key, from.host, to.host), zone.side(key, to.host, from.host));
+pub async fn examine_path(zone: &Zone, hosts: &Hosts, key: GreKey, from: &End, to: &End) -> Path {
+    let (started, asked) = (Instant::now(), format_time(OffsetDateTime::now_utc()));
+    let (near, far) = (zone.path_side(key, from.host, to.host), zone.path_side(key, to.host, from.host));
     let is_one_host = from.host == to.host;
     let mac = |end: &End| end.nic.as_ref().and_then(|nic| nic.mac.map(|mac| mac.to_string()));
-    let (here, there) =
-        tokio::join!(Asked::of(hosts, &near, mac(from), PATIENCE), Asked::of(hosts, &far, mac(to), PATIENCE));
+    let (here, there) = tokio::join!(
+        Asked::ask_host(hosts, &near, mac(from), PATIENCE),
+        Asked::ask_host(hosts, &far, mac(to), PATIENCE)
+    );
     let mut steps = steps::of_side(&near, (key, zone));
-    steps.extend(steps::vif(&near, &here, from.nic.as_ref()));
+    steps.extend(steps::vif_step(&near, &here, from.nic.as_ref()));
     if !is_one_host {
-        steps.extend(steps::tunnel(&near, &far, (key, zone)));
+        steps.extend(steps::tunnel_steps(&near, &far, (key, zone)));
         steps.extend(steps::of_side(&far, (key, zone)));
-        steps.extend(steps::tunnel(&far, &near, (key, zone)));
-        steps.extend(steps::counters([(from.host, &near), (to.host, &far)], (key, zone)));
-        steps.extend(steps::bfd([(from.host, &near), (to.host, &far)], (key, zone)));
-        steps.push(steps::mtu(&near, &far, zone.guest_mtu(key)));
-        steps.push(steps::ipv6(&near, &far));
+        steps.extend(steps::tunnel_steps(&far, &near, (key, zone)));
+        steps.extend(steps::counter_steps([(from.host, &near), (to.host, &far)], (key, zone)));
+        steps.extend(steps::bfd_steps([(from.host, &near), (to.host, &far)], (key, zone)));
+        steps.push(steps::mtu_step(&near, &far, zone.guest_mtu(key)));
+        steps.push(steps::ipv6_step(&near, &far));
     }
-    steps.extend(steps::vif(&far, &there, to.nic.as_ref()));
+    steps.extend(steps::vif_step(&far, &there, to.nic.as_ref()));
     let frame = |source: &End, destination: &End| Frame {
         source: mac(source).unwrap_or_else(|| SOURCE.to_owned()),
         destination: mac(destination).unwrap_or_else(|| DESTINATION.to_owned()),
     };
     let (ahead, back) = (frame(from, to), frame(to, from));
     let way = steps::Way { near: (&near, &here), far: (&far, &there), is_one_host };
-    let frames = tokio::join!(way.frames(&ahead), way.reversed().frames(&back));
+    let frames = tokio::join!(way.frame_steps(&ahead), way.reversed().frame_steps(&back));
     steps.extend(frames.0.into_iter().chain(frames.1));
-    let (reachable, first_failure) = verdict(&steps);
+    let (reachable, first_failure) = path_verdict(&steps);
     Path {
         network: zone.network_name(key),
         from: from.to_wire(),
@@ -66,21 +68,21 @@ pub async fn look(zone: &Zone, hosts: &Hosts, key: GreKey, from: &End, to: &End)
 }
 
 /// Adds what becomes of real frames, there and back.
-pub async fn send(path: Path, sweeper: &Sweeper, key: GreKey, (from, to): (&End, &End)) -> Path {
+pub async fn probe_path(path: Path, sweeper: &Sweeper, key: GreKey, (from, to): (&End, &End)) -> Path {
     let started = Instant::now();
-    let sent = sweeper.between(key, from.host, to.host).await;
+    let sent = sweeper.probe_between(key, from.host, to.host).await;
     let mut steps = path.steps;
     steps.extend(sent.into_iter().map(|((sender, _), came)| {
         let end = if sender == from.host { from } else { to };
-        steps::sent(&end.name, came)
+        steps::sent_step(&end.name, came)
     }));
-    let (reachable, first_failure) = verdict(&steps);
+    let (reachable, first_failure) = path_verdict(&steps);
     let took = ((path.took + started.elapsed().as_secs_f64()) * 1e4).round() / 1e4;
     Path { reachable, first_failure, steps, took, ..path }
 }
 
 /// Whether frames pass, and the first step that fails.
-fn verdict(steps: &[PathStep]) -> (Option<bool>, Option<u32>) {
+fn path_verdict(steps: &[PathStep]) -> (Option<bool>, Option<u32>) {
     let first = steps.iter().position(|step| step.result == StepResult::Fail);
     let is_known = steps.iter().all(|step| step.result == StepResult::Ok);
     let reachable = if first.is_some() { Some(false) } else { is_known.then_some(true) };

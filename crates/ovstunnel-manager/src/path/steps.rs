@@ -9,20 +9,20 @@ use ovstunnel_types::{GreKey, HostNumber};
 use super::asked::{Asked, Frame, Learnt};
 use crate::zone::{Sessions, Side, Zone};
 
-fn step(side: Option<&Side>, check: &str, result: StepResult, evidence: String) -> PathStep {
+fn new_step(side: Option<&Side>, check: &str, result: StepResult, evidence: String) -> PathStep {
     let host = side.map(|side| side.host.clone());
     PathStep { host, check: check.to_owned(), result, evidence, remedy: None, commands: Vec::new() }
 }
 
-fn helped(step: PathStep, remedy: &str, commands: Vec<FaultCommand>) -> PathStep {
+fn with_remedy(step: PathStep, remedy: &str, commands: Vec<FaultCommand>) -> PathStep {
     PathStep { remedy: Some(remedy.to_owned()), commands, ..step }
 }
 
-fn here(run: String) -> FaultCommand {
+fn manager_command(run: String) -> FaultCommand {
     FaultCommand { host: None, run }
 }
 
-fn on(side: &Side, run: &str) -> FaultCommand {
+fn host_command(side: &Side, run: &str) -> FaultCommand {
     FaultCommand { host: Some(side.host.clone()), run: run.to_owned() }
 }
 
@@ -30,91 +30,92 @@ fn on(side: &Side, run: &str) -> FaultCommand {
 pub(super) fn of_side(side: &Side, network: (GreKey, &Zone)) -> Vec<PathStep> {
     let age = side.age.map(|age| format!(", its last word is {age:.1} s old")).unwrap_or_default();
     let host = match &side.silence {
-        None if side.is_connected => step(Some(side), "host", StepResult::Ok, format!("it is connected{age}")),
-        None => step(Some(side), "host", StepResult::Unknown, "it was not heard of yet".to_owned()),
+        None if side.is_connected => new_step(Some(side), "host", StepResult::Ok, format!("it is connected{age}")),
+        None => new_step(Some(side), "host", StepResult::Unknown, "it was not heard of yet".to_owned()),
         Some(why) => {
             // VMs go on; what is there is not known.
-            let unknown = step(Some(side), "host", StepResult::Unknown, format!("{}{age}", why.evidence));
+            let unknown = new_step(Some(side), "host", StepResult::Unknown, format!("{}{age}", why.evidence));
             let see = vec![
-                here(format!("ovstunnelctl zone host show {}", side.host)),
-                on(side, "systemctl status ovstunneld"),
+                manager_command(format!("ovstunnelctl zone host show {}", side.host)),
+                host_command(side, "systemctl status ovstunneld"),
             ];
-            helped(unknown, &why.remedy, see)
+            with_remedy(unknown, &why.remedy, see)
         }
     };
     let mut steps = vec![host];
     // That it is silent is said already.
     let of_bridge = side.of_bridge.iter().filter(|f| !matches!(f.what, What::HostSilent | What::HostUnseen));
-    steps.extend(of_bridge.map(|finding| found(side, "bridge", finding, network)));
+    steps.extend(of_bridge.map(|finding| finding_step(side, "bridge", finding, network)));
     if steps.len() == 1 {
         steps.push(match &side.bridge {
-            Some(bridge) => step(Some(side), "bridge", StepResult::Ok, format!("bridge {bridge} is as it must be")),
-            None => step(Some(side), "bridge", StepResult::Unknown, "no bridge of it is known".to_owned()),
+            Some(bridge) => new_step(Some(side), "bridge", StepResult::Ok, format!("bridge {bridge} is as it must be")),
+            None => new_step(Some(side), "bridge", StepResult::Unknown, "no bridge of it is known".to_owned()),
         });
     }
     steps
 }
 
 /// A finding as a step that fails.
-fn found(side: &Side, check: &str, finding: &Finding, (key, zone): (GreKey, &Zone)) -> PathStep {
-    let (remedy, commands) = zone.help(key, finding);
-    let failed = step(Some(side), check, StepResult::Fail, format!("{}: {}", finding.what.as_str(), finding.evidence));
-    helped(failed, &remedy, commands)
+fn finding_step(side: &Side, check: &str, finding: &Finding, (key, zone): (GreKey, &Zone)) -> PathStep {
+    let (remedy, commands) = zone.finding_help(key, finding);
+    let failed =
+        new_step(Some(side), check, StepResult::Fail, format!("{}: {}", finding.what.as_str(), finding.evidence));
+    with_remedy(failed, &remedy, commands)
 }
 
 /// The tunnel from one host to the other.
-pub(super) fn tunnel(from: &Side, to: &Side, network: (GreKey, &Zone)) -> Vec<PathStep> {
+pub(super) fn tunnel_steps(from: &Side, to: &Side, network: (GreKey, &Zone)) -> Vec<PathStep> {
     if !from.of_tunnel.is_empty() {
-        return from.of_tunnel.iter().map(|finding| found(from, "tunnel", finding, network)).collect();
+        return from.of_tunnel.iter().map(|finding| finding_step(from, "tunnel", finding, network)).collect();
     }
     let (result, evidence) = match &from.tunnel {
         Some((port, ip)) => (StepResult::Ok, format!("{port} to {} ({ip}) is there once, up and protected", to.host)),
         None => (StepResult::Skipped, format!("no tunnel to {} can be there without a bridge", to.host)),
     };
-    vec![step(Some(from), "tunnel", result, evidence)]
+    vec![new_step(Some(from), "tunnel", result, evidence)]
 }
 
 /// What the two hosts tell of each other by BFD; nothing where it does not run at both, or has not come up yet.
-pub(super) fn bfd(sides: [(HostNumber, &Side); 2], network: (GreKey, &Zone)) -> Vec<PathStep> {
+pub(super) fn bfd_steps(sides: [(HostNumber, &Side); 2], network: (GreKey, &Zone)) -> Vec<PathStep> {
     let [(from, near), (to, far)] = sides;
-    match network.1.sessions(from, to) {
+    match network.1.bfd_sessions(from, to) {
         None => Vec::new(),
         Some(Sessions::Up(one, other)) => {
-            vec![step(None, "bfd", StepResult::Ok, format!("both hosts hear each other on {one} and {other}"))]
+            vec![new_step(None, "bfd", StepResult::Ok, format!("both hosts hear each other on {one} and {other}"))]
         }
         Some(Sessions::Down(findings)) => {
             let of = |finding: &Finding| if finding.host == from { near } else { far };
-            findings.iter().map(|finding| found(of(finding), "bfd", finding, network)).collect()
+            findings.iter().map(|finding| finding_step(of(finding), "bfd", finding, network)).collect()
         }
     }
 }
 
 /// That by the counters of both ends one sends and nothing arrives; nothing where they do not say so.
-pub(super) fn counters(sides: [(HostNumber, &Side); 2], network: (GreKey, &Zone)) -> Vec<PathStep> {
+pub(super) fn counter_steps(sides: [(HostNumber, &Side); 2], network: (GreKey, &Zone)) -> Vec<PathStep> {
     let [(from, near), (to, far)] = sides;
     let of = |side: &Side, from, to| {
         let finding = network.1.lost_by_counters(network.0, from, to)?;
-        Some(found(side, "counters", &finding, network))
+        Some(finding_step(side, "counters", &finding, network))
     };
     [of(near, from, to), of(far, to, from)].into_iter().flatten().collect()
 }
 
 /// Whether frames of full size pass in one piece.
-pub(super) fn mtu(near: &Side, far: &Side, guests: Option<u32>) -> PathStep {
+pub(super) fn mtu_step(near: &Side, far: &Side, guests: Option<u32>) -> PathStep {
     let (Some(one), Some(other)) = (near.max_guest_mtu, far.max_guest_mtu) else {
         let evidence = "not both daemons say what their tunnels carry".to_owned();
-        return step(None, "mtu", StepResult::Unknown, evidence);
+        return new_step(None, "mtu", StepResult::Unknown, evidence);
     };
     let (least, at) = if one <= other { (one, near) } else { (other, far) };
     match guests {
         Some(mtu) if mtu > least => {
             let evidence =
                 format!("guests have {mtu} bytes, and the tunnels of {} carry {least} in one piece", at.host);
-            let failed = step(None, "mtu", StepResult::Fail, evidence);
-            helped(
+            let failed = new_step(None, "mtu", StepResult::Fail, evidence);
+            with_remedy(
                 failed,
                 "give the guests a smaller MTU, or the network below a larger one",
-                vec![on(at, "ovstunnelctl doctor")],
+                vec![host_command(at, "ovstunnelctl doctor")],
             )
         }
         _ if one != other => {
@@ -122,44 +123,44 @@ pub(super) fn mtu(near: &Side, far: &Side, guests: Option<u32>) -> PathStep {
                 "{} carries guests' frames of {one} bytes, {} of {other}: larger ones than {least} do not arrive in one piece",
                 near.host, far.host
             );
-            helped(
-                step(None, "mtu", StepResult::Ok, evidence),
+            with_remedy(
+                new_step(None, "mtu", StepResult::Ok, evidence),
                 "make the MTU of both hosts' underlay the same",
                 Vec::new(),
             )
         }
-        _ => step(None, "mtu", StepResult::Ok, format!("guests' frames of {least} bytes pass in one piece")),
+        _ => new_step(None, "mtu", StepResult::Ok, format!("guests' frames of {least} bytes pass in one piece")),
     }
 }
 
 /// What is done with IPv6 at either end.
-pub(super) fn ipv6(near: &Side, far: &Side) -> PathStep {
+pub(super) fn ipv6_step(near: &Side, far: &Side) -> PathStep {
     match (near.ipv6, far.ipv6) {
         (Some(one), Some(other)) if one == other => {
-            step(None, "ipv6", StepResult::Ok, format!("{} at both ends", one.as_str()))
+            new_step(None, "ipv6", StepResult::Ok, format!("{} at both ends", one.as_str()))
         }
         (Some(one), Some(other)) => {
             let evidence = format!("{} on {}, {} on {}", one.as_str(), near.host, other.as_str(), far.host);
-            let failed = step(None, "ipv6", StepResult::Fail, evidence);
-            helped(failed, "give the network one policy: `ovstunnelctl zone network add`, with --ipv6", Vec::new())
+            let failed = new_step(None, "ipv6", StepResult::Fail, evidence);
+            with_remedy(failed, "give the network one policy: `ovstunnelctl zone network add`, with --ipv6", Vec::new())
         }
-        _ => step(None, "ipv6", StepResult::Unknown, "not both bridges are known".to_owned()),
+        _ => new_step(None, "ipv6", StepResult::Unknown, "not both bridges are known".to_owned()),
     }
 }
 
 /// Where the VM itself is seen.
-pub(super) fn vif(side: &Side, asked: &Asked, nic: Option<&NicRow>) -> Option<PathStep> {
-    let of = |result, evidence| Some(step(Some(side), "vif", result, evidence));
+pub(super) fn vif_step(side: &Side, asked: &Asked, nic: Option<&NicRow>) -> Option<PathStep> {
+    let of = |result, evidence| Some(new_step(Some(side), "vif", result, evidence));
     let mac = nic.and_then(|nic| nic.mac).map(|mac| mac.to_string()).unwrap_or_default();
     match &asked.learnt {
         Err(_) if side.bridge.is_none() || !side.is_connected => None,
         Err(why) => of(StepResult::Unknown, why.clone()),
         Ok(Learnt::NoAddress) if asked.vifs.is_empty() => {
             let unknown = of(StepResult::Unknown, "no VIF with a device is on the bridge".to_owned())?;
-            Some(helped(
+            Some(with_remedy(
                 unknown,
                 "start a VM of the network on the host",
-                vec![on(side, "ovstunnelctl bridge list -o wide")],
+                vec![host_command(side, "ovstunnelctl bridge list -o wide")],
             ))
         }
         Ok(Learnt::NoAddress) => of(StepResult::Ok, format!("VIFs on the bridge: {}", asked.vifs.join(", "))),
@@ -170,11 +171,11 @@ pub(super) fn vif(side: &Side, asked: &Asked, nic: Option<&NicRow>) -> Option<Pa
         Ok(Learnt::At(port, _)) => {
             let evidence = format!("{mac} was learnt behind {port}, which is no VIF of this host: the VM is elsewhere");
             let failed = of(StepResult::Fail, evidence)?;
-            Some(helped(failed, "say where the NIC is now: `ovstunnelctl zone nic prepare`", Vec::new()))
+            Some(with_remedy(failed, "say where the NIC is now: `ovstunnelctl zone nic prepare`", Vec::new()))
         }
         Ok(Learnt::Nowhere) => {
             let unknown = of(StepResult::Unknown, format!("nothing was heard from {mac} on this bridge lately"))?;
-            Some(helped(
+            Some(with_remedy(
                 unknown,
                 "see whether the VM runs and its interface is up, and have it send something",
                 Vec::new(),
@@ -184,15 +185,15 @@ pub(super) fn vif(side: &Side, asked: &Asked, nic: Option<&NicRow>) -> Option<Pa
 }
 
 /// What became of frames that this host has sent.
-pub(super) fn sent(host: &str, came: Option<Result<String, Finding>>) -> PathStep {
-    let of = |result, evidence| PathStep { host: Some(host.to_owned()), ..step(None, "send", result, evidence) };
+pub(super) fn sent_step(host: &str, came: Option<Result<String, Finding>>) -> PathStep {
+    let of = |result, evidence| PathStep { host: Some(host.to_owned()), ..new_step(None, "send", result, evidence) };
     match came {
         Some(Ok(evidence)) => of(StepResult::Ok, evidence),
         Some(Err(finding)) => {
             let remedy = "see what lies between the two hosts: route, MTU, firewalls for tunnel packets (GRE: IP protocol 47; VXLAN, Geneve: UDP), the same kind of tunnels on both, and both switches' flows";
             let evidence = format!("{}: {}", finding.what.as_str(), finding.evidence);
             let see = FaultCommand { host: Some(host.to_owned()), run: "ovstunnelctl doctor --probe-peers".to_owned() };
-            helped(of(StepResult::Fail, evidence), remedy, vec![see])
+            with_remedy(of(StepResult::Fail, evidence), remedy, vec![see])
         }
         None => of(StepResult::Unknown, "no frame could be sent, or it is not known what became of it".to_owned()),
     }
@@ -213,57 +214,64 @@ impl Way<'_> {
     }
 
     /// A frame through the flow tables of both switches.
-    pub async fn frames(self, frame: &Frame) -> Vec<PathStep> {
+    pub async fn frame_steps(self, frame: &Frame) -> Vec<PathStep> {
         let ((near, here), (far, there)) = (self.near, self.far);
         let port = |side: &Side| side.tunnel.as_ref().map(|(port, _)| port.clone());
-        let target = there.vif().map(str::to_owned);
-        let out = match (here.vif(), self.is_one_host) {
-            (None, _) => step(
+        let target = there.entry_vif().map(str::to_owned);
+        let out = match (here.entry_vif(), self.is_one_host) {
+            (None, _) => new_step(
                 Some(near),
                 "frame_out",
                 StepResult::Skipped,
                 "by which VIF it would come in is not known".to_owned(),
             ),
-            (Some(vif), true) => follow(near, here, vif, frame, target.as_deref(), "frame_out").await,
-            (Some(vif), false) => follow(near, here, vif, frame, port(near).as_deref(), "frame_out").await,
+            (Some(vif), true) => trace_step(near, here, vif, frame, target.as_deref(), "frame_out").await,
+            (Some(vif), false) => trace_step(near, here, vif, frame, port(near).as_deref(), "frame_out").await,
         };
         if self.is_one_host {
             return vec![out];
         }
         let come = match port(far) {
-            None => step(
+            None => new_step(
                 Some(far),
                 "frame_in",
                 StepResult::Skipped,
                 "there is no tunnel by which it would come in".to_owned(),
             ),
-            Some(port) => follow(far, there, &port, frame, target.as_deref(), "frame_in").await,
+            Some(port) => trace_step(far, there, &port, frame, target.as_deref(), "frame_in").await,
         };
         vec![out, come]
     }
 }
 
 /// Has a frame followed through one switch. It must come out by `wanted`; where that is not known, by something.
-async fn follow(side: &Side, asked: &Asked, by: &str, frame: &Frame, wanted: Option<&str>, check: &str) -> PathStep {
-    let (result, evidence, flow) = match asked.follow(by, frame).await {
-        Ok(followed) => judge(&followed, by, wanted),
+async fn trace_step(
+    side: &Side,
+    asked: &Asked,
+    by: &str,
+    frame: &Frame,
+    wanted: Option<&str>,
+    check: &str,
+) -> PathStep {
+    let (result, evidence, flow) = match asked.trace_frame(by, frame).await {
+        Ok(followed) => judge_trace(&followed, by, wanted),
         Err(why) => (StepResult::Unknown, why, None),
     };
-    let answer = step(Some(side), check, result, evidence);
+    let answer = new_step(Some(side), check, result, evidence);
     match (result, flow, &side.bridge) {
         (StepResult::Fail, Some(flow), Some(bridge)) => {
-            let show = on(side, &format!("ovs-appctl ofproto/trace {bridge} '{flow}'"));
-            helped(
+            let show = host_command(side, &format!("ovs-appctl ofproto/trace {bridge} '{flow}'"));
+            with_remedy(
                 answer,
                 "see which flow decides so, and `ovstunnelctl doctor` on the host",
-                vec![show, on(side, "ovstunnelctl doctor")],
+                vec![show, host_command(side, "ovstunnelctl doctor")],
             )
         }
         _ => answer,
     }
 }
 
-fn judge(followed: &FollowedFrame, by: &str, wanted: Option<&str>) -> (StepResult, String, Option<String>) {
+fn judge_trace(followed: &FollowedFrame, by: &str, wanted: Option<&str>) -> (StepResult, String, Option<String>) {
     let Some(outs) = &followed.outs else {
         return (StepResult::Unknown, format!("what Open vSwitch says is not understood: {}", followed.evidence), None);
     };

@@ -66,42 +66,49 @@ impl List {
     ///
     /// # Errors
     /// It cannot be read, or a value in it breaks its rule: named with its place.
-    pub fn read(file: &Path) -> Result<List, ConfigError> {
-        let list: List = config::parse(&config::read(file, false)?, file)?;
-        list.check().map_err(|what| ConfigError::Refused { file: file.to_owned(), what })?;
+    pub fn read_file(file: &Path) -> Result<List, ConfigError> {
+        let list: List = config::parse_config(&config::read_config(file, false)?, file)?;
+        list.check_rules().map_err(|what| ConfigError::Refused { file: file.to_owned(), what })?;
         Ok(list)
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check_rules(&self) -> Result<(), String> {
         if self.hosts.is_empty() {
             return Err("hosts: must name at least one host".to_owned());
         }
-        self.hosts.iter().enumerate().try_for_each(|(at, host)| host.check(&|field| format!("hosts[{at}].{field}")))?;
+        self.hosts
+            .iter()
+            .enumerate()
+            .try_for_each(|(at, host)| host.check_rules(&|field| format!("hosts[{at}].{field}")))?;
         let networks = &self.networks;
         networks
             .iter()
             .enumerate()
-            .try_for_each(|(at, network)| network.check(&|field| format!("networks[{at}].{field}")))?;
-        once("hosts", "name", self.hosts.iter().map(|host| Some(&host.name)))?;
-        once("hosts", "api", self.hosts.iter().map(|host| Some(&host.api)))?;
-        once("hosts", "number", self.hosts.iter().map(|host| host.number.as_ref()))?;
-        once("networks", "key", networks.iter().map(|network| Some(&network.key)))?;
-        once("networks", "name", networks.iter().map(|network| Some(&network.name)))?;
-        once("networks", "number", networks.iter().map(|network| network.number.as_ref()))
+            .try_for_each(|(at, network)| network.check_rules(&|field| format!("networks[{at}].{field}")))?;
+        check_unique("hosts", "name", self.hosts.iter().map(|host| Some(&host.name)))?;
+        check_unique("hosts", "api", self.hosts.iter().map(|host| Some(&host.api)))?;
+        check_unique("hosts", "number", self.hosts.iter().map(|host| host.number.as_ref()))?;
+        check_unique("networks", "key", networks.iter().map(|network| Some(&network.key)))?;
+        check_unique("networks", "name", networks.iter().map(|network| Some(&network.name)))?;
+        check_unique("networks", "number", networks.iter().map(|network| network.number.as_ref()))
     }
 }
 
-fn broken(place: &str, rule: &str, value: impl Display) -> String {
+fn broken_rule(place: &str, rule: &str, value: impl Display) -> String {
     format!("{place}: {rule}; got {:?}", value.to_string())
 }
 
 /// That no value stands twice.
-fn once<T: Ord + Display>(of: &str, field: &str, values: impl Iterator<Item = Option<T>>) -> Result<(), String> {
+fn check_unique<T: Ord + Display>(
+    of: &str,
+    field: &str,
+    values: impl Iterator<Item = Option<T>>,
+) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     for (at, value) in values.enumerate() {
         let Some(value) = value else { continue };
         if seen.contains(&value) {
-            return Err(broken(&format!("{of}[{at}].{field}"), "is that of another one above", value));
+            return Err(broken_rule(&format!("{of}[{at}].{field}"), "is that of another one above", value));
         }
         seen.insert(value);
     }
@@ -109,20 +116,20 @@ fn once<T: Ord + Display>(of: &str, field: &str, values: impl Iterator<Item = Op
 }
 
 impl Listed {
-    fn check(&self, place: &dyn Fn(&str) -> String) -> Result<(), String> {
+    fn check_rules(&self, place: &dyn Fn(&str) -> String) -> Result<(), String> {
         if !is_plain_name(&self.name, NAME_MAX) {
-            return Err(broken(&place("name"), NAME, &self.name));
+            return Err(broken_rule(&place("name"), NAME, &self.name));
         }
-        Endpoint::parse_url(&self.api).map_err(|rule| broken(&place("api"), &rule, &self.api))?;
+        Endpoint::parse_url(&self.api).map_err(|rule| broken_rule(&place("api"), &rule, &self.api))?;
         if let Some(Err(bad)) = self.number.map(HostNumber::try_from) {
-            return Err(broken(&place("number"), bad.rule, bad.value));
+            return Err(broken_rule(&place("number"), bad.rule, bad.value));
         }
         if let Some(bad) = self.rack.as_ref().filter(|rack| !is_plain_name(rack, NAME_MAX)) {
-            return Err(broken(&place("rack"), NAME, bad));
+            return Err(broken_rule(&place("rack"), NAME, bad));
         }
         match self.label.as_ref().filter(|label| !is_label(label)) {
             Some(bad) => {
-                Err(broken(&place("label"), "must be 1 to 45 characters, none of them a control character", bad))
+                Err(broken_rule(&place("label"), "must be 1 to 45 characters, none of them a control character", bad))
             }
             None => Ok(()),
         }
@@ -130,16 +137,16 @@ impl Listed {
 }
 
 impl Named {
-    fn check(&self, place: &dyn Fn(&str) -> String) -> Result<(), String> {
+    fn check_rules(&self, place: &dyn Fn(&str) -> String) -> Result<(), String> {
         if let Err(bad) = GreKey::try_from(i64::from(self.key)) {
-            return Err(broken(&place("key"), bad.rule, bad.value));
+            return Err(broken_rule(&place("key"), bad.rule, bad.value));
         }
         if let Some(Err(bad)) = self.number.map(NetworkNumber::try_from) {
-            return Err(broken(&place("number"), bad.rule, bad.value));
+            return Err(broken_rule(&place("number"), bad.rule, bad.value));
         }
         match is_plain_name(&self.name, NAME_MAX) && !self.name.starts_with("key-") {
             true => Ok(()),
-            false => Err(broken(&place("name"), &format!("{NAME}, and must not begin with `key-`"), &self.name)),
+            false => Err(broken_rule(&place("name"), &format!("{NAME}, and must not begin with `key-`"), &self.name)),
         }
     }
 }

@@ -15,12 +15,12 @@ use futures_util::StreamExt;
 use ovstunnel_client::{ClientError, Identity, Manager};
 use ovstunnel_server::config::ConfigError;
 use ovstunnel_store::StoreError;
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 
 use crate::config::Config;
-use crate::hosts::{AskError, client};
+use crate::hosts::{AskError, daemon_client};
 pub use list::{List, Listed, Named};
-pub use plan::{Heard, NewNetwork, Plan, Refused, plan};
+pub use plan::{Heard, NewNetwork, Plan, Refused, plan_rebuild};
 
 /// How long to wait for a manager that may run.
 const PROBE: Duration = Duration::from_secs(5);
@@ -75,8 +75,8 @@ pub struct Wanted<'a> {
 ///
 /// # Errors
 /// A host does not answer, hosts contradict each other, or something stands in the database: then nothing was recorded.
-pub async fn rebuild(config: &Config, wanted: Wanted<'_>) -> Result<Plan, RebuildError> {
-    let mut list = List::read(wanted.hosts)?;
+pub async fn rebuild_zone(config: &Config, wanted: Wanted<'_>) -> Result<Plan, RebuildError> {
+    let mut list = List::read_file(wanted.hosts)?;
     for name in wanted.without {
         if !list.hosts.iter().any(|host| host.name == *name) {
             return Err(RebuildError::NotListed(name.clone()));
@@ -84,28 +84,28 @@ pub async fn rebuild(config: &Config, wanted: Wanted<'_>) -> Result<Plan, Rebuil
     }
     let (left, asked) = list.hosts.into_iter().partition(|host| wanted.without.contains(&host.name));
     list.hosts = asked;
-    let heard = ask(config, &list.hosts).await?;
-    let mut plan = plan(&list, &heard, &config.physical_networks).map_err(RebuildError::Refused)?;
+    let heard = ask_hosts(config, &list.hosts).await?;
+    let mut plan = plan_rebuild(&list, &heard, &config.physical_networks).map_err(RebuildError::Refused)?;
     plan.left_out = Vec::into_iter(left).map(|host: Listed| host.name).collect();
     if wanted.apply {
         let socket = &config.api.socket;
         if Manager::unix(socket, PROBE).readyz().await.is_ok() {
             return Err(RebuildError::Runs(socket.display().to_string()));
         }
-        write::write(config, &plan).await?;
+        write::write_plan(config, &plan).await?;
         plan.is_recorded = true;
     }
     Ok(plan)
 }
 
 /// What all hosts say, in the order of the list.
-async fn ask(config: &Config, hosts: &[Listed]) -> Result<Vec<Heard>, RebuildError> {
-    let files = config.identity().ok_or(AskError::NoIdentity)?;
+async fn ask_hosts(config: &Config, hosts: &[Listed]) -> Result<Vec<Heard>, RebuildError> {
+    let files = config.identity_files().ok_or(AskError::NoIdentity)?;
     let (ca, cert, key) = (files.ca.to_owned(), files.certificate.to_owned(), files.key.to_owned());
     let identity = Identity { ca, cert, key };
     let one = |host: &Listed| {
         let (identity, api, name) = (identity.clone(), host.api.clone(), host.name.clone());
-        async move { ask_one(identity, &api).await.map_err(|error| (name, chain(&error))) }
+        async move { ask_one(identity, &api).await.map_err(|error| (name, error_chain(&error))) }
     };
     let answers: Vec<Result<Heard, (String, String)>> =
         futures_util::stream::iter(hosts.iter().map(one).collect::<Vec<_>>())
@@ -123,7 +123,7 @@ async fn ask(config: &Config, hosts: &[Listed]) -> Result<Vec<Heard>, RebuildErr
 }
 
 async fn ask_one(identity: Identity, api: &str) -> Result<Heard, AskError> {
-    let client = client(identity, api)?;
+    let client = daemon_client(identity, api)?;
     let bridges = client.bridges().await?.bridges;
     let epoch = match client.epoch().await {
         Ok(epoch) => epoch,

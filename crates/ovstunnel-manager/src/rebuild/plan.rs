@@ -113,12 +113,12 @@ pub struct Plan {
 ///
 /// # Errors
 /// All that contradicts itself.
-pub fn plan(list: &List, heard: &[Heard], physical: &[PhysicalNetwork]) -> Result<Plan, Vec<Refused>> {
+pub fn plan_rebuild(list: &List, heard: &[Heard], physical: &[PhysicalNetwork]) -> Result<Plan, Vec<Refused>> {
     let all: Vec<(&Listed, &Heard)> = list.hosts.iter().zip(heard).collect();
     let mut refused = Vec::new();
-    let (zone, epoch) = zone(&all, &mut refused);
-    let hosts = numbers(&all, &mut refused);
-    let (networks, notes) = networks(list, &all, physical, &mut refused);
+    let (zone, epoch) = agreed_zone(&all, &mut refused);
+    let hosts = assign_numbers(&all, &mut refused);
+    let (networks, notes) = plan_networks(list, &all, physical, &mut refused);
     let hosts =
         hosts.into_iter().zip(&all).map(|(number, (host, heard))| (number, (*host).clone(), heard.bridges.len()));
     match refused.is_empty() {
@@ -127,7 +127,7 @@ pub fn plan(list: &List, heard: &[Heard], physical: &[PhysicalNetwork]) -> Resul
     }
 }
 
-fn zone(all: &[(&Listed, &Heard)], refused: &mut Vec<Refused>) -> (Option<Uuid>, Option<u64>) {
+fn agreed_zone(all: &[(&Listed, &Heard)], refused: &mut Vec<Refused>) -> (Option<Uuid>, Option<u64>) {
     let mut zones: BTreeMap<Uuid, String> = BTreeMap::new();
     for (host, heard) in all {
         if let Some(zone) = heard.epoch.zone.as_deref().and_then(|zone| zone.parse().ok()) {
@@ -159,7 +159,7 @@ fn known_number(host: &Listed, heard: &Heard) -> Result<Option<HostNumber>, Refu
 }
 
 /// The number of each host. One without gets the first above all that stand anywhere: a host that was left out may have the others.
-fn numbers(all: &[(&Listed, &Heard)], refused: &mut Vec<Refused>) -> Vec<HostNumber> {
+fn assign_numbers(all: &[(&Listed, &Heard)], refused: &mut Vec<Refused>) -> Vec<HostNumber> {
     let mut found = Vec::new();
     let mut by_number: BTreeMap<HostNumber, &str> = BTreeMap::new();
     for (host, heard) in all {
@@ -189,7 +189,7 @@ struct Seen {
     ipv6: Vec<Ipv6Policy>,
 }
 
-fn networks(
+fn plan_networks(
     list: &List,
     all: &[(&Listed, &Heard)],
     physical: &[PhysicalNetwork],
@@ -218,7 +218,7 @@ fn networks(
         let named = named.get(&key.get());
         let name = named.map_or_else(|| format!("net-{key}"), |named| named.name.clone());
         let number = named.and_then(|named| NetworkNumber::try_from(named.number?).ok());
-        match on(key, named.and_then(|named| named.physical_network.as_deref()), physical) {
+        match physical_of(key, named.and_then(|named| named.physical_network.as_deref()), physical) {
             On::One(physical_network) => {
                 ipv6.dedup();
                 let ipv6 = if ipv6.len() == 1 { ipv6.pop() } else { None };
@@ -240,7 +240,7 @@ enum On {
 }
 
 /// The physical network that has a key in its ranges: the one that is named, else the first.
-fn on(key: GreKey, named: Option<&str>, physical: &[PhysicalNetwork]) -> On {
+fn physical_of(key: GreKey, named: Option<&str>, physical: &[PhysicalNetwork]) -> On {
     let has = |network: &&PhysicalNetwork| {
         Ranges::parse(&network.vnet, network.isolation).is_ok_and(|ranges| ranges.contains(key))
     };

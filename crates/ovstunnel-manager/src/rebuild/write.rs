@@ -12,23 +12,23 @@ use crate::store;
 /// As whom the lease is taken for a moment.
 const REBUILD: &str = "rebuild";
 
-pub(super) async fn write(config: &Config, plan: &Plan) -> Result<(), RebuildError> {
-    let options = OpenOptions { uuid: plan.zone, ..store::options(config) };
+pub(super) async fn write_plan(config: &Config, plan: &Plan) -> Result<(), RebuildError> {
+    let options = OpenOptions { uuid: plan.zone, ..store::open_options(config) };
     let opened = Store::open(config.database.url.as_str(), &config.zone, options).await?;
-    let filled = fill(&opened, config, plan).await;
+    let filled = fill_store(&opened, config, plan).await;
     opened.close().await;
     filled
 }
 
-async fn fill(store: &Store, config: &Config, plan: &Plan) -> Result<(), RebuildError> {
-    if let Some(found) = found(store).await? {
+async fn fill_store(store: &Store, config: &Config, plan: &Plan) -> Result<(), RebuildError> {
+    if let Some(found) = first_record(store).await? {
         return Err(RebuildError::NotEmpty(found));
     }
     let now = OffsetDateTime::now_utc();
     let seconds = now.unix_timestamp();
-    physical::seed(store, &config.physical_networks).await?;
+    physical::seed_physical(store, &config.physical_networks).await?;
     for (number, host, _) in &plan.hosts {
-        store.put_host(&row(*number, host, seconds)).await?;
+        store.put_host(&host_row(*number, host, seconds)).await?;
     }
     // Those with a number first: the others must not be given it.
     let mut networks: Vec<_> = plan.networks.iter().collect();
@@ -52,7 +52,7 @@ async fn fill(store: &Store, config: &Config, plan: &Plan) -> Result<(), Rebuild
 }
 
 /// The first thing that stands in the database.
-async fn found(store: &Store) -> Result<Option<String>, StoreError> {
+async fn first_record(store: &Store) -> Result<Option<String>, StoreError> {
     let counts = [
         (store.hosts().await?.len(), "hosts"),
         (store.networks().await?.len(), "networks"),
@@ -61,7 +61,7 @@ async fn found(store: &Store) -> Result<Option<String>, StoreError> {
     Ok(counts.into_iter().find(|(many, _)| *many > 0).map(|(many, what)| format!("{many} {what}")))
 }
 
-fn row(number: HostNumber, host: &Listed, registered: i64) -> NewHost {
+fn host_row(number: HostNumber, host: &Listed, registered: i64) -> NewHost {
     let Listed { name, api, rack, label, mode, .. } = host.clone();
     let mode = match mode {
         ovstunnel_manager_api::Mode::Manage => HostMode::Manage,

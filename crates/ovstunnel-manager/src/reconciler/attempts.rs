@@ -15,7 +15,7 @@ use tokio::time::Instant;
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 /// The pauses between tries of what a host refuses: longer each time, and of a random length.
-fn pauses() -> ExponentialBackoff {
+fn retry_backoff() -> ExponentialBackoff {
     let (least, most) = (Duration::from_secs(1), Duration::from_secs(60));
     ExponentialBuilder::default().with_min_delay(least).with_max_delay(most).with_jitter().without_max_times().build()
 }
@@ -44,7 +44,7 @@ pub struct Result {
 
 impl Result {
     /// Nothing was carried out, or it is not known.
-    pub fn failed(why: impl Into<String>) -> Result {
+    pub fn all_failed(why: impl Into<String>) -> Result {
         Result { failed: Some(why.into()), left_out: BTreeMap::new() }
     }
 
@@ -54,7 +54,7 @@ impl Result {
     }
 
     /// All reasons in a sentence; none where all was carried out.
-    pub fn reason(&self) -> Option<String> {
+    pub fn failure_reasons(&self) -> Option<String> {
         let each = self.left_out.iter().map(|(to, why)| format!("the tunnel to host {to}: {why}"));
         let all: Vec<String> = self.failed.iter().cloned().chain(each).collect();
         (!all.is_empty()).then(|| all.join("; "))
@@ -76,7 +76,7 @@ pub struct Attempts(BTreeMap<(GreKey, HostNumber), Attempt>);
 
 impl Attempts {
     /// When these requests may be sent to a host, where that is not now.
-    pub fn wait(
+    pub fn next_attempt(
         &self,
         key: GreKey,
         host: HostNumber,
@@ -91,7 +91,7 @@ impl Attempts {
     }
 
     /// Takes in what came of requests. Whether that is news: another reason than before, or none any more.
-    pub fn done(
+    pub fn record_result(
         &mut self,
         key: GreKey,
         host: HostNumber,
@@ -100,28 +100,28 @@ impl Attempts {
         result: Result,
     ) -> bool {
         let before = self.0.remove(&(key, host)).filter(|attempt| attempt.connection == connection);
-        let was = before.as_ref().and_then(|before| before.result.reason());
+        let was = before.as_ref().and_then(|before| before.result.failure_reasons());
         let mut pauses = match before {
             Some(before) if !before.result.is_good() => before.pauses,
-            _ => pauses(),
+            _ => retry_backoff(),
         };
         let pause = match result.is_good() {
             true => TOLD_WITHIN,
             // It never ends; a minute is what it would be by then.
             false => pauses.next().unwrap_or(Duration::from_secs(60)),
         };
-        let is_news = result.is_good() || was != result.reason();
+        let is_news = result.is_good() || was != result.failure_reasons();
         self.0.insert((key, host), Attempt { requests, connection, result, pauses, next: Instant::now() + pause });
         is_news
     }
 
     /// Forgets what was tried for a network: somebody asks for it now.
-    pub fn forget(&mut self, key: GreKey) {
+    pub fn forget_network(&mut self, key: GreKey) {
         self.0.retain(|(of, _), _| *of != key);
     }
 
     /// Forgets what is settled: a network of which nothing differs any more.
-    pub fn settled(&mut self, key: GreKey) {
+    pub fn forget_settled(&mut self, key: GreKey) {
         self.0.retain(|(of, _), attempt| *of != key || !attempt.result.is_good());
     }
 
@@ -155,11 +155,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_carried_out_is_not_repeated_before_the_host_has_told() {
+    async fn what_was_carried_out_is_not_repeated_before_a_host_reports() {
         let mut attempts = Attempts::default();
-        attempts.done(key(), host(), requests("a"), 1, Result::default());
-        let wait =
-            |requests: &[Request], connection| attempts.wait(key(), host(), requests, connection, Instant::now());
+        attempts.record_result(key(), host(), requests("a"), 1, Result::default());
+        let wait = |requests: &[Request], connection| {
+            attempts.next_attempt(key(), host(), requests, connection, Instant::now())
+        };
         assert!(wait(&requests("a"), 1).is_some());
         assert_eq!(wait(&requests("b"), 1), None, "something else is sent at once");
         assert_eq!(wait(&requests("a"), 2), None, "and all of it where the host has connected anew");
@@ -172,17 +173,20 @@ mod tests {
         let mut attempts = Attempts::default();
         let mut paused = Vec::new();
         for n in 0..12 {
-            let is_news = attempts.done(key(), host(), requests("a"), 1, Result::failed("no"));
+            let is_news = attempts.record_result(key(), host(), requests("a"), 1, Result::all_failed("no"));
             assert_eq!(is_news, n == 0);
-            let until = attempts.wait(key(), host(), &requests("b"), 1, Instant::now()).unwrap();
+            let until = attempts.next_attempt(key(), host(), &requests("b"), 1, Instant::now()).unwrap();
             paused.push(until - Instant::now());
             tokio::time::advance(until - Instant::now()).await;
-            assert_eq!(attempts.wait(key(), host(), &requests("a"), 1, Instant::now()), None);
+            assert_eq!(attempts.next_attempt(key(), host(), &requests("a"), 1, Instant::now()), None);
         }
         assert!(paused[0] >= Duration::from_secs(1) && paused[0] < Duration::from_secs(3), "{paused:?}");
         assert!(paused[11] >= Duration::from_secs(60) && paused[11] <= Duration::from_secs(120), "{paused:?}");
         assert_eq!(attempts.failures(key())[0].reason, "no");
-        assert!(attempts.done(key(), host(), requests("a"), 1, Result::default()), "that it goes well now is news");
+        assert!(
+            attempts.record_result(key(), host(), requests("a"), 1, Result::default()),
+            "that it goes well now is news"
+        );
         assert_eq!(attempts.failures(key()), []);
     }
 }

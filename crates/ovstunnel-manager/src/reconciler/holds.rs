@@ -50,7 +50,7 @@ impl Waiting {
     }
 
     /// Takes in what the brakes stop now. Gives those that are new, or are about more than was shown.
-    pub fn take(&mut self, stopped: &Holds, now: OffsetDateTime) -> Vec<Held> {
+    pub fn take_stopped(&mut self, stopped: &Holds, now: OffsetDateTime) -> Vec<Held> {
         let mut new = Vec::new();
         let before = std::mem::take(&mut self.held);
         for hold in stopped.iter() {
@@ -80,7 +80,7 @@ impl Waiting {
     }
 
     /// Somebody has decided. Gives the hold; none of this number waits otherwise.
-    pub fn decide(&mut self, id: u64, said: Said) -> Option<Held> {
+    pub fn decide_hold(&mut self, id: u64, said: Said) -> Option<Held> {
         let index = self.held.iter().position(|held| held.id == id)?;
         self.held[index].said = said;
         let held = self.held[index].clone();

@@ -137,7 +137,7 @@ impl Reconciler {
     /// The database cannot be used.
     pub async fn begins_to_lead(&self) -> Result<(), StoreError> {
         let asks_for_any = self.0.store.setting(WAS_ON).await?.is_none();
-        let mut state = self.state();
+        let mut state = self.lock_state();
         let State { making, sent, .. } = std::mem::take(&mut *state);
         *state = State { making, sent, asks_for_any, ..State::default() };
         drop(state);
@@ -162,7 +162,7 @@ impl Reconciler {
 
     /// Keeps meshes whole. Ends with the task that it runs in.
     pub async fn run(self) {
-        let mut pulse = self.0.zone.pulse();
+        let mut pulse = self.0.zone.watch_passes();
         self.first_picture(&mut pulse).await;
         if self.0.zone.is_anyone_leaving() {
             self.first_pass_begins();
@@ -171,11 +171,11 @@ impl Reconciler {
         loop {
             let now = Instant::now();
             work.waiting.extend(self.0.zone.take_proven());
-            work.waiting.append(&mut self.state().asked);
+            work.waiting.append(&mut self.lock_state().asked);
             work.waiting.extend(work.due.extract_if(.., |_, at| *at <= now).map(|(key, _)| key));
             self.look_at_the_database().await;
-            self.pass(&mut work);
-            self.settle(&work).await;
+            self.run_pass(&mut work);
+            self.settle_asking(&work).await;
             let next = work.due.values().min().copied().unwrap_or(now + AGAIN);
             tokio::select! {
                 _ = pulse.changed() => {}
@@ -198,19 +198,22 @@ impl Reconciler {
     /// Waits until each host was tried, so that the first pass sees all that can be seen.
     async fn first_picture(&self, pulse: &mut tokio::sync::watch::Receiver<u64>) {
         let seen = async {
-            while self.0.zone.untried() > 0 {
+            while self.0.zone.untried_hosts() > 0 {
                 let _ = pulse.changed().await;
             }
         };
         if tokio::time::timeout(FIRST_PICTURE, seen).await.is_err() {
-            tracing::warn!(hosts = self.0.zone.untried(), "hosts have not been reached yet; going on without them");
+            tracing::warn!(
+                hosts = self.0.zone.untried_hosts(),
+                "hosts have not been reached yet; going on without them"
+            );
         }
         self.0.zone.prove_changed();
     }
 
     /// Whoever is not wanted by what is known now is of the first pass: it lasts until the lingering is over.
     fn first_pass_begins(&self) {
-        self.state().asks_until = Some(Instant::now() + self.0.zone.linger() + AGAIN);
+        self.lock_state().asks_until = Some(Instant::now() + self.0.zone.linger() + AGAIN);
     }
 
     /// Where the database is older than what hosts know, what it says of who left may be wrong: whatever would go is asked for first.
@@ -218,22 +221,22 @@ impl Reconciler {
         if !self.0.leader.take_older() {
             return;
         }
-        self.state().asks_for_any = true;
+        self.lock_state().asks_for_any = true;
         self.first_pass_begins();
         let text = "hosts know a newer epoch than the database, which is an older one: whatever would be removed is asked for first";
-        self.0.zone.tell(Happened::new(OffsetDateTime::now_utc(), "database_older", text.to_owned()));
+        self.0.zone.send_event(Happened::new(OffsetDateTime::now_utc(), "database_older", text.to_owned()));
         if let Err(error) = Reconciler::is_off(&self.0.store).await {
             tracing::warn!(%error, "it cannot be kept that removals are to be asked for; after a restart they are not");
         }
     }
 
     /// Once nothing is left to be asked for after the controller was switched on or the database was found to be an older one, later removals are asked for by the brakes alone.
-    async fn settle(&self, work: &Work) {
+    async fn settle_asking(&self, work: &Work) {
         if self.0.leader.epoch().is_err() {
             return;
         }
         let is_settled = {
-            let mut state = self.state();
+            let mut state = self.lock_state();
             let is_quiet = state.removing.is_empty() && work.in_flight.is_empty() && work.waiting.is_empty();
             if is_quiet {
                 state.waiting.nothing_to_remove();
@@ -245,7 +248,7 @@ impl Reconciler {
             return;
         }
         match self.0.store.set_setting(WAS_ON, Some("on")).await {
-            Ok(()) => self.state().asks_for_any = false,
+            Ok(()) => self.lock_state().asks_for_any = false,
             Err(error) => {
                 tracing::warn!(%error, "it cannot be kept that the first pass is over; asking for each removal still")
             }
@@ -253,9 +256,9 @@ impl Reconciler {
     }
 
     /// Somebody wants this network whole now: what failed before is tried again at once.
-    pub fn ask(&self, key: GreKey) {
-        let mut state = self.state();
-        state.attempts.forget(key);
+    pub fn request_network(&self, key: GreKey) {
+        let mut state = self.lock_state();
+        state.attempts.forget_network(key);
         state.asked.insert(key);
         drop(state);
         self.0.wake.notify_one();
@@ -263,12 +266,12 @@ impl Reconciler {
 
     /// What hosts have refused of a network, and when it is tried again.
     pub fn failures(&self, key: GreKey) -> Vec<Failed> {
-        self.state().attempts.failures(key)
+        self.lock_state().attempts.failures(key)
     }
 
     /// The removals that wait for somebody's word.
     pub fn holds(&self) -> Vec<Held> {
-        self.state().waiting.list()
+        self.lock_state().waiting.list()
     }
 
     /// What keeps it from doing what it should: removals that nobody has decided about, and that it does not lead.
@@ -276,7 +279,7 @@ impl Reconciler {
         let waiting = self.holds().into_iter().filter(|held| held.said == Said::Nothing);
         let holds = waiting.map(|held| Trouble {
             kind: "hold".to_owned(),
-            evidence: format!("hold {} waits for a decision: {}", held.id, self.sentence(&held)),
+            evidence: format!("hold {} waits for a decision: {}", held.id, self.hold_sentence(&held)),
             remedy: format!("look at `ovstunnelctl zone holds`, then `zone hold approve {0}` or `refuse {0}`", held.id),
         });
         // That another manager leads is no fault.
@@ -290,10 +293,10 @@ impl Reconciler {
     }
 
     /// Somebody has decided about a hold. Gives it, where one of this number waits.
-    pub fn decide(&self, id: u64, said: Said, actor: &str) -> Option<Held> {
+    pub fn decide_hold(&self, id: u64, said: Said, actor: &str) -> Option<Held> {
         let held = {
-            let mut state = self.state();
-            let held = state.waiting.decide(id, said)?;
+            let mut state = self.lock_state();
+            let held = state.waiting.decide_hold(id, said)?;
             let keys: Vec<GreKey> = state.removing.keys().copied().collect();
             state.asked.extend(keys);
             held
@@ -302,15 +305,15 @@ impl Reconciler {
             Said::Approved => ("hold_approved", "approved"),
             _ => ("hold_refused", "refused"),
         };
-        let text = format!("hold {id} is {verb}: {}", self.sentence(&held));
+        let text = format!("hold {id} is {verb}: {}", self.hold_sentence(&held));
         let actor = Some(actor.to_owned());
-        self.0.zone.tell(Happened { actor, ..Happened::new(OffsetDateTime::now_utc(), kind, text) });
+        self.0.zone.send_event(Happened { actor, ..Happened::new(OffsetDateTime::now_utc(), kind, text) });
         self.0.wake.notify_one();
         Some(held)
     }
 
     /// What a hold is about, in a sentence.
-    fn sentence(&self, held: &Held) -> String {
+    fn hold_sentence(&self, held: &Held) -> String {
         let (goes, hosts) = (held.hold.removals.len(), held.hold.hosts.len());
         let what = match held.hold.scope {
             Scope::Pass => "all that the first pass would remove".to_owned(),
@@ -328,12 +331,12 @@ impl Reconciler {
         format!("{goes} of {} tunnels{gone}, because of {hosts} hosts: {what}", held.hold.of)
     }
 
-    fn brakes(&self, asks_for_any: bool) -> Brakes {
+    fn build_brakes(&self, asks_for_any: bool) -> Brakes {
         let (zone, network) = self.0.rules.brakes;
         Brakes { zone, network, asks_for_any }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, State> {
         // Each change is complete in itself, so what a panic leaves is good.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::attempts::Result;
-use super::send::words;
+use super::send::error_reason;
 use super::{AGAIN, Reconciler, Work};
 use crate::hosts::By;
 use crate::zone::Happened;
@@ -16,9 +16,9 @@ impl Reconciler {
     /// Begins to have networks made on hosts that can and that are not at it.
     pub(super) fn make_networks(&self, wanted: Vec<(GreKey, HostNumber)>, work: &mut Work, now: Instant) {
         for (key, host) in wanted.into_iter().filter(|(_, host)| self.0.zone.makes_networks(*host)) {
-            let connection = self.0.writers.connection(host);
-            let mut state = self.state();
-            match state.attempts.wait(key, host, &[], connection, now) {
+            let connection = self.0.writers.connection_count(host);
+            let mut state = self.lock_state();
+            match state.attempts.next_attempt(key, host, &[], connection, now) {
                 Some(at) => drop(work.due.insert(key, at)),
                 None if state.making.insert((key, host)) => {
                     drop(state);
@@ -31,7 +31,7 @@ impl Reconciler {
 
     async fn make_network(self, key: GreKey, host: HostNumber, connection: u64) {
         let network = self.0.zone.network_name(key);
-        let sender = self.sender(&network, host);
+        let sender = self.sender_for(&network, host);
         let (command, name, id) = ("OvsSetupBridge", &sender.name, &sender.request_id);
         let made = self.put_network(key, host, id).await;
         let (result, text) = match made {
@@ -47,10 +47,10 @@ impl Reconciler {
                 let text = format!("networks: {name}: bridge {bridge} of xapi's");
                 match bridge.parse() {
                     Ok(bridge) => {
-                        self.0.zone.made(key, host, bridge);
+                        self.0.zone.record_bridge(key, host, bridge);
                         (Result::default(), text)
                     }
-                    Err(invalid) => (Result::failed(invalid.to_string()), text),
+                    Err(invalid) => (Result::all_failed(invalid.to_string()), text),
                 }
             }
             Err(why) => {
@@ -63,26 +63,26 @@ impl Reconciler {
                     "PUT /v1/networks/{key} on host {name}: {why}"
                 );
                 let text = format!("networks: {name}: none of xapi's: {why}");
-                (Result::failed(why), text)
+                (Result::all_failed(why), text)
             }
         };
         let is_news = {
-            let mut state = self.state();
+            let mut state = self.lock_state();
             state.making.remove(&(key, host));
             state.asked.insert(key);
-            state.attempts.done(key, host, Vec::new(), connection, result)
+            state.attempts.record_result(key, host, Vec::new(), connection, result)
         };
         if is_news {
             let happened = Happened::new(OffsetDateTime::now_utc(), "reconciled", text);
-            self.0.zone.tell(Happened { network: Some(network.clone()), ..happened });
+            self.0.zone.send_event(Happened { network: Some(network.clone()), ..happened });
         }
         self.0.wake.notify_one();
     }
 
     async fn put_network(&self, key: GreKey, host: HostNumber, id: &str) -> std::result::Result<String, String> {
         let epoch = self.0.leader.epoch()?;
-        let client = self.0.writers.client(host).ok_or("it cannot be written to now")?;
+        let client = self.0.writers.client_of(host).ok_or("it cannot be written to now")?;
         let by = By { epoch, request_id: id.to_owned() };
-        client.make_network(&by, key, host).await.map_err(|error| words(&error))
+        client.make_network(&by, key, host).await.map_err(|error| error_reason(&error))
     }
 }

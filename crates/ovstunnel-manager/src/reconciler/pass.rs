@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ovstunnel_mesh::difference::{Blocked, BridgeFate, Difference, HostDifference, Removal};
-use ovstunnel_mesh::{COUNTED_TOGETHER, Earlier, Goes, Holds, Plan, Request, Sending, plan};
+use ovstunnel_mesh::{COUNTED_TOGETHER, Earlier, Goes, Holds, Plan, Request, Sending, plan_requests};
 use ovstunnel_types::{GreKey, HostId, HostNumber};
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -29,7 +29,7 @@ const NAMED: usize = 8;
 
 impl Reconciler {
     /// Looks at each network that waits, and starts to send what may be sent.
-    pub(super) fn pass(&self, work: &mut Work) {
+    pub(super) fn run_pass(&self, work: &mut Work) {
         let now = Instant::now();
         if self.0.leader.epoch().is_err() {
             // What differs differs still when the lease is good again.
@@ -38,12 +38,12 @@ impl Reconciler {
         }
         let (busy, free) = std::mem::take(&mut work.waiting).into_iter().partition(|key| work.in_flight.contains(key));
         work.waiting = busy;
-        let (pass, without_bridge) = self.differences(free);
+        let (pass, without_bridge) = self.network_differences(free);
         self.make_networks(without_bridge, work, now);
-        let holds = self.stopped(&pass);
+        let holds = self.stopped_removals(&pass);
         for (key, difference) in &pass {
-            let plan = plan(difference, &holds);
-            let (stage, later) = self.stage(*key, &plan, now);
+            let plan = plan_requests(difference, &holds);
+            let (stage, later) = self.next_stage(*key, &plan, now);
             match stage {
                 Some(stage) => {
                     self.note_gone(difference, &plan, &stage, now);
@@ -58,14 +58,14 @@ impl Reconciler {
 
     /// What differs of these networks, and on which hosts one has no bridge and none can be made by name; of all others it is known from before
     /// what is to go.
-    fn differences(
+    fn network_differences(
         &self,
         keys: impl IntoIterator<Item = GreKey>,
     ) -> (BTreeMap<GreKey, Difference>, Vec<(GreKey, HostNumber)>) {
         let keys = keys.into_iter();
-        let found = keys.map(|key| (key, self.0.zone.difference(key, self.0.rules.dead_after)));
+        let found = keys.map(|key| (key, self.0.zone.network_difference(key, self.0.rules.dead_after)));
         let found: Vec<(GreKey, Option<Difference>)> = found.collect();
-        let mut state = self.state();
+        let mut state = self.lock_state();
         let (mut pass, mut without_bridge) = (BTreeMap::new(), Vec::new());
         for (key, difference) in found {
             let blocked = difference.iter().flat_map(|difference| &difference.blocked);
@@ -73,11 +73,11 @@ impl Reconciler {
             without_bridge.extend(missing);
             let Some(difference) = difference.filter(|difference| !difference.hosts.is_empty()) else {
                 state.removing.remove(&key);
-                state.attempts.settled(key);
+                state.attempts.forget_settled(key);
                 self.0.zone.nothing_refused(key);
                 continue;
             };
-            match removes(&difference) {
+            match has_removals(&difference) {
                 true => drop(state.removing.insert(key, difference.clone())),
                 false => drop(state.removing.remove(&key)),
             }
@@ -87,8 +87,8 @@ impl Reconciler {
     }
 
     /// What the brakes stop of all that is to go.
-    fn stopped(&self, pass: &BTreeMap<GreKey, Difference>) -> Holds {
-        let mut state = self.state();
+    fn stopped_removals(&self, pass: &BTreeMap<GreKey, Difference>) -> Holds {
+        let mut state = self.lock_state();
         let removing: Vec<Difference> = state.removing.values().cloned().collect();
         state.gone.retain(|_, at| at.elapsed() < COUNTED_TOGETHER);
         let gone: BTreeSet<Goes> = state.gone.keys().cloned().collect();
@@ -96,18 +96,18 @@ impl Reconciler {
         let earlier = Earlier { approved: state.waiting.approved(), waiting: &waiting, gone: &gone };
         let holds = match removing.is_empty() {
             true => Holds::default(),
-            false => self.brakes(state.asks_for_any).holds(&removing, self.0.zone.tunnels(), &earlier),
+            false => self.build_brakes(state.asks_for_any).hold_back(&removing, self.0.zone.tunnel_count(), &earlier),
         };
-        debug_assert!(pass.iter().all(|(key, found)| !removes(found) || state.removing.contains_key(key)));
-        let new = state.waiting.take(&holds, OffsetDateTime::now_utc());
+        debug_assert!(pass.iter().all(|(key, found)| !has_removals(found) || state.removing.contains_key(key)));
+        let new = state.waiting.take_stopped(&holds, OffsetDateTime::now_utc());
         drop(state);
         for held in new {
             let text = format!(
                 "hold {}: {}; nothing of it goes before somebody approves it: `ovstunnelctl zone holds`",
                 held.id,
-                self.sentence(&held)
+                self.hold_sentence(&held)
             );
-            self.0.zone.tell(Happened::new(held.since, "hold", text));
+            self.0.zone.send_event(Happened::new(held.since, "hold", text));
         }
         holds
     }
@@ -117,14 +117,14 @@ impl Reconciler {
         let hosts = difference.hosts.iter().filter(|(number, _)| stage.requests.contains_key(number));
         let goes = |(number, host): (&HostNumber, &HostDifference)| -> Vec<Removal> {
             match (stage.name, host.fate) {
-                (JOINS, _) => host.moves(*number).collect(),
+                (JOINS, _) => host.moves_from(*number).collect(),
                 (LEAVES, BridgeFate::Stays) | (BRIDGES, BridgeFate::Goes { .. }) => host.remove.clone(),
                 _ => Vec::new(),
             }
         };
         let removals = hosts.flat_map(goes);
         let unasked = |removal: &Removal| !removal.is_named && !plan.withheld.contains(removal);
-        let mut state = self.state();
+        let mut state = self.lock_state();
         for removal in removals.filter(unasked) {
             let goes = (difference.network, removal);
             let is_approved = state.waiting.approved().iter().any(|hold| hold.removals.contains(&goes));
@@ -135,11 +135,11 @@ impl Reconciler {
     }
 
     /// What is sent of a plan now; where nothing is, when to look again.
-    fn stage(&self, key: GreKey, plan: &Plan, now: Instant) -> (Option<Stage>, Option<Instant>) {
-        let state = self.state();
+    fn next_stage(&self, key: GreKey, plan: &Plan, now: Instant) -> (Option<Stage>, Option<Instant>) {
+        let state = self.lock_state();
         let mut later = None::<Instant>;
         for (name, sendings) in [(JOINS, &plan.joins), (LEAVES, &plan.leaves), (BRIDGES, &plan.bridges)] {
-            let requests = self.sendable(&state, key, sendings, now, &mut later);
+            let requests = self.sendable_requests(&state, key, sendings, now, &mut later);
             if !requests.is_empty() {
                 return (Some(Stage { name, requests }), later);
             }
@@ -147,7 +147,7 @@ impl Reconciler {
         (None, later)
     }
 
-    fn sendable(
+    fn sendable_requests(
         &self,
         state: &State,
         key: GreKey,
@@ -160,7 +160,7 @@ impl Reconciler {
             by_host.entry(*host).or_default().push(request.clone());
         }
         by_host.retain(|host, requests| {
-            let wait = state.attempts.wait(key, *host, requests, self.0.writers.connection(*host), now);
+            let wait = state.attempts.next_attempt(key, *host, requests, self.0.writers.connection_count(*host), now);
             *later = wait.into_iter().chain(*later).min();
             wait.is_none()
         });
@@ -171,17 +171,17 @@ impl Reconciler {
     async fn carry_out(self, key: GreKey, stage: Stage) {
         let network = self.0.zone.network_name(key);
         let each = stage.requests.into_iter().map(|(host, requests)| {
-            let sender = self.sender(&network, host);
+            let sender = self.sender_for(&network, host);
             let reconciler = self.clone();
             async move {
-                let connection = reconciler.0.writers.connection(host);
-                let result = sender.send(&requests).await;
-                reconciler.0.zone.refused(key, host, not_made(&requests, &result));
+                let connection = reconciler.0.writers.connection_count(host);
+                let result = sender.send_all(&requests).await;
+                reconciler.0.zone.record_refused(key, host, not_made(&requests, &result));
                 let is_news = {
-                    let mut state = reconciler.state();
-                    state.attempts.done(key, host, requests.clone(), connection, result.clone())
+                    let mut state = reconciler.lock_state();
+                    state.attempts.record_result(key, host, requests.clone(), connection, result.clone())
                 };
-                is_news.then(|| told(&sender.name, &requests, &result))
+                is_news.then(|| result_sentence(&sender.name, &requests, &result))
             }
         });
         let told: Vec<String> = futures_util::future::join_all(each).await.into_iter().flatten().collect();
@@ -192,16 +192,16 @@ impl Reconciler {
         let named: Vec<String> = told.into_iter().take(NAMED).collect();
         let text = format!("{}: {}{}", stage.name, named.join("; "), more.unwrap_or_default());
         let happened = Happened::new(OffsetDateTime::now_utc(), "reconciled", text);
-        self.0.zone.tell(Happened { network: Some(network), ..happened });
+        self.0.zone.send_event(Happened { network: Some(network), ..happened });
     }
 
-    pub(super) fn sender(&self, network: &str, host: HostNumber) -> Sender {
+    pub(super) fn sender_for(&self, network: &str, host: HostNumber) -> Sender {
         let sent = {
-            let mut state = self.state();
+            let mut state = self.lock_state();
             state.sent += 1;
             state.sent
         };
-        let epoch = *self.0.leader.watch().borrow();
+        let epoch = *self.0.leader.watch_epoch().borrow();
         Sender {
             leader: self.0.leader.clone(),
             writers: self.0.writers.clone(),
@@ -213,7 +213,7 @@ impl Reconciler {
     }
 }
 
-fn removes(difference: &Difference) -> bool {
+fn has_removals(difference: &Difference) -> bool {
     let goes = |host: &ovstunnel_mesh::difference::HostDifference| host.fate != BridgeFate::Stays;
     difference.removals().next().is_some() || difference.moves().next().is_some() || difference.hosts.values().any(goes)
 }
@@ -229,15 +229,15 @@ fn not_made(requests: &[Request], result: &Result) -> BTreeSet<HostNumber> {
 }
 
 /// What came of a host's requests, in words.
-fn told(host: &str, requests: &[Request], result: &Result) -> String {
-    let what: Vec<String> = requests.iter().map(words).collect();
-    match result.reason() {
+fn result_sentence(host: &str, requests: &[Request], result: &Result) -> String {
+    let what: Vec<String> = requests.iter().map(describe_request).collect();
+    match result.failure_reasons() {
         None => format!("{host}: {}", what.join(", ")),
         Some(why) => format!("{host}: not {}: {why}", what.join(", ")),
     }
 }
 
-fn words(request: &Request) -> String {
+fn describe_request(request: &Request) -> String {
     match request {
         Request::PutBridge { bridge, tunnels, .. } => format!("bridge {bridge} with {} tunnels", tunnels.len()),
         Request::PostTunnel { to, remote_ip, .. } => format!("tunnel to host {to} at {remote_ip}"),

@@ -36,7 +36,7 @@ type Refused = BTreeMap<HostNumber, (u64, Instant)>;
 impl Reconciler {
     /// Keeps BFD on one tunnel for each two hosts where it `is_wanted`, else on none. Ends with the task that it runs in.
     pub async fn keep_bfd(self, is_wanted: bool) {
-        let (mut pulse, mut refused) = (self.0.zone.pulse(), Refused::new());
+        let (mut pulse, mut refused) = (self.0.zone.watch_passes(), Refused::new());
         loop {
             let started = Instant::now();
             let sets = self.bfd_sets(is_wanted, &mut refused);
@@ -55,11 +55,12 @@ impl Reconciler {
         }
         let ends = self.0.zone.bfd_ends();
         let ends = ends.iter().map(|(host, stands, snapshot)| (*host, End { stands: *stands, snapshot })).collect();
-        for set in bfd::differences(&ends, is_wanted) {
+        for set in bfd::bfd_differences(&ends, is_wanted) {
             by_host.entry(set.host).or_default().push(set);
         }
         let now = Instant::now();
-        refused.retain(|host, (connection, until)| *until > now && self.0.writers.connection(*host) == *connection);
+        refused
+            .retain(|host, (connection, until)| *until > now && self.0.writers.connection_count(*host) == *connection);
         by_host.retain(|host, _| !refused.contains_key(host));
         by_host
     }
@@ -82,16 +83,16 @@ impl Reconciler {
         let more = told.len().checked_sub(NAMED + 1).map(|_| format!("; and {} more hosts", told.len() - NAMED));
         let named: Vec<String> = told.into_iter().take(NAMED).collect();
         let text = format!("BFD: {}{}", named.join("; "), more.unwrap_or_default());
-        self.0.zone.tell(Happened::new(OffsetDateTime::now_utc(), "reconciled", text));
+        self.0.zone.send_event(Happened::new(OffsetDateTime::now_utc(), "reconciled", text));
     }
 
     /// Tells one host. Gives what it was told in words; where it refuses, on which connection.
     async fn send_bfd_to(&self, host: HostNumber, sets: &[Set]) -> Result<String, u64> {
-        let connection = self.0.writers.connection(host);
-        let sender = self.sender("", host);
-        let turn = self.0.writers.turn(host).await.ok_or(connection)?;
+        let connection = self.0.writers.connection_count(host);
+        let sender = self.sender_for("", host);
+        let turn = self.0.writers.wait_turn(host).await.ok_or(connection)?;
         for set in sets {
-            if !sender.send_one(&turn, &Wire::bfd(set)).await.is_good() {
+            if !sender.send_one(&turn, &Wire::set_bfd(set)).await.is_good() {
                 return Err(connection);
             }
         }

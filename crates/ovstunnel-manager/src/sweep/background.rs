@@ -37,18 +37,18 @@ impl Sweeper {
                     running.remove(&key);
                 }
             }
-            let networks = self.0.zone.sweeps();
+            let networks = self.0.zone.sweep_candidates();
             begun.retain(|key, _| networks.contains_key(key));
             let due = networks.iter().filter(|(key, _)| !running.contains(*key));
             let now = Instant::now();
             if self.0.leader.epoch().is_ok()
-                && let Some(key) = next(due, &begun, now)
+                && let Some(key) = most_overdue(due, &begun, now)
             {
                 begun.insert(key, now);
                 running.insert(key);
                 let sweeper = self.clone();
                 jobs.spawn(async move {
-                    sweeper.sweep(key, false).await;
+                    sweeper.sweep_network(key, false).await;
                     key
                 });
             }
@@ -59,7 +59,7 @@ impl Sweeper {
 }
 
 /// The network that is most overdue; of each it is said whether something was found in it.
-fn next<'a>(
+fn most_overdue<'a>(
     networks: impl Iterator<Item = (&'a GreKey, &'a bool)>,
     begun: &BTreeMap<GreKey, Instant>,
     now: Instant,
@@ -86,11 +86,11 @@ mod tests {
         let networks = BTreeMap::from([(key(1), false), (key(2), false), (key(3), true)]);
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut begun = BTreeMap::from([(key(1), at(0)), (key(3), at(0))]);
-        assert_eq!(next(networks.iter(), &begun, at(1)), Some(key(2)), "never swept");
+        assert_eq!(most_overdue(networks.iter(), &begun, at(1)), Some(key(2)), "never swept");
         begun.insert(key(2), at(1));
-        assert_eq!(next(networks.iter(), &begun, at(4)), None);
-        assert_eq!(next(networks.iter(), &begun, at(6)), Some(key(3)));
+        assert_eq!(most_overdue(networks.iter(), &begun, at(4)), None);
+        assert_eq!(most_overdue(networks.iter(), &begun, at(6)), Some(key(3)));
         begun.insert(key(3), at(60));
-        assert_eq!(next(networks.iter(), &begun, at(62)), Some(key(1)));
+        assert_eq!(most_overdue(networks.iter(), &begun, at(62)), Some(key(1)));
     }
 }

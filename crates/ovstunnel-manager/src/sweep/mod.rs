@@ -18,7 +18,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::hosts::{By, HostClient, Writers};
 use crate::leader::Leader;
-use crate::zone::{Sweepable, Zone, lost};
+use crate::zone::{Sweepable, Zone, lost_finding};
 use round::{Arrived, Frames, Way};
 
 /// Bytes of an Ethernet header.
@@ -77,47 +77,47 @@ impl Sweeper {
     }
 
     /// Sweeps the network with this key; nothing where there is none. With `mtu` it is found out to the byte what passes where not all does.
-    pub async fn sweep(&self, key: GreKey, mtu: bool) -> Option<Sweep> {
+    pub async fn sweep_network(&self, key: GreKey, mtu: bool) -> Option<Sweep> {
         let started = Instant::now();
-        let network = self.0.zone.sweepable(key)?;
-        let ways: Vec<Way> = network.ways().collect();
-        let outcome = self.probe(key, &network, ways, mtu).await;
-        let findings = findings(&network, &outcome);
+        let network = self.0.zone.sweepable_network(key)?;
+        let ways: Vec<Way> = network.tunnel_ways().collect();
+        let outcome = self.probe_ways(key, &network, ways, mtu).await;
+        let findings = sweep_findings(&network, &outcome);
         let is_whole = outcome.unknown == 0 && network.left_out.is_empty();
-        self.0.zone.swept(key, outcome.probed.iter().copied(), findings.clone(), is_whole);
-        Some(told(&self.0.zone.network_name(key), &network, &outcome, &findings, started))
+        self.0.zone.record_sweep(key, outcome.probed.iter().copied(), findings.clone(), is_whole);
+        Some(sweep_to_wire(&self.0.zone.network_name(key), &network, &outcome, &findings, started))
     }
 
     /// Sends frames from one host to another one and back; what does not arrive, by direction, each with the words for it. Nothing of a
     /// direction of which it is not known.
-    pub async fn between(
+    pub async fn probe_between(
         &self,
         key: GreKey,
         one: HostNumber,
         other: HostNumber,
     ) -> Vec<(Way, Option<Result<String, Finding>>)> {
         let ways = vec![(one, other), (other, one)];
-        let network = self.0.zone.sweepable(key).unwrap_or_default();
-        let there: BTreeSet<Way> = network.ways().collect();
+        let network = self.0.zone.sweepable_network(key).unwrap_or_default();
+        let there: BTreeSet<Way> = network.tunnel_ways().collect();
         let asked: Vec<Way> = ways.iter().copied().filter(|way| there.contains(way)).collect();
-        let outcome = self.probe(key, &network, asked, true).await;
-        let findings = findings(&network, &outcome);
-        self.0.zone.swept(key, outcome.probed.iter().copied(), findings.clone(), false);
+        let outcome = self.probe_ways(key, &network, asked, true).await;
+        let findings = sweep_findings(&network, &outcome);
+        self.0.zone.record_sweep(key, outcome.probed.iter().copied(), findings.clone(), false);
         let of = |way: Way| {
             let found = findings.iter().find(|finding| (finding.host, finding.to) == (way.0, Some(way.1)));
-            let passed = || format!("a frame of {} bytes has arrived at {}", outcome.size, network.name(way.1));
+            let passed = || format!("a frame of {} bytes has arrived at {}", outcome.size, network.host_name(way.1));
             let known = outcome.probed.contains(&way).then(|| found.cloned().map_or_else(|| Ok(passed()), Err));
             (way, known)
         };
         ways.into_iter().map(of).collect()
     }
 
-    async fn probe(&self, key: GreKey, network: &Sweepable, ways: Vec<Way>, mtu: bool) -> Outcome {
+    async fn probe_ways(&self, key: GreKey, network: &Sweepable, ways: Vec<Way>, mtu: bool) -> Outcome {
         let size = full_size(network);
         let of_size = |ways: &[Way], size: u32| -> Frames { ways.iter().map(|way| (*way, size)).collect() };
         let mut arrived = Arrived::new();
-        for some in chunks(&ways) {
-            arrived.extend(self.round(network, &of_size(&some, size), 1).await);
+        for some in sender_chunks(&ways) {
+            arrived.extend(self.run_round(network, &of_size(&some, size), 1).await);
         }
         let failed = |arrived: &Arrived| -> Vec<Way> {
             arrived.iter().filter(|(_, is_there)| !**is_there).map(|(way, _)| *way).collect()
@@ -129,11 +129,11 @@ impl Sweeper {
             return outcome;
         }
         // One frame that is lost says nothing: what is told has failed again, with several.
-        let again = self.chunked(network, &of_size(&first, size), AGAIN).await;
+        let again = self.probe_chunked(network, &of_size(&first, size), AGAIN).await;
         let again_failed = failed(&again);
-        let small = self.chunked(network, &of_size(&again_failed, SMALL), AGAIN).await;
+        let small = self.probe_chunked(network, &of_size(&again_failed, SMALL), AGAIN).await;
         let still_there: BTreeSet<Way> =
-            self.0.zone.sweepable(key).iter().flat_map(|now| same_ways(network, now)).collect();
+            self.0.zone.sweepable_network(key).iter().flat_map(|now| same_ways(network, now)).collect();
         for way in &first {
             let verdict = match (again.get(way), small.get(way)) {
                 _ if !still_there.contains(way) => None,
@@ -152,14 +152,14 @@ impl Sweeper {
         }
         let is_asked = mtu || outcome.bad.len() <= SENDERS;
         let cut = outcome.bad.iter().filter(|(_, bad)| is_asked && matches!(bad, Bad::Cut(_))).map(|(way, _)| *way);
-        for (way, bytes) in self.largest(network, cut.collect(), size).await {
+        for (way, bytes) in self.largest_frames(network, cut.collect(), size).await {
             outcome.bad.insert(way, Bad::Cut(Some(bytes)));
         }
         outcome
     }
 
     /// Of each of these tunnels, by which small frames arrive and those of this size do not, bytes of the largest that does.
-    async fn largest(&self, network: &Sweepable, ways: Vec<Way>, size: u32) -> BTreeMap<Way, u32> {
+    async fn largest_frames(&self, network: &Sweepable, ways: Vec<Way>, size: u32) -> BTreeMap<Way, u32> {
         // What arrives, and what does not.
         let mut known: BTreeMap<Way, (u32, u32)> = ways.into_iter().map(|way| (way, (SMALL, size))).collect();
         loop {
@@ -168,7 +168,7 @@ impl Sweeper {
             if frames.is_empty() {
                 break;
             }
-            let arrived = self.chunked(network, &frames, 1).await;
+            let arrived = self.probe_chunked(network, &frames, 1).await;
             for (way, middle) in frames {
                 match (arrived.get(&way), known.get_mut(&way)) {
                     (Some(true), Some((good, _))) => *good = middle,
@@ -181,24 +181,24 @@ impl Sweeper {
         known.into_iter().map(|(way, (good, _))| (way, good)).collect()
     }
 
-    async fn chunked(&self, network: &Sweepable, frames: &Frames, count: u32) -> Arrived {
+    async fn probe_chunked(&self, network: &Sweepable, frames: &Frames, count: u32) -> Arrived {
         let mut arrived = Arrived::new();
         let ways: Vec<Way> = frames.keys().copied().collect();
-        for some in chunks(&ways) {
+        for some in sender_chunks(&ways) {
             let some = some.iter().filter_map(|way| Some((*way, *frames.get(way)?))).collect();
-            arrived.extend(self.round(network, &some, count).await);
+            arrived.extend(self.run_round(network, &some, count).await);
         }
         arrived
     }
 
     /// By whom a host is asked; nothing where the manager does not lead, or the host has not taken its epoch.
-    fn client(&self, host: HostNumber) -> Option<(Arc<dyn HostClient>, By)> {
+    fn host_client(&self, host: HostNumber) -> Option<(Arc<dyn HostClient>, By)> {
         let epoch = self.0.leader.epoch().ok()?;
-        Some((self.0.writers.client(host)?, By { epoch, request_id: "sweep".to_owned() }))
+        Some((self.0.writers.client_of(host)?, By { epoch, request_id: "sweep".to_owned() }))
     }
 
     /// An address for a probe's frames: 46 bits of it are drawn by lot.
-    fn nonce(&self) -> Result<String, ring::error::Unspecified> {
+    fn new_nonce(&self) -> Result<String, ring::error::Unspecified> {
         let mut bytes = [0; 6];
         self.0.random.fill(&mut bytes)?;
         bytes[0] = bytes[0] & 0b1111_1100 | 0b10;
@@ -212,7 +212,7 @@ fn same_ways(before: &Sweepable, now: &Sweepable) -> Vec<Way> {
     let is_same = |(from, to): &Way| {
         port(before, *from, *to) == port(now, *from, *to) && port(before, *to, *from) == port(now, *to, *from)
     };
-    now.ways().filter(is_same).collect()
+    now.tunnel_ways().filter(is_same).collect()
 }
 
 /// Bytes of the largest frame that must pass all tunnels of a network.
@@ -223,16 +223,16 @@ fn full_size(network: &Sweepable) -> u32 {
 }
 
 /// Tunnels that are probed in the same round: those of so many senders.
-fn chunks(ways: &[Way]) -> Vec<Vec<Way>> {
+fn sender_chunks(ways: &[Way]) -> Vec<Vec<Way>> {
     let mut of: BTreeMap<HostNumber, Vec<Way>> = BTreeMap::new();
     ways.iter().for_each(|way| of.entry(way.0).or_default().push(*way));
     of.into_values().collect::<Vec<_>>().chunks(SENDERS).map(<[_]>::concat).collect()
 }
 
-fn findings(network: &Sweepable, outcome: &Outcome) -> Vec<Finding> {
+fn sweep_findings(network: &Sweepable, outcome: &Outcome) -> Vec<Finding> {
     let of = |((from, to), bad): (&Way, &Bad)| {
         let port = network.hosts.get(from).and_then(|host| host.tunnels.get(to)).cloned().unwrap_or_default();
-        let (to_name, size) = (network.name(*to), outcome.size);
+        let (to_name, size) = (network.host_name(*to), outcome.size);
         let evidence = match bad {
             Bad::Lost => {
                 format!("no frame that was sent into {port} arrives at {to_name}, of {size} bytes or of {SMALL}")
@@ -249,12 +249,12 @@ fn findings(network: &Sweepable, outcome: &Outcome) -> Vec<Finding> {
                 )
             }
         };
-        lost(*from, *to, matches!(bad, Bad::Cut(_)), evidence)
+        lost_finding(*from, *to, matches!(bad, Bad::Cut(_)), evidence)
     };
     outcome.bad.iter().map(of).collect()
 }
 
-fn told(name: &str, network: &Sweepable, outcome: &Outcome, findings: &[Finding], started: Instant) -> Sweep {
+fn sweep_to_wire(name: &str, network: &Sweepable, outcome: &Outcome, findings: &[Finding], started: Instant) -> Sweep {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let of = |finding: &Finding| {
         let to = finding.to?;
@@ -262,7 +262,7 @@ fn told(name: &str, network: &Sweepable, outcome: &Outcome, findings: &[Finding]
             Bad::Cut(bytes) => bytes.map(|bytes| bytes.saturating_sub(HEADER)),
             Bad::Lost => None,
         };
-        let (from, to) = (network.name(finding.host), network.name(to));
+        let (from, to) = (network.host_name(finding.host), network.host_name(to));
         Some(SweptTunnel {
             from,
             to,
@@ -291,10 +291,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_round_has_more_senders_than_a_receiver_can_hear_and_each_tunnel_is_in_one() {
+    fn each_tunnel_is_in_one_round_of_at_most_so_many_senders() {
         let host = |n: u64| HostNumber::try_from(n).unwrap();
         let ways: Vec<Way> = (1..=230).flat_map(|from| [1, 2].map(|to| (host(from), host(to)))).collect();
-        let rounds = chunks(&ways);
+        let rounds = sender_chunks(&ways);
         let senders = |round: &Vec<Way>| round.iter().map(|(from, _)| *from).collect::<BTreeSet<_>>().len();
         assert_eq!(rounds.iter().map(senders).collect::<Vec<_>>(), [SENDERS, SENDERS, 30]);
         assert_eq!(rounds.concat(), ways);

@@ -36,8 +36,8 @@ pub(super) type Arrived = BTreeMap<Way, bool>;
 
 impl Sweeper {
     /// Sends so many frames into each of these tunnels.
-    pub(super) async fn round(&self, network: &Sweepable, frames: &Frames, count: u32) -> Arrived {
-        let Ok(nonce) = self.nonce() else { return Arrived::new() };
+    pub(super) async fn run_round(&self, network: &Sweepable, frames: &Frames, count: u32) -> Arrived {
+        let Ok(nonce) = self.new_nonce() else { return Arrived::new() };
         let mut ends: BTreeMap<HostNumber, BTreeSet<HostNumber>> = BTreeMap::new();
         for (from, to) in frames.keys().flat_map(|(from, to)| [(from, to), (to, from)]) {
             ends.entry(*from).or_default().insert(*to);
@@ -45,38 +45,38 @@ impl Sweeper {
         let arms = ends.into_iter().filter_map(|(number, peers)| {
             let host = network.hosts.get(&number)?;
             let ports: BTreeSet<String> = peers.iter().filter_map(|peer| host.tunnels.get(peer).cloned()).collect();
-            let body = post(ProbeAction::Arm, &nonce, Some(ports.into_iter().collect()));
-            Some(async move { self.ask(number, host, &body, ARMING).await.map(|_| number) })
+            let body = probe_body(ProbeAction::Arm, &nonce, Some(ports.into_iter().collect()));
+            Some(async move { self.ask_host(number, host, &body, ARMING).await.map(|_| number) })
         });
         let armed: BTreeSet<HostNumber> = join_all(arms).await.into_iter().flatten().collect();
         let is_armed = |(from, to): &Way| armed.contains(from) && armed.contains(to);
-        let sends = bursts(network, frames, is_armed, count).into_iter().map(|burst| {
+        let sends = plan_bursts(network, frames, is_armed, count).into_iter().map(|burst| {
             let body = PostProbe {
                 size: Some(burst.size),
                 count: Some(count),
-                ..post(ProbeAction::Send, &nonce, Some(burst.ports))
+                ..probe_body(ProbeAction::Send, &nonce, Some(burst.ports))
             };
-            async move { self.ask(burst.from, burst.host, &body, SENDING).await.map(|_| burst.ways) }
+            async move { self.ask_host(burst.from, burst.host, &body, SENDING).await.map(|_| burst.ways) }
         });
         let sent: BTreeSet<Way> = join_all(sends).await.into_iter().flatten().flatten().collect();
         tokio::time::sleep(UNDER_WAY).await;
-        let mut arrived = self.read(network, &nonce, &sent).await;
+        let mut arrived = self.read_arrivals(network, &nonce, &sent).await;
         // A switch that is busy counts what its datapath has dropped only some time later.
         let missing: BTreeSet<Way> = sent.into_iter().filter(|way| arrived.get(way) == Some(&false)).collect();
         if !missing.is_empty() {
             tokio::time::sleep(COUNTED).await;
-            arrived.extend(self.read(network, &nonce, &missing).await);
+            arrived.extend(self.read_arrivals(network, &nonce, &missing).await);
         }
         arrived
     }
 
     /// Whether a frame has arrived by each of these tunnels.
-    async fn read(&self, network: &Sweepable, nonce: &str, ways: &BTreeSet<Way>) -> Arrived {
+    async fn read_arrivals(&self, network: &Sweepable, nonce: &str, ways: &BTreeSet<Way>) -> Arrived {
         let receivers: BTreeSet<HostNumber> = ways.iter().map(|(_, to)| *to).collect();
         let reads = receivers.into_iter().filter_map(|number| {
             let host = network.hosts.get(&number)?;
-            let body = post(ProbeAction::Read, nonce, None);
-            Some(async move { Some((number, self.ask(number, host, &body, SENDING).await?)) })
+            let body = probe_body(ProbeAction::Read, nonce, None);
+            Some(async move { Some((number, self.ask_host(number, host, &body, SENDING).await?)) })
         });
         let answers: BTreeMap<HostNumber, ProbeAnswer> = join_all(reads).await.into_iter().flatten().collect();
         let of_way = |(from, to): &Way| {
@@ -88,15 +88,15 @@ impl Sweeper {
     }
 
     /// Asks a host's daemon; nothing where it does not do what it is asked in time.
-    async fn ask(
+    async fn ask_host(
         &self,
         number: HostNumber,
         host: &SweptHost,
         body: &PostProbe,
         within: Duration,
     ) -> Option<ProbeAnswer> {
-        let (client, by) = self.client(number)?;
-        let answer = tokio::time::timeout(within, client.probe(&by, &host.bridge, body)).await;
+        let (client, by) = self.host_client(number)?;
+        let answer = tokio::time::timeout(within, client.probe_tunnels(&by, &host.bridge, body)).await;
         match answer {
             Ok(Ok(answer)) => Some(answer),
             Ok(Err(error)) => {
@@ -108,7 +108,7 @@ impl Sweeper {
     }
 }
 
-fn post(action: ProbeAction, nonce: &str, tunnels: Option<Vec<String>>) -> PostProbe {
+fn probe_body(action: ProbeAction, nonce: &str, tunnels: Option<Vec<String>>) -> PostProbe {
     PostProbe { action, nonce: nonce.to_owned(), seconds: None, size: None, count: None, tunnels }
 }
 
@@ -122,7 +122,12 @@ struct Burst<'a> {
 }
 
 /// All that is sent, host by host and size by size, in requests that are not too large.
-fn bursts<'a>(network: &'a Sweepable, frames: &Frames, is_armed: impl Fn(&Way) -> bool, count: u32) -> Vec<Burst<'a>> {
+fn plan_bursts<'a>(
+    network: &'a Sweepable,
+    frames: &Frames,
+    is_armed: impl Fn(&Way) -> bool,
+    count: u32,
+) -> Vec<Burst<'a>> {
     let mut of: BTreeMap<(HostNumber, u32), Vec<Way>> = BTreeMap::new();
     for (way, size) in frames.iter().filter(|(way, _)| is_armed(way)) {
         of.entry((way.0, *size)).or_default().push(*way);

@@ -35,18 +35,18 @@ struct Counters {
 
 impl Counts {
     /// How many read now.
-    pub fn now(&self) -> usize {
+    pub fn current_readers(&self) -> usize {
         self.0.now.load(Ordering::Relaxed)
     }
 
     /// How many were ended since the start because they were too far behind.
-    pub fn cut(&self) -> u64 {
+    pub fn cut_readers(&self) -> u64 {
         self.0.cut.load(Ordering::Relaxed)
     }
 }
 
 impl Gauge for Counts {
-    fn watchers(&self, count: usize) {
+    fn set_watchers(&self, count: usize) {
         self.0.now.store(count, Ordering::Relaxed);
     }
 
@@ -93,7 +93,7 @@ impl Watched {
     ///
     /// # Errors
     /// Where too many watch.
-    pub async fn join(
+    pub async fn admit_reader(
         &self,
         last: Option<&Position>,
         connection: Option<Cut>,
@@ -103,16 +103,17 @@ impl Watched {
         if shared.feed.readers() >= MOST {
             return Err(TooMany);
         }
-        let resumed = last.filter(|_| told.is_some()).and_then(|last| shared.feed.resume(last, connection.clone()));
+        let resumed =
+            last.filter(|_| told.is_some()).and_then(|last| shared.feed.resume_reader(last, connection.clone()));
         if let Some(reader) = resumed {
             return Ok((reader, None));
         }
         // It will ask for the rest by itself, and must be told of whatever changes from now on.
         shared.feed.expect_reader();
         let others_read = told.is_some();
-        let (overview, changes) = shared.look(told.get_or_insert_default());
+        let (overview, changes) = shared.collect_changes(told.get_or_insert_default());
         if others_read {
-            shared.publish(changes).await;
+            shared.publish_changes(changes).await;
         }
         let snapshot = ZoneEvent::Snapshot(Box::new(overview));
         let snapshot = shared.feed.snapshot(snapshot.name(), &snapshot.data().unwrap_or_default());
@@ -122,7 +123,7 @@ impl Watched {
     }
 
     /// Tells those who watch what changes, whenever there are any. Ends with the task that it runs in.
-    pub async fn tell(self) {
+    pub async fn run_publisher(self) {
         let shared = &self.0;
         loop {
             shared.asked.notified().await;
@@ -134,8 +135,8 @@ impl Watched {
                     shared.feed.clear();
                     break;
                 }
-                let (_, changes) = shared.look(told.get_or_insert_default());
-                shared.publish(changes).await;
+                let (_, changes) = shared.collect_changes(told.get_or_insert_default());
+                shared.publish_changes(changes).await;
             }
         }
     }
@@ -147,16 +148,16 @@ impl Watched {
 }
 
 impl Shared {
-    fn look(&self, told: &mut Picture) -> (Overview, Vec<ZoneEvent>) {
-        let mut changes = told.look(&self.zone);
+    fn collect_changes(&self, told: &mut Picture) -> (Overview, Vec<ZoneEvent>) {
+        let mut changes = told.take_changes(&self.zone);
         let overview = (self.overview)();
-        changes.extend(told.overview(overview.clone()));
+        changes.extend(told.overview_change(overview.clone()));
         (overview, changes)
     }
 
-    async fn publish(&self, changes: Vec<ZoneEvent>) {
+    async fn publish_changes(&self, changes: Vec<ZoneEvent>) {
         let named = changes.into_iter().map(|event: ZoneEvent| (event.name(), event.data().unwrap_or_default()));
-        self.feed.publish(named).await;
+        self.feed.publish_events(named).await;
     }
 }
 
@@ -199,25 +200,25 @@ mod tests {
         for n in 1..=HOSTS {
             let number = n.try_into().unwrap();
             let (name, api) = (format!("h{n}"), format!("https://h{n}:8443"));
-            zone.register(Row { number, name, api, rack: None, label: None, mode: Mode::Observe });
+            zone.register_host(Row { number, name, api, rack: None, label: None, mode: Mode::Observe });
         }
         let watched = Watched::new(zone.clone(), overview);
-        let telling = tokio::spawn(watched.clone().tell());
+        let telling = tokio::spawn(watched.clone().run_publisher());
         let cut = Cut::default();
-        let (slow, first) = watched.join(None, Some(cut.clone())).await.unwrap();
-        let mut slow = Box::pin(slow.stream(first));
+        let (slow, first) = watched.admit_reader(None, Some(cut.clone())).await.unwrap();
+        let mut slow = Box::pin(slow.into_stream(first));
         assert!(slow.next().await.unwrap().starts_with(b"event: snapshot\n"));
-        let (quick, first) = watched.join(None, None).await.unwrap();
-        let mut quick = Box::pin(quick.stream(first));
+        let (quick, first) = watched.admit_reader(None, None).await.unwrap();
+        let mut quick = Box::pin(quick.into_stream(first));
         for n in 1..=HOSTS {
-            zone.silent(n.try_into().unwrap(), "x".repeat(LONG));
+            zone.host_silent(n.try_into().unwrap(), "x".repeat(LONG));
         }
         let mut told = 0;
         while told < HOSTS {
             let event = quick.next().await.expect("the quick one lacks something");
             told += u64::from(event.starts_with(b"event: host\n"));
         }
-        assert_eq!((watched.counts().cut(), watched.counts().now()), (1, 1));
+        assert_eq!((watched.counts().cut_readers(), watched.counts().current_readers()), (1, 1));
         assert_eq!(slow.next().await, None, "it is told no more");
         telling.abort();
     }
@@ -226,17 +227,17 @@ mod tests {
     async fn nothing_is_kept_once_nobody_has_watched_for_a_while() {
         let (zone, _) = Zone::new("dc1");
         let watched = Watched::new(zone, overview);
-        let telling = tokio::spawn(watched.clone().tell());
-        let (reader, _) = watched.join(None, None).await.unwrap();
+        let telling = tokio::spawn(watched.clone().run_publisher());
+        let (reader, _) = watched.admit_reader(None, None).await.unwrap();
         drop(reader);
         tokio::time::sleep(Duration::from_secs(30)).await;
         assert!(watched.0.told.lock().await.is_some(), "it may come back");
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert!(watched.0.told.lock().await.is_none());
-        let readers: Vec<_> = (0..MOST).map(|_| watched.join(None, None)).collect();
+        let readers: Vec<_> = (0..MOST).map(|_| watched.admit_reader(None, None)).collect();
         let readers = futures_util::future::join_all(readers).await;
         assert!(readers.iter().all(Result::is_ok));
-        let error = watched.join(None, None).await.expect_err("one too many");
+        let error = watched.admit_reader(None, None).await.expect_err("one too many");
         assert!(error.to_string().starts_with("64 readers watch already"), "{error}");
         telling.abort();
     }

@@ -19,7 +19,7 @@ pub(super) struct Picture {
 
 impl Picture {
     /// What has changed of hosts and networks.
-    pub fn look(&mut self, zone: &Zone) -> Vec<ZoneEvent> {
+    pub fn take_changes(&mut self, zone: &Zone) -> Vec<ZoneEvent> {
         let mut changes = Vec::new();
         self.look_at_hosts(zone, &mut changes);
         self.look_at_networks(zone, &mut changes);
@@ -27,7 +27,7 @@ impl Picture {
     }
 
     /// The zone's numbers, where they are others: the age of what is known always is.
-    pub fn overview(&mut self, now: Overview) -> Option<ZoneEvent> {
+    pub fn overview_change(&mut self, now: Overview) -> Option<ZoneEvent> {
         let timeless = Overview { age: None, ..now.clone() };
         let before = self.overview.replace(timeless.clone());
         (before != Some(timeless)).then(|| ZoneEvent::Overview(Box::new(now)))
@@ -64,7 +64,7 @@ impl Picture {
                 self.look_at_network(network, changes);
             }
         }
-        for network in zone.keyless_names().iter().filter_map(|name| zone.keyless(name)) {
+        for network in zone.keyless_names().iter().filter_map(|name| zone.keyless_network(name)) {
             names.insert(network.name.clone());
             self.look_at_network(network, changes);
         }

@@ -8,17 +8,17 @@ use maud::html;
 use ovstunnel_server::extract::{NoQuery, ValidPath};
 use ovstunnel_server::problem::ApiError;
 
-use super::forms::{Token, decide, done};
-use super::frame::{Here, View, page};
+use super::forms::{Token, decision_form, redirect_done};
+use super::frame::{Here, View, render_page};
 use super::marks::Mark;
-use super::networks::address;
-use super::pages::encoded;
+use super::networks::network_path;
+use super::pages::percent_encoded;
 use super::who::Who;
 use super::{holds, plan};
 use crate::http::State;
-use crate::http::holds::decided;
-use crate::http::hosts::{find, resynced};
-use crate::http::networks::reconciled;
+use crate::http::holds::record_decision;
+use crate::http::hosts::{find_host, request_resync};
+use crate::http::networks::request_reconcile;
 use crate::reconciler::Said;
 
 pub(super) async fn plan_reconcile(
@@ -27,25 +27,25 @@ pub(super) async fn plan_reconcile(
     ValidPath(name): ValidPath<String>,
     _: NoQuery,
 ) -> Result<Response, ApiError> {
-    let planned = reconciled(&state, &name, true).await?;
-    let path = address(&name);
+    let planned = request_reconcile(&state, &name, true).await?;
+    let path = network_path(&name);
     let content = html! {
         section class="say idle" {
             p class="crumb" { a href="/networks" { "Networks" } " / " a href=(path) { (name) } " / reconcile" }
             h1 { "What would make " (name) " whole" }
             p { "Nothing has been sent. What hosts refused before is tried again at once." }
         }
-        (plan::show(&planned))
+        (plan::render_plan(&planned))
         div class="acts" {
             @if state.reconciler.is_none() {
                 p class="note warn" { (Mark::Warn.shape()) " This manager changes no host: " code { "sdn.ovs.controller" } " is off. It only shows what it would do." }
                 a class="btn" href=(path) { "Back" }
-            } @else { (decide(&state, &who, &format!("{path}/reconcile"), &path)) }
+            } @else { (decision_form(&state, &who, &format!("{path}/reconcile"), &path)) }
         }
     };
     let title = format!("Reconcile {name}");
     let view = View { here: Here::Networks, title: &title, json: None, again: None, form: None, content };
-    Ok(page(&state, &who, view))
+    Ok(render_page(&state, &who, view))
 }
 
 pub(super) async fn reconcile(
@@ -55,9 +55,9 @@ pub(super) async fn reconcile(
     _: NoQuery,
     Form(token): Form<Token>,
 ) -> Result<Response, ApiError> {
-    token.check(&state, &who)?;
-    let plan = reconciled(&state, &name, false).await?;
-    Ok(done(&state, &who, &address(&name), plan::sentence_of(&plan), "asked for"))
+    token.check_form(&state, &who)?;
+    let plan = request_reconcile(&state, &name, false).await?;
+    Ok(redirect_done(&state, &who, &network_path(&name), plan::sentence_of(&plan), "asked for"))
 }
 
 pub(super) async fn plan_resync(
@@ -66,19 +66,19 @@ pub(super) async fn plan_resync(
     ValidPath(name): ValidPath<String>,
     _: NoQuery,
 ) -> Result<Response, ApiError> {
-    let host = find(&state, &name)?;
-    let path = format!("/hosts/{}", encoded(&host.name));
+    let host = find_host(&state, &name)?;
+    let path = format!("/hosts/{}", percent_encoded(&host.name));
     let content = html! {
         section class="say idle" {
             p class="crumb" { a href="/hosts" { "Hosts" } " / " a href=(path) { (host.name) } " / connect anew" }
             h1 { "Connect anew to " (host.name) }
             p { "The connection to " code { (host.api) } " ends, a new one is made, and everything that the host has is taken in again. Nothing on the host is changed; until it has answered, its networks are not proven." }
         }
-        div class="acts" { (decide(&state, &who, &format!("{path}/resync"), &path)) }
+        div class="acts" { (decision_form(&state, &who, &format!("{path}/resync"), &path)) }
     };
     let title = format!("Connect anew to {name}");
     let view = View { here: Here::Hosts, title: &title, json: None, again: None, form: None, content };
-    Ok(page(&state, &who, view))
+    Ok(render_page(&state, &who, view))
 }
 
 pub(super) async fn resync(
@@ -88,10 +88,10 @@ pub(super) async fn resync(
     _: NoQuery,
     Form(token): Form<Token>,
 ) -> Result<Response, ApiError> {
-    token.check(&state, &who)?;
-    let host = resynced(&state, &name).await?;
+    token.check_form(&state, &who)?;
+    let host = request_resync(&state, &name).await?;
     let text = format!("{} is being connected to anew. Nothing on it was changed.", host.name);
-    Ok(done(&state, &who, &format!("/hosts/{}", encoded(&host.name)), text, "resync"))
+    Ok(redirect_done(&state, &who, &format!("/hosts/{}", percent_encoded(&host.name)), text, "resync"))
 }
 
 pub(super) async fn approve(
@@ -122,11 +122,11 @@ async fn decide_hold(
     Form(token): Form<Token>,
     word: Said,
 ) -> Result<Response, ApiError> {
-    token.check(&state, &who)?;
-    let hold = decided(&state, &who.peer, id, word)?;
+    token.check_form(&state, &who)?;
+    let hold = record_decision(&state, &who.peer, id, word)?;
     let (became, effect) = match word {
         Said::Approved => ("it is approved, and goes now", "approved"),
         _ => ("it is refused, and stays", "refused"),
     };
-    Ok(done(&state, &who, "/holds", format!("{}: {became}.", holds::title(&hold)), effect))
+    Ok(redirect_done(&state, &who, "/holds", format!("{}: {became}.", holds::hold_title(&hold)), effect))
 }

@@ -9,12 +9,12 @@ use ovstunnel_server::extract::ValidQuery;
 use ovstunnel_server::problem::ApiError;
 use serde::Deserialize;
 
-use super::frame::{Here, View, again, page, rich, sentence};
+use super::frame::{Here, View, as_sentence, render_page, rich_text, same_view};
 use super::marks::Mark;
-use super::networks::address;
-use super::pages::{encoded, filter_subject, link, query};
+use super::networks::network_path;
+use super::pages::{api_query, filter_subject, link_to, percent_encoded};
 use super::who::Who;
-use super::words::{age, ago, count, number};
+use super::words::{age_text, counted_noun, grouped_number, time_ago};
 use crate::http::State;
 use crate::http::faults::{FaultQuery, list_faults};
 
@@ -39,7 +39,7 @@ pub(super) async fn show(
     let filters = [("host", filter.host.trim()), ("network", filter.network.trim()), ("kind", filter.kind.trim())];
     let is_filtered = filters.iter().any(|(_, value)| !value.is_empty());
     let asked: Vec<(&str, &str)> = filters.into_iter().chain([("limit", SHOWN)]).collect();
-    let wanted: FaultQuery = query(&asked)?;
+    let wanted: FaultQuery = api_query(&asked)?;
     let list = list_faults(Shared(state.clone()), ValidQuery(wanted)).await?.0;
     let content = html! {
         section class="card" {
@@ -47,33 +47,33 @@ pub(super) async fn show(
             @if list.faults.is_empty() {
                 p { (Mark::Ok.shape()) @if is_filtered { " No fault is like that. " a href="/faults" { "Show all" } } @else { " Nothing is wrong." } }
             }
-            (items(&list))
-            p class="mute" { @let shown = list.faults.len(); @if (list.total as usize) > shown { (number(shown as u64)) " of " (number(list.total)) ". " } "Looked for " (age(list.age)) "." }
+            (fault_items(&list))
+            p class="mute" { @let shown = list.faults.len(); @if (list.total as usize) > shown { (grouped_number(shown as u64)) " of " (grouped_number(list.total)) ". " } "Looked for " (age_text(list.age)) "." }
         }
     };
     let view = View {
         here: Here::Faults,
         title: "Faults",
-        json: Some(link("/v1/faults", &filters)),
-        again: again(&uri),
+        json: Some(link_to("/v1/faults", &filters)),
+        again: same_view(&uri),
         form: Some(filter_subject("Faults", "/faults", &filters)),
         content,
     };
-    Ok(page(&state, &who, view))
+    Ok(render_page(&state, &who, view))
 }
 
 /// The faults, one below the other.
-pub(super) fn items(list: &FaultList) -> Markup {
+pub(super) fn fault_items(list: &FaultList) -> Markup {
     html! {
-        ol class="list" { @for fault in &list.faults { li { (Mark::Bad.shape()) div { (one(fault)) } span class="mute" { (ago(&fault.since)) } } } }
+        ol class="list" { @for fault in &list.faults { li { (Mark::Bad.shape()) div { (fault_item(fault)) } span class="mute" { (time_ago(&fault.since)) } } } }
     }
 }
 
-fn one(fault: &Fault) -> Markup {
+fn fault_item(fault: &Fault) -> Markup {
     html! {
-        h3 { a href=(link("/faults", &[("kind", &fault.kind)])) { (sentence(&fault.kind.replace('_', " ")).trim_end_matches('.')) } ": " (place(fault)) }
-        p { (rich(&fault.evidence)) @if fault.hides > 0 { " It explains " (count(fault.hides, "finding more", "findings more")) "." } }
-        p { b { "Remedy: " } (rich(&fault.remedy)) }
+        h3 { a href=(link_to("/faults", &[("kind", &fault.kind)])) { (as_sentence(&fault.kind.replace('_', " ")).trim_end_matches('.')) } ": " (place_links(fault)) }
+        p { (rich_text(&fault.evidence)) @if fault.hides > 0 { " It explains " (counted_noun(fault.hides, "finding more", "findings more")) "." } }
+        p { b { "Remedy: " } (rich_text(&fault.remedy)) }
         @if !fault.commands.is_empty() {
             details {
                 summary { "Commands" }
@@ -86,18 +86,18 @@ fn one(fault: &Fault) -> Markup {
 }
 
 /// Where it is, with links.
-fn place(fault: &Fault) -> Markup {
+fn place_links(fault: &Fault) -> Markup {
     let place = &fault.place;
-    let host = |name: &str| html! { a href={ "/hosts/" (encoded(name)) } { (name) } };
+    let host = |name: &str| html! { a href={ "/hosts/" (percent_encoded(name)) } { (name) } };
     let between = if ["pair", "tunnel"].contains(&fault.kind.as_str()) { " and " } else { " to " };
     html! {
         @if let Some(name) = &place.host { (host(name)) }
         @if let Some(peer) = &place.peer { (between) (host(peer)) }
         @if !place.racks.is_empty() { " racks " (place.racks.join(" and ")) }
         @match (&place.network, fault.networks) {
-            (Some(network), _) => { " in " a href=(address(network)) { (network) } }
+            (Some(network), _) => { " in " a href=(network_path(network)) { (network) } }
             (None, 0) => {}
-            (None, n) => { " in " (count(n, "network", "networks")) }
+            (None, n) => { " in " (counted_noun(n, "network", "networks")) }
         }
     }
 }

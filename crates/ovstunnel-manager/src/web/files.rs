@@ -33,12 +33,12 @@ static SUM: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Where a page finds a file.
-pub(super) fn path(name: &str) -> String {
+pub(super) fn file_path(name: &str) -> String {
     format!("/files/{name}?v={}", *SUM)
 }
 
 /// One of them. What follows the `?` only tells versions apart.
-pub(super) async fn serve(Path(name): Path<String>) -> Result<Response, ApiError> {
+pub(super) async fn serve_file(Path(name): Path<String>) -> Result<Response, ApiError> {
     let file = FILES.iter().find(|file| file.name == name);
     let file = file.ok_or_else(|| ApiError::not_found("there is no such file"))?;
     let headers = [(header::CONTENT_TYPE, file.kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];

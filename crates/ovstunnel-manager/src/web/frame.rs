@@ -8,12 +8,12 @@ use maud::{DOCTYPE, Markup, html};
 use ovstunnel_manager_api::{Overview, Trouble};
 use ovstunnel_server::extract::NoQuery;
 
-use super::marks::{Mark, shapes};
+use super::marks::{Mark, shape_defs};
 use super::who::Who;
-use super::words::span;
-pub(super) use super::words::{ended, sentence};
+use super::words::duration_text;
+pub(super) use super::words::{as_sentence, with_full_stop};
 use super::{files, plain};
-use crate::http::{State, overview};
+use crate::http::{State, zone_overview};
 
 /// After so many seconds what is shown counts as old.
 const OLD: f64 = 3.0;
@@ -57,19 +57,19 @@ pub(super) struct View<'a> {
 }
 
 /// A whole page.
-pub(super) fn page(state: &State, who: &Who, view: View<'_>) -> Response {
-    let overview = overview(state);
+pub(super) fn render_page(state: &State, who: &Who, view: View<'_>) -> Response {
+    let overview = zone_overview(state);
     let live = view.again.is_some();
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
-            head { (head(&format!("{}: {}", view.title, overview.zone))) }
+            head { (page_head(&format!("{}: {}", view.title, overview.zone))) }
             body hx-ext=[live.then_some("sse")] sse-connect=[live.then_some("/v1/watch")] {
-                (shapes())
+                (shape_defs())
                 a class="skip" href="#main" { "Skip to what is shown" }
-                (header(&overview, view.here))
+                (page_header(&overview, view.here))
                 main id="main" tabindex="-1" {
-                    (troubles(&overview, view.here))
+                    (trouble_list(&overview, view.here))
                     @if let Some(form) = &view.form { (form) }
                     div id="live" class="live" hx-get=[view.again.as_deref()]
                         hx-trigger=[live.then_some("sse:overview throttle:2s, sse:network throttle:2s, sse:host throttle:2s, sse:network_gone throttle:2s, sse:host_gone throttle:2s")]
@@ -77,59 +77,59 @@ pub(super) fn page(state: &State, who: &Who, view: View<'_>) -> Response {
                         (view.content)
                     }
                 }
-                (footer(&overview, who, view.json.as_deref()))
-                (help())
+                (page_footer(&overview, who, view.json.as_deref()))
+                (key_help())
             }
         }
     };
-    respond(StatusCode::OK, &markup)
+    html_response(StatusCode::OK, &markup)
 }
 
 /// A page for one who is nobody yet, or of whom it does not matter.
-pub(super) fn bare(status: StatusCode, title: &str, content: &Markup) -> Response {
+pub(super) fn bare_page(status: StatusCode, title: &str, content: &Markup) -> Response {
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
-            head { (head(title)) }
+            head { (page_head(title)) }
             body {
-                (shapes())
-                header class="top" { a class="brand" href="/" { (mark()) " ovstunnel-manager" } }
+                (shape_defs())
+                header class="top" { a class="brand" href="/" { (logo_mark()) " ovstunnel-manager" } }
                 main id="main" { (content) }
             }
         }
     };
-    respond(status, &markup)
+    html_response(status, &markup)
 }
 
-fn respond(status: StatusCode, markup: &Markup) -> Response {
+fn html_response(status: StatusCode, markup: &Markup) -> Response {
     let mut response = (status, Html(markup.0.clone())).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-fn head(title: &str) -> Markup {
+fn page_head(title: &str) -> Markup {
     html! {
         meta charset="utf-8";
         meta name="viewport" content="width=device-width,initial-scale=1";
         meta name="color-scheme" content="light dark";
         meta name="htmx-config" content=r#"{"allowEval":false,"includeIndicatorStyles":false,"allowScriptTags":false,"selfRequestsOnly":true,"historyCacheSize":0}"#;
         title { (title) }
-        link rel="icon" href=(files::path("mark.svg")) type="image/svg+xml";
-        link rel="stylesheet" href=(files::path("page.css"));
-        script src=(files::path("htmx.min.js")) defer {}
-        script src=(files::path("sse.min.js")) defer {}
-        script src=(files::path("page.js")) defer {}
+        link rel="icon" href=(files::file_path("mark.svg")) type="image/svg+xml";
+        link rel="stylesheet" href=(files::file_path("page.css"));
+        script src=(files::file_path("htmx.min.js")) defer {}
+        script src=(files::file_path("sse.min.js")) defer {}
+        script src=(files::file_path("page.js")) defer {}
     }
 }
 
-fn mark() -> Markup {
+fn logo_mark() -> Markup {
     html! { svg class="mark" width="22" height="22" aria-hidden="true" { use href="#m-mesh" {} } }
 }
 
-fn header(overview: &Overview, here: Here) -> Markup {
+fn page_header(overview: &Overview, here: Here) -> Markup {
     html! {
         header class="top" {
-            a class="brand" href="/" { (mark()) " " b { (overview.zone) } }
+            a class="brand" href="/" { (logo_mark()) " " b { (overview.zone) } }
             nav class="views" aria-label="Views" {
                 @for (view, path, name) in VIEWS {
                     a href=(path) aria-current=[(view == here).then_some("page")] { (name) }
@@ -152,7 +152,7 @@ fn age_mark(age: Option<f64>) -> Markup {
         span id="age" class=(if is_old { "age old" } else { "age" }) data-age=[age] hx-get="/age" hx-trigger="sse:ping" hx-swap="outerHTML"
             title="Since the sign of life of the connected host that was heard of longest ago" {
             @match age {
-                Some(age) => { (if is_old { Mark::Warn } else { Mark::Ok }.shape()) " " span class="n" { (span(age)) " old" } }
+                Some(age) => { (if is_old { Mark::Warn } else { Mark::Ok }.shape()) " " span class="n" { (duration_text(age)) " old" } }
                 None => { (Mark::Idle.shape()) " " span class="n" { "no host" } }
             }
         }
@@ -160,12 +160,12 @@ fn age_mark(age: Option<f64>) -> Markup {
 }
 
 /// The age alone.
-pub(super) async fn age(Shared(state): Shared<State>, _: NoQuery) -> Response {
-    respond(StatusCode::OK, &age_mark(state.zone.age()))
+pub(super) async fn show_age(Shared(state): Shared<State>, _: NoQuery) -> Response {
+    html_response(StatusCode::OK, &age_mark(state.zone.oldest_sign()))
 }
 
 /// What is wrong with the manager itself, and with what it knows.
-fn troubles(overview: &Overview, here: Here) -> Markup {
+fn trouble_list(overview: &Overview, here: Here) -> Markup {
     let old = overview.age.filter(|age| *age > OLD);
     // Holds have a view of their own, which says it better.
     let is_told = |trouble: &&Trouble| here != Here::Holds || trouble.kind != "hold";
@@ -174,13 +174,13 @@ fn troubles(overview: &Overview, here: Here) -> Markup {
         @if old.is_some() || !troubles.is_empty() {
             section class="notes" aria-label="About this manager" {
                 @if let Some(age) = old {
-                    p class="note warn" { (plain::old(age)) }
+                    p class="note warn" { (plain::stale_note(age)) }
                 }
                 @for trouble in troubles {
                     p class="note bad" {
                         @if trouble.kind == "not_leading" { (plain::not_leading(&trouble.evidence)) } @else {
-                            (Mark::Bad.shape()) " " b { (sentence(&trouble.evidence)) } " "
-                            @if trouble.kind == "hold" { a href="/holds" { "Look at it and decide" } "." } @else { (rich(&trouble.remedy)) }
+                            (Mark::Bad.shape()) " " b { (as_sentence(&trouble.evidence)) } " "
+                            @if trouble.kind == "hold" { a href="/holds" { "Look at it and decide" } "." } @else { (rich_text(&trouble.remedy)) }
                         }
                     }
                 }
@@ -190,15 +190,15 @@ fn troubles(overview: &Overview, here: Here) -> Markup {
 }
 
 /// A sentence, with what is between backticks as code.
-pub(super) fn rich(text: &str) -> Markup {
+pub(super) fn rich_text(text: &str) -> Markup {
     html! {
-        @for (n, part) in sentence(text).split('`').enumerate() {
+        @for (n, part) in as_sentence(text).split('`').enumerate() {
             @if n % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }
 
-fn footer(overview: &Overview, who: &Who, json: Option<&str>) -> Markup {
+fn page_footer(overview: &Overview, who: &Who, json: Option<&str>) -> Markup {
     html! {
         footer {
             span { "You are " b { (who.name()) } ", " (who.role.as_str()) "." }
@@ -208,7 +208,7 @@ fn footer(overview: &Overview, who: &Who, json: Option<&str>) -> Markup {
             @if !overview.controller {
                 span { "This manager changes no host: " code { "sdn.ovs.controller" } " is off." }
             }
-            (leading(overview))
+            (leader_note(overview))
             span { "Version " (overview.version) "." }
             @if let Some(json) = json { a href=(json) { "As JSON" } }
             a href="/openapi.json" { "API" }
@@ -218,7 +218,7 @@ fn footer(overview: &Overview, who: &Who, json: Option<&str>) -> Markup {
 }
 
 /// Who leads, where there may be several managers.
-fn leading(overview: &Overview) -> Markup {
+fn leader_note(overview: &Overview) -> Markup {
     html! {
         @match &overview.leader {
             Some(leader) if leader.name == overview.replica && overview.leads => {
@@ -237,7 +237,7 @@ fn leading(overview: &Overview) -> Markup {
 }
 
 /// What the keys do; shown by the script.
-fn help() -> Markup {
+fn key_help() -> Markup {
     let keys = [
         ("/", "find a network, host or key"),
         ("j, k", "next and previous row"),
@@ -257,6 +257,6 @@ fn help() -> Markup {
 }
 
 /// The path of a request with its parameters, for a view that is asked for again.
-pub(super) fn again(uri: &Uri) -> Option<String> {
+pub(super) fn same_view(uri: &Uri) -> Option<String> {
     uri.path_and_query().map(ToString::to_string)
 }

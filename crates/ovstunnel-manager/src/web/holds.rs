@@ -11,11 +11,11 @@ use ovstunnel_server::problem::ApiError;
 use serde::Deserialize;
 
 use super::forms;
-use super::frame::{Here, View, again, page};
+use super::frame::{Here, View, render_page, same_view};
 use super::marks::Mark;
-use super::networks::address;
+use super::networks::network_path;
 use super::who::Who;
-use super::words::{ago, count, number};
+use super::words::{counted_noun, grouped_number, time_ago};
 use crate::http::State;
 use crate::http::holds::list_holds;
 
@@ -36,28 +36,28 @@ pub(super) async fn show(
 ) -> Result<Response, ApiError> {
     let holds = list_holds(Shared(state.clone()), NoQuery).await.0.holds;
     let content = html! {
-        (forms::said(&state, &who, &shown.said))
+        (forms::done_note(&state, &who, &shown.said))
         h1 { "Holds" }
         p class="mute" { "Removals that nobody asked for by name, and that are more than is ordinary, wait here until somebody decides. Nothing of them is sent before." }
         @if holds.is_empty() {
             section class="card" { p { (Mark::Ok.shape()) " Nothing waits." @if state.reconciler.is_none() { " While " code { "sdn.ovs.controller" } " is off, nothing is removed, and nothing can wait." } } }
         }
-        @for hold in &holds { (one(&state, &who, hold)) }
+        @for hold in &holds { (hold_item(&state, &who, hold)) }
     };
     let view = View {
         here: Here::Holds,
         title: "Holds",
         json: Some("/v1/holds".into()),
-        again: again(&uri),
+        again: same_view(&uri),
         form: None,
         content,
     };
-    Ok(page(&state, &who, view))
+    Ok(render_page(&state, &who, view))
 }
 
 /// A hold in a sentence.
-pub(super) fn title(hold: &Hold) -> String {
-    let what = format!("{} of {}", number(hold.tunnels), count(hold.of, "tunnel", "tunnels"));
+pub(super) fn hold_title(hold: &Hold) -> String {
+    let what = format!("{} of {}", grouped_number(hold.tunnels), counted_noun(hold.of, "tunnel", "tunnels"));
     match (hold.scope, &hold.network) {
         (HoldScope::FirstPass, _) => {
             format!("Hold {}: {what} would go in the first pass after sdn.ovs.controller was switched on", hold.id)
@@ -67,7 +67,7 @@ pub(super) fn title(hold: &Hold) -> String {
     }
 }
 
-fn one(state: &State, who: &Who, hold: &Hold) -> Markup {
+fn hold_item(state: &State, who: &Who, hold: &Hold) -> Markup {
     let (mark, word) = match hold.state {
         HoldState::Waiting => (Mark::Warn, "waits"),
         HoldState::Approved => (Mark::Ok, "approved: it goes"),
@@ -75,8 +75,8 @@ fn one(state: &State, who: &Who, hold: &Hold) -> Markup {
     };
     html! {
         section class="card hold" {
-            h2 { (mark.shape()) " " (title(hold)) }
-            p { b { (word) } ", since " (ago(&hold.since)) "."
+            h2 { (mark.shape()) " " (hold_title(hold)) }
+            p { b { (word) } ", since " (time_ago(&hold.since)) "."
                 @if !hold.hosts.is_empty() { " It follows from " (hold.hosts.iter().take(10).cloned().collect::<Vec<_>>().join(", ")) @if hold.hosts.len() > 10 { " and " (hold.hosts.len() - 10) " more" } " leaving." }
             }
             details open {
@@ -85,7 +85,7 @@ fn one(state: &State, who: &Who, hold: &Hold) -> Markup {
                     table class="rows" {
                         thead { tr { th scope="col" { "Network" } th scope="col" { "On host" } th scope="col" { "Port" } th scope="col" { "To host" } th scope="col" { "Because" } } }
                         tbody { @for removal in hold.removals.iter().take(SHOWN) { tr {
-                            td { a href=(address(&removal.network)) { (removal.network) } }
+                            td { a href=(network_path(&removal.network)) { (removal.network) } }
                             td { (removal.from) }
                             td { code { (removal.port) } }
                             td { (removal.to) }
@@ -93,13 +93,13 @@ fn one(state: &State, who: &Who, hold: &Hold) -> Markup {
                         } } }
                     }
                 }
-                @if hold.tunnels as usize > SHOWN { p class="mute" { "The first " (SHOWN) " of " (number(hold.tunnels)) "." } }
+                @if hold.tunnels as usize > SHOWN { p class="mute" { "The first " (SHOWN) " of " (grouped_number(hold.tunnels)) "." } }
             }
-            @if hold.state == HoldState::Approved { } @else if who.may(Role::Admin) {
+            @if hold.state == HoldState::Approved { } @else if who.may_act_as(Role::Admin) {
                 p { "To approve removes the tunnels above from their hosts, at once. To refuse leaves them." }
                 div class="acts" {
-                    (forms::form(state, who, &format!("/holds/{}/approve", hold.id), "Approve: let them go", true))
-                    @if hold.state == HoldState::Waiting { (forms::form(state, who, &format!("/holds/{}/refuse", hold.id), "Refuse: let them stay", false)) }
+                    (forms::button_form(state, who, &format!("/holds/{}/approve", hold.id), "Approve: let them go", true))
+                    @if hold.state == HoldState::Waiting { (forms::button_form(state, who, &format!("/holds/{}/refuse", hold.id), "Refuse: let them stay", false)) }
                 }
             } @else { p class="mute" { "An admin decides about it; you are " (who.role.as_str()) "." } }
         }

@@ -9,11 +9,11 @@ use ovstunnel_server::extract::ValidQuery;
 use ovstunnel_server::problem::ApiError;
 use serde::Deserialize;
 
-use super::frame::{Here, View, again, page, sentence};
-use super::marks::state as mark;
-use super::pages::{Field, at, encoded, filter, link, query, rows_of, turn};
+use super::frame::{Here, View, as_sentence, render_page, same_view};
+use super::marks::state_mark as mark;
+use super::pages::{Field, api_query, filter_form, link_to, page_links, page_number, percent_encoded, rows_of};
 use super::who::Who;
-use super::words::{age, number};
+use super::words::{age_text, grouped_number};
 use crate::http::State;
 use crate::http::hosts::{HostQuery, list_hosts};
 
@@ -37,20 +37,20 @@ pub(super) async fn show(
     ValidQuery(wanted): ValidQuery<Filter>,
 ) -> Result<Response, ApiError> {
     let (of_state, rack, search) = (wanted.state.trim(), wanted.rack.trim(), wanted.search.trim());
-    let asked: HostQuery = query(&[("state", of_state)])?;
+    let asked: HostQuery = api_query(&[("state", of_state)])?;
     let mut hosts = list_hosts(Shared(state.clone()), ValidQuery(asked)).await.0.hosts;
     hosts.retain(|host| host.name.contains(search) && (rack.is_empty() || host.rack.as_deref() == Some(rack)));
     // Those of a state stay in the order of their names.
     hosts.sort_by_key(|host| std::cmp::Reverse(host.state));
-    let page_number = at(&wanted.page)?;
+    let page_number = page_number(&wanted.page)?;
     let filters = [("state", of_state), ("rack", rack), ("search", search)];
     let is_filtered = filters.iter().any(|(_, value)| !value.is_empty());
     let content = html! {
         section class="card" {
-            (rows(rows_of(&hosts, page_number, LIMIT), is_filtered))
-            (turn(page_number, LIMIT, hosts.len(), |n| {
+            (host_rows(rows_of(&hosts, page_number, LIMIT), is_filtered))
+            (page_links(page_number, LIMIT, hosts.len(), |n| {
                 let n = n.to_string();
-                link("/hosts", &filters.into_iter().chain([("page", n.as_str())]).collect::<Vec<_>>())
+                link_to("/hosts", &filters.into_iter().chain([("page", n.as_str())]).collect::<Vec<_>>())
             }))
         }
     };
@@ -62,12 +62,12 @@ pub(super) async fn show(
     let view = View {
         here: Here::Hosts,
         title: "Hosts",
-        json: Some(link("/v1/hosts", &[("state", of_state)])),
-        again: again(&uri),
-        form: Some(filter("Hosts", "/hosts", &fields)),
+        json: Some(link_to("/v1/hosts", &[("state", of_state)])),
+        again: same_view(&uri),
+        form: Some(filter_form("Hosts", "/hosts", &fields)),
         content,
     };
-    Ok(page(&state, &who, view))
+    Ok(render_page(&state, &who, view))
 }
 
 const STATES: [(&str, &str); 6] = [
@@ -79,7 +79,7 @@ const STATES: [(&str, &str); 6] = [
     ("ok", "ok"),
 ];
 
-fn rows(hosts: &[Host], is_filtered: bool) -> Markup {
+fn host_rows(hosts: &[Host], is_filtered: bool) -> Markup {
     if hosts.is_empty() {
         return html! {
             @if is_filtered { p { "No host is like that. " a href="/hosts" { "Show all" } } }
@@ -95,15 +95,15 @@ fn rows(hosts: &[Host], is_filtered: bool) -> Markup {
                 } }
                 tbody { @for host in hosts {
                     tr {
-                        th scope="row" { a href={ "/hosts/" (encoded(&host.name)) } { (host.name) } }
+                        th scope="row" { a href={ "/hosts/" (percent_encoded(&host.name)) } { (host.name) } }
                         td { (mark(host.state, host.state.as_str())) @if host.mode != Mode::Manage { " " span class="chip" { (host.mode.as_str()) } } }
-                        td class="r" { (age(host.age)) }
-                        td { @if let Some(rack) = &host.rack { a href=(link("/hosts", &[("rack", rack)])) { (rack) } } }
+                        td class="r" { (age_text(host.age)) }
+                        td { @if let Some(rack) = &host.rack { a href=(link_to("/hosts", &[("rack", rack)])) { (rack) } } }
                         td { @if let Some(ip) = &host.ip { code { (ip) } } @else { span class="mute" { "not known" } } }
-                        td class="r" { (number(host.bridges)) }
-                        td class="r" { (number(host.tunnels)) }
-                        td class="r" { (number(host.vifs)) }
-                        td class="wide" { @if let Some(trouble) = host.troubles.first() { (sentence(&trouble.evidence)) } }
+                        td class="r" { (grouped_number(host.bridges)) }
+                        td class="r" { (grouped_number(host.tunnels)) }
+                        td class="r" { (grouped_number(host.vifs)) }
+                        td class="wide" { @if let Some(trouble) = host.troubles.first() { (as_sentence(&trouble.evidence)) } }
                     }
                 } }
             }

@@ -9,12 +9,12 @@ use ovstunnel_server::extract::ValidQuery;
 use ovstunnel_server::problem::ApiError;
 use serde::Deserialize;
 
-use super::frame::{Here, View, again, page, rich, sentence};
-use super::marks::{Mark, bar};
-use super::networks::address;
-use super::pages::{Field, at, encoded, filter, link, query, rows_of, turn};
+use super::frame::{Here, View, as_sentence, render_page, rich_text, same_view};
+use super::marks::{Mark, share_bar};
+use super::networks::network_path;
+use super::pages::{Field, api_query, filter_form, link_to, page_links, page_number, percent_encoded, rows_of};
 use super::who::Who;
-use super::words::{ago, number, percent};
+use super::words::{grouped_number, percent_text, time_ago};
 use crate::http::State;
 use crate::http::physical::{KeyQuery, all_keys};
 
@@ -36,28 +36,28 @@ pub(super) async fn show(
     ValidQuery(wanted): ValidQuery<Filter>,
 ) -> Result<Response, ApiError> {
     let of_state = wanted.state.as_str();
-    let asked: KeyQuery = query(&[("state", of_state)])?;
+    let asked: KeyQuery = api_query(&[("state", of_state)])?;
     let mut list = all_keys(&state, &asked).await?;
-    let at = at(&wanted.page)?;
+    let at = page_number(&wanted.page)?;
     // Those with which something is wrong, then those that wait; each in order.
     list.keys.sort_by_key(|key| (key.troubles.is_empty(), key.state == KeyState::Allocated));
     let content = html! {
-        (ranges(&list.physical_networks))
+        (range_table(&list.physical_networks))
         section class="card" {
             h2 { "Keys that cannot be given" }
-            (rows(rows_of(&list.keys, at, LIMIT)))
-            (turn(at, LIMIT, list.keys.len(), |n| link("/keys", &[("state", of_state), ("page", &n.to_string())])))
+            (key_rows(rows_of(&list.keys, at, LIMIT)))
+            (page_links(at, LIMIT, list.keys.len(), |n| link_to("/keys", &[("state", of_state), ("page", &n.to_string())])))
         }
     };
     let view = View {
         here: Here::Keys,
         title: "Keys",
-        json: Some(link("/v1/keys", &[("state", of_state)])),
-        again: again(&uri),
-        form: Some(filter("Keys", "/keys", &[Field("state", "State", of_state, &STATES)])),
+        json: Some(link_to("/v1/keys", &[("state", of_state)])),
+        again: same_view(&uri),
+        form: Some(filter_form("Keys", "/keys", &[Field("state", "State", of_state, &STATES)])),
         content,
     };
-    Ok(page(&state, &who, view))
+    Ok(render_page(&state, &who, view))
 }
 
 const STATES: [(&str, &str); 5] = [
@@ -68,7 +68,7 @@ const STATES: [(&str, &str); 5] = [
     ("allocated", "allocated"),
 ];
 
-fn ranges(networks: &[PhysicalNetwork]) -> Markup {
+fn range_table(networks: &[PhysicalNetwork]) -> Markup {
     html! {
         @if networks.is_empty() {
             section class="card" { p { "There is no physical network, so no key can be given. " code { "ovstunnelctl zone physical-network set NAME --vnet 1001-65535" } " makes one." } }
@@ -78,17 +78,17 @@ fn ranges(networks: &[PhysicalNetwork]) -> Markup {
                 @let keys = &network.keys;
                 div class="tile" {
                     span class="l" { (network.name) ", " (network.isolation.as_str()) " " (network.vnet) }
-                    span class="n" { (number(keys.free)) " " small { "of " (number(keys.size)) " free" } }
-                    (bar(&[(keys.free, Mark::Ok), (keys.in_use, Mark::Half), (keys.quarantined, Mark::Idle), (keys.withdrawn, Mark::Warn)]))
-                    span class="s" { (number(keys.in_use)) " in use · " (number(keys.quarantined)) " quarantined · " (number(keys.withdrawn)) " withdrawn" }
-                    @if keys.warned { span class="s" { (Mark::Warn.shape()) " " (percent(keys.size.saturating_sub(keys.free), keys.size)) " cannot be given: widen the range" } }
+                    span class="n" { (grouped_number(keys.free)) " " small { "of " (grouped_number(keys.size)) " free" } }
+                    (share_bar(&[(keys.free, Mark::Ok), (keys.in_use, Mark::Half), (keys.quarantined, Mark::Idle), (keys.withdrawn, Mark::Warn)]))
+                    span class="s" { (grouped_number(keys.in_use)) " in use · " (grouped_number(keys.quarantined)) " quarantined · " (grouped_number(keys.withdrawn)) " withdrawn" }
+                    @if keys.warned { span class="s" { (Mark::Warn.shape()) " " (percent_text(keys.size.saturating_sub(keys.free), keys.size)) " cannot be given: widen the range" } }
                 }
             }
         }
     }
 }
 
-fn rows(keys: &[Key]) -> Markup {
+fn key_rows(keys: &[Key]) -> Markup {
     html! {
         @if keys.is_empty() { p class="mute" { "None." } } @else {
             div class="scroll" tabindex="0" role="region" aria-label="Keys" {
@@ -96,12 +96,12 @@ fn rows(keys: &[Key]) -> Markup {
                     thead { tr { th scope="col" class="r" { "Key" } th scope="col" { "State" } th scope="col" { "Network" } th scope="col" { "Since" } th scope="col" { "Hosts" } th scope="col" { "Why, and what is wrong" } } }
                     tbody { @for key in keys { tr {
                         th scope="row" class="r" { (key.key) }
-                        td { (state(key)) }
-                        td { @if let Some(network) = &key.network { a href=(address(network)) { (network) } } }
-                        td { @if let Some(since) = &key.since { (ago(since)) } }
-                        td { @for (n, host) in key.hosts.iter().take(5).enumerate() { @if n > 0 { ", " } a href={ "/hosts/" (encoded(host)) } { (host) } }
-                            @if key.hosts.len() > 5 { " and " (number((key.hosts.len() - 5) as u64)) " more" } }
-                        td class="wide" { (why(key)) @for trouble in &key.troubles { " " (sentence(&trouble.evidence)) " " (rich(&trouble.remedy)) } }
+                        td { (key_state(key)) }
+                        td { @if let Some(network) = &key.network { a href=(network_path(network)) { (network) } } }
+                        td { @if let Some(since) = &key.since { (time_ago(since)) } }
+                        td { @for (n, host) in key.hosts.iter().take(5).enumerate() { @if n > 0 { ", " } a href={ "/hosts/" (percent_encoded(host)) } { (host) } }
+                            @if key.hosts.len() > 5 { " and " (grouped_number((key.hosts.len() - 5) as u64)) " more" } }
+                        td class="wide" { (key_reason(key)) @for trouble in &key.troubles { " " (as_sentence(&trouble.evidence)) " " (rich_text(&trouble.remedy)) } }
                     } } }
                 }
             }
@@ -109,17 +109,17 @@ fn rows(keys: &[Key]) -> Markup {
     }
 }
 
-fn state(key: &Key) -> Markup {
+fn key_state(key: &Key) -> Markup {
     let mark = match (key.troubles.is_empty(), key.state) {
         (false, _) => Mark::Bad,
         (true, KeyState::Allocated) => Mark::Ok,
         (true, KeyState::Quarantined) => Mark::Idle,
         (true, KeyState::Withdrawn) => Mark::Warn,
     };
-    super::marks::state(mark, key.state.as_str())
+    super::marks::state_mark(mark, key.state.as_str())
 }
 
-fn why(key: &Key) -> &'static str {
+fn key_reason(key: &Key) -> &'static str {
     match key.state {
         KeyState::Allocated => "",
         KeyState::Quarantined => "It was released, and these hosts were not yet seen without it.",

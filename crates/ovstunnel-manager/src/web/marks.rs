@@ -6,7 +6,7 @@ use ovstunnel_manager_api::{HostState, NetworkState};
 use crate::zone::Cell;
 
 /// The shapes, once in each page.
-pub(super) fn shapes() -> Markup {
+pub(super) fn shape_defs() -> Markup {
     PreEscaped(
         concat!(
             r#"<svg width="0" height="0" class="shapes" aria-hidden="true"><defs>"#,
@@ -85,12 +85,12 @@ impl From<Cell> for Mark {
 }
 
 /// A shape with its word.
-pub(super) fn state(mark: impl Into<Mark>, word: &str) -> Markup {
+pub(super) fn state_mark(mark: impl Into<Mark>, word: &str) -> Markup {
     html! { span class="state" { (mark.into().shape()) (word) } }
 }
 
 /// Shares of a whole as a bar; `parts` are numbers with their marks. Those that are not nothing can be seen.
-pub(super) fn bar(parts: &[(u64, Mark)]) -> Markup {
+pub(super) fn share_bar(parts: &[(u64, Mark)]) -> Markup {
     const WIDTH: u64 = 1000;
     const LEAST: u64 = 14;
     let all: u64 = parts.iter().map(|(n, _)| n).sum::<u64>().max(1);

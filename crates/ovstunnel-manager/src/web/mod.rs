@@ -40,7 +40,7 @@ use crate::http::State;
 pub fn router(state: State) -> Router {
     Router::new()
         .route("/", get(overview::show))
-        .route("/age", get(frame::age))
+        .route("/age", get(frame::show_age))
         .route("/find", get(networks::find))
         .route("/networks", get(networks::show))
         .route("/networks/{network}", get(network::show))
@@ -55,9 +55,9 @@ pub fn router(state: State) -> Router {
         .route("/holds", get(holds::show))
         .route("/holds/{id}/approve", post(acts::approve))
         .route("/holds/{id}/refuse", post(acts::refuse))
-        .route("/sign-in", get(sign_in::show).post(sign_in::begin))
-        .route("/sign-out", post(sign_in::end))
-        .route("/files/{name}", get(files::serve))
+        .route("/sign-in", get(sign_in::show).post(sign_in::begin_session))
+        .route("/sign-out", post(sign_in::end_session))
+        .route("/files/{name}", get(files::serve_file))
         .with_state(state)
 }
 

@@ -10,15 +10,15 @@ use ovstunnel_server::extract::{NoQuery, ValidPath, ValidQuery};
 use ovstunnel_server::problem::ApiError;
 use serde::Deserialize;
 
-use super::frame::{Here, View, again, page, rich};
+use super::frame::{Here, View, render_page, rich_text, same_view};
 use super::marks::Mark;
-use super::networks::{address, why};
-use super::pages::{encoded, link, turn};
+use super::networks::{network_path, state_sentence};
+use super::pages::{link_to, page_links, percent_encoded};
 use super::who::Who;
-use super::words::{ago, count, number};
+use super::words::{counted_noun, grouped_number, time_ago};
 use super::{events, forms, graph, matrix, proof};
 use crate::http::State;
-use crate::http::networks::{get_network, get_proof, key};
+use crate::http::networks::{get_network, get_proof, network_key};
 
 /// Hosts of a page of the table.
 const LIMIT: usize = 100;
@@ -53,40 +53,53 @@ pub(super) async fn show(
         return Err(ApiError::invalid("view", rule, Some(view)));
     }
     let body = match view {
-        _ if network.key.is_none() && view != "events" => keyless(&network),
-        "events" => events::of(&state, &[("network", &name)], &shown.before, &address(&name), "events").await?,
-        "table" => table(&network, &shown.page)?,
-        "proof" => proof::show(&get_proof(Shared(state.clone()), ValidPath(name.clone()), NoQuery).await?.0),
-        _ => picture(&state, &network, view, &shown)?,
+        _ if network.key.is_none() && view != "events" => keyless_note(&network),
+        "events" => {
+            events::events_like(&state, &[("network", &name)], &shown.before, &network_path(&name), "events").await?
+        }
+        "table" => host_table(&network, &shown.page)?,
+        "proof" => proof::render_proof(&get_proof(Shared(state.clone()), ValidPath(name.clone()), NoQuery).await?.0),
+        _ => network_picture(&state, &network, view, &shown)?,
     };
     let content = html! {
-        (forms::said(&state, &who, &shown.said))
-        (say(&network, &who))
+        (forms::done_note(&state, &who, &shown.said))
+        (network_summary(&network, &who))
         nav class="sub" aria-label="Of this network" {
             @for (word, title) in VIEWS {
-                a href=(link(&address(&name), &[("view", if word == "matrix" { "" } else { word })])) aria-current=[(word == view).then_some("page")] { (title) }
+                a href=(link_to(&network_path(&name), &[("view", if word == "matrix" { "" } else { word })])) aria-current=[(word == view).then_some("page")] { (title) }
             }
         }
         (body)
     };
-    let json = format!("/v1/networks/{}{}", encoded(&name), if view == "proof" { "/proof" } else { "" });
-    let view = View { here: Here::Networks, title: &name, json: Some(json), again: again(&uri), form: None, content };
-    Ok(page(&state, &who, view))
+    let json = format!("/v1/networks/{}{}", percent_encoded(&name), if view == "proof" { "/proof" } else { "" });
+    let view =
+        View { here: Here::Networks, title: &name, json: Some(json), again: same_view(&uri), form: None, content };
+    Ok(render_page(&state, &who, view))
 }
 
-fn say(network: &Network, who: &Who) -> Markup {
+fn network_summary(network: &Network, who: &Who) -> Markup {
     let (mark, name) = (Mark::from(network.state), &network.name);
     let missing = network.wanted.saturating_sub(network.proven);
     let title = match network.state {
         NetworkState::Whole if network.hosts < 2 => {
-            format!("{name} is whole: {} has it.", count(network.hosts, "host", "hosts"))
+            format!("{name} is whole: {} has it.", counted_noun(network.hosts, "host", "hosts"))
         }
-        NetworkState::Whole => format!("{name} is whole: {} proven.", count(network.proven, "tunnel", "tunnels")),
+        NetworkState::Whole => {
+            format!("{name} is whole: {} proven.", counted_noun(network.proven, "tunnel", "tunnels"))
+        }
         NetworkState::Settling => {
-            format!("{name} is changing: {} of {} tunnels are proven.", number(network.proven), number(network.wanted))
+            format!(
+                "{name} is changing: {} of {} tunnels are proven.",
+                grouped_number(network.proven),
+                grouped_number(network.wanted)
+            )
         }
         NetworkState::Broken if missing > 0 => {
-            format!("{name} is not whole: {} of {} tunnels are not proven.", number(missing), number(network.wanted))
+            format!(
+                "{name} is not whole: {} of {} tunnels are not proven.",
+                grouped_number(missing),
+                grouped_number(network.wanted)
+            )
         }
         NetworkState::Broken => format!("{name} is not whole."),
     };
@@ -94,30 +107,30 @@ fn say(network: &Network, who: &Who) -> Markup {
         section class={ "say " (mark.class()) } {
             p class="crumb" { a href="/networks" { "Networks" } " / " (name) }
             h1 { (title) }
-            @if network.reason.is_some() { p { (why(network)) } }
-            @if let Some(reason) = &network.reason { p { b { "Remedy: " } (rich(&reason.remedy)) } }
+            @if network.reason.is_some() { p { (state_sentence(network)) } }
+            @if let Some(reason) = &network.reason { p { b { "Remedy: " } (rich_text(&reason.remedy)) } }
             p class="facts" {
                 @if let Some(key) = network.key { span class="chip" { "key " (key) } }
-                span class="chip" { (count(network.hosts, "host", "hosts")) }
+                span class="chip" { (counted_noun(network.hosts, "host", "hosts")) }
                 @match &network.record {
                     Some(record) => {
-                        span class="chip" { (count(record.nics, "NIC", "NICs")) }
+                        span class="chip" { (counted_noun(record.nics, "NIC", "NICs")) }
                         span class="chip" { (record.physical_network) }
                         @if let Some(policy) = record.ipv6 { span class="chip" { "IPv6 " (policy.as_str()) } }
                         @if let Some(mtu) = record.mtu { span class="chip" { "MTU " (mtu) } }
                     }
                     None => { span class="chip" { "only seen on hosts" } }
                 }
-                span { (network.state.as_str()) " since " (ago(&network.since)) }
+                span { (network.state.as_str()) " since " (time_ago(&network.since)) }
             }
             @if network.state != NetworkState::Whole {
-                p class="acts" { (forms::open(who, Role::Operator, &format!("{}/reconcile", address(name)), "Reconcile: show the plan")) }
+                p class="acts" { (forms::plan_link(who, Role::Operator, &format!("{}/reconcile", network_path(name)), "Reconcile: show the plan")) }
             }
         }
     }
 }
 
-fn keyless(network: &Network) -> Markup {
+fn keyless_note(network: &Network) -> Markup {
     html! {
         section class="card" {
             h2 { "It has no key yet" }
@@ -127,31 +140,32 @@ fn keyless(network: &Network) -> Markup {
     }
 }
 
-fn picture(state: &State, network: &Network, view: &str, shown: &Shown) -> Result<Markup, ApiError> {
-    let key = key(state, &network.name)?;
+fn network_picture(state: &State, network: &Network, view: &str, shown: &Shown) -> Result<Markup, ApiError> {
+    let key = network_key(state, &network.name)?;
     let pairs = state.zone.pairs(key).ok_or_else(|| ApiError::not_found("the network has gone"))?;
     let chosen = (!shown.from.is_empty() && !shown.to.is_empty()).then_some((shown.from.as_str(), shown.to.as_str()));
     let at = |host: &str| {
-        pairs.place(host).ok_or_else(|| ApiError::not_found(format!("host {host} is not of this network")))
+        pairs.place_of(host).ok_or_else(|| ApiError::not_found(format!("host {host} is not of this network")))
     };
     let chosen = chosen.map(|(from, to)| Ok::<_, ApiError>((at(from)?, at(to)?))).transpose()?;
-    let picture = if view == "graph" { graph::draw(network, &pairs) } else { matrix::draw(network, &pairs, chosen) };
+    let picture =
+        if view == "graph" { graph::draw_graph(network, &pairs) } else { matrix::draw_matrix(network, &pairs, chosen) };
     Ok(html! {
         div class="cols pic" {
             section class="card" { (picture) }
             div class="stack" {
-                @if let Some((from, to)) = chosen { (matrix::pair(state, (&network.name, key), &pairs, (from, to))) }
-                (matrix::pattern(&pairs))
-                (matrix::worst(&network.name, &pairs))
+                @if let Some((from, to)) = chosen { (matrix::pair_details(state, (&network.name, key), &pairs, (from, to))) }
+                (matrix::pattern_note(&pairs))
+                (matrix::worst_directions(&network.name, &pairs))
             }
         }
     })
 }
 
-fn table(network: &Network, at: &str) -> Result<Markup, ApiError> {
+fn host_table(network: &Network, at: &str) -> Result<Markup, ApiError> {
     let members = network.members.as_deref().unwrap_or_default();
-    let at = super::pages::at(at)?;
-    let path = address(&network.name);
+    let at = super::pages::page_number(at)?;
+    let path = network_path(&network.name);
     Ok(html! {
         section class="card" {
             h2 { "Hosts of this network" }
@@ -160,17 +174,17 @@ fn table(network: &Network, at: &str) -> Result<Markup, ApiError> {
                     thead { tr { th scope="col" { "Host" } th scope="col" { "Bridge" } th scope="col" class="r" { "VIFs" } th scope="col" class="r" { "Tunnels" } th scope="col" class="r" { "Wanted" } } }
                     tbody { @for member in members.iter().skip((at - 1).saturating_mul(LIMIT)).take(LIMIT) {
                         tr {
-                            th scope="row" { a href={ "/hosts/" (encoded(&member.host)) } { (member.host) } }
+                            th scope="row" { a href={ "/hosts/" (percent_encoded(&member.host)) } { (member.host) } }
                             td { @match &member.bridge { Some(bridge) => { code { (bridge) } } None => { (Mark::Bad.shape()) " none" } } }
-                            td class="r" { (number(member.vifs)) }
-                            td class="r" { (number(member.tunnels)) }
-                            td class="r" { (number(network.hosts.saturating_sub(1))) }
+                            td class="r" { (grouped_number(member.vifs)) }
+                            td class="r" { (grouped_number(member.tunnels)) }
+                            td class="r" { (grouped_number(network.hosts.saturating_sub(1))) }
                         }
                     } }
                 }
             }
-            (turn(at, LIMIT, members.len(), |n| link(&path, &[("view", "table"), ("page", &n.to_string())])))
+            (page_links(at, LIMIT, members.len(), |n| link_to(&path, &[("view", "table"), ("page", &n.to_string())])))
         }
-        (matrix::downloads(&network.name))
+        (matrix::download_links(&network.name))
     })
 }

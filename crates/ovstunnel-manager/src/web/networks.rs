@@ -9,11 +9,11 @@ use ovstunnel_server::extract::ValidQuery;
 use ovstunnel_server::problem::ApiError;
 use serde::Deserialize;
 
-use super::frame::{Here, View, again, ended, page, sentence};
-use super::marks::state as mark;
-use super::pages::{Field, encoded, filter, link, query, turn};
+use super::frame::{Here, View, as_sentence, render_page, same_view, with_full_stop};
+use super::marks::state_mark as mark;
+use super::pages::{Field, api_query, filter_form, link_to, page_links, percent_encoded};
 use super::who::Who;
-use super::words::{ago, number};
+use super::words::{grouped_number, time_ago};
 use crate::http::State;
 use crate::http::networks::{NetworkQuery, list_networks};
 
@@ -21,24 +21,26 @@ use crate::http::networks::{NetworkQuery, list_networks};
 const LIMIT: usize = 50;
 
 /// Where one network is.
-pub(super) fn address(name: &str) -> String {
-    format!("/networks/{}", encoded(name))
+pub(super) fn network_path(name: &str) -> String {
+    format!("/networks/{}", percent_encoded(name))
 }
 
 /// Why a network is not whole, in a sentence; that it is, where it is.
-pub(super) fn why(network: &Network) -> String {
+pub(super) fn state_sentence(network: &Network) -> String {
     let Some(reason) = &network.reason else {
         return match network.state {
             NetworkState::Whole => String::new(),
-            _ => format!("{} of {} tunnels are proven.", number(network.proven), number(network.wanted)),
+            _ => {
+                format!("{} of {} tunnels are proven.", grouped_number(network.proven), grouped_number(network.wanted))
+            }
         };
     };
     let to = reason.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
     let what = reason.what.replace('_', " ");
     format!(
         "{}{to}: {}",
-        sentence(&format!("{what} on {}", reason.host)).trim_end_matches('.'),
-        ended(&reason.evidence)
+        as_sentence(&format!("{what} on {}", reason.host)).trim_end_matches('.'),
+        with_full_stop(&reason.evidence)
     )
 }
 
@@ -62,15 +64,15 @@ pub(super) async fn show(
     let filters = [("state", of_state), ("host", host), ("search", search)];
     let limit = LIMIT.to_string();
     let asked: Vec<_> = filters.into_iter().chain([("page", wanted.page.as_str()), ("limit", &limit)]).collect();
-    let query: NetworkQuery = query(&asked)?;
+    let query: NetworkQuery = api_query(&asked)?;
     let at = query.page.unwrap_or(1);
     let list = list_networks(Shared(state.clone()), ValidQuery(query)).await?.0;
     let content = html! {
         section class="card" {
-            (rows(&list, filters.iter().any(|(_, value)| !value.is_empty())))
-            (turn(at, LIMIT, list.total as usize, |n| {
+            (network_rows(&list, filters.iter().any(|(_, value)| !value.is_empty())))
+            (page_links(at, LIMIT, list.total as usize, |n| {
                 let n = n.to_string();
-                link("/networks", &filters.into_iter().chain([("page", n.as_str())]).collect::<Vec<_>>())
+                link_to("/networks", &filters.into_iter().chain([("page", n.as_str())]).collect::<Vec<_>>())
             }))
         }
     };
@@ -82,18 +84,18 @@ pub(super) async fn show(
     let view = View {
         here: Here::Networks,
         title: "Networks",
-        json: Some(link("/v1/networks", &asked)),
-        again: again(&uri),
-        form: Some(filter("Networks", "/networks", &fields)),
+        json: Some(link_to("/v1/networks", &asked)),
+        again: same_view(&uri),
+        form: Some(filter_form("Networks", "/networks", &fields)),
         content,
     };
-    Ok(page(&state, &who, view))
+    Ok(render_page(&state, &who, view))
 }
 
 const STATES: [(&str, &str); 5] =
     [("", "all"), ("broken,settling", "not whole"), ("broken", "broken"), ("settling", "settling"), ("whole", "whole")];
 
-fn rows(list: &NetworkList, is_filtered: bool) -> Markup {
+fn network_rows(list: &NetworkList, is_filtered: bool) -> Markup {
     if list.networks.is_empty() {
         return html! {
             @if is_filtered { p { "No network is like that. " a href="/networks" { "Show all" } } }
@@ -112,14 +114,14 @@ fn rows(list: &NetworkList, is_filtered: bool) -> Markup {
                 tbody {
                     @for network in &list.networks {
                         tr {
-                            th scope="row" { a href=(address(&network.name)) { (network.name) } }
+                            th scope="row" { a href=(network_path(&network.name)) { (network.name) } }
                             td { (mark(network.state, network.state.as_str())) }
                             td class="r" { @match network.key { Some(key) => { (key) } None => { span class="mute" { "none" } } } }
-                            td class="r" { (number(network.hosts)) }
-                            td class="r" { @match &network.record { Some(record) => { (number(record.nics)) } None => { span class="mute" title="Not recorded: only seen on hosts" { "-" } } } }
-                            td class="r" { (number(network.proven)) span class="mute" { " of " (number(network.wanted)) } }
-                            td { (ago(&network.since)) }
-                            td class="wide" { (why(network)) }
+                            td class="r" { (grouped_number(network.hosts)) }
+                            td class="r" { @match &network.record { Some(record) => { (grouped_number(record.nics)) } None => { span class="mute" title="Not recorded: only seen on hosts" { "-" } } } }
+                            td class="r" { (grouped_number(network.proven)) span class="mute" { " of " (grouped_number(network.wanted)) } }
+                            td { (time_ago(&network.since)) }
+                            td class="wide" { (state_sentence(network)) }
                         }
                     }
                 }
@@ -138,14 +140,14 @@ pub(super) struct Find {
 /// The network, host or key of this name; else the networks that have it in theirs.
 pub(super) async fn find(Shared(state): Shared<State>, ValidQuery(find): ValidQuery<Find>) -> Response {
     let text = find.search.trim();
-    let is_network = |name: &str| state.zone.keyless(name).is_some() || state.zone.key(name).is_some();
+    let is_network = |name: &str| state.zone.keyless_network(name).is_some() || state.zone.network_key(name).is_some();
     let of_key = text.parse::<u32>().ok().map(|key| format!("key-{key}")).filter(|name| is_network(name));
     let to = match of_key {
-        _ if state.zone.host(text).is_some() => format!("/hosts/{}", encoded(text)),
-        _ if is_network(text) => address(text),
-        Some(name) => address(&name),
-        None if hosts_have(&state, text) => link("/hosts", &[("search", text)]),
-        None => link("/networks", &[("search", text)]),
+        _ if state.zone.host(text).is_some() => format!("/hosts/{}", percent_encoded(text)),
+        _ if is_network(text) => network_path(text),
+        Some(name) => network_path(&name),
+        None if hosts_have(&state, text) => link_to("/hosts", &[("search", text)]),
+        None => link_to("/networks", &[("search", text)]),
     };
     Redirect::to(&to).into_response()
 }

@@ -10,16 +10,16 @@ use ovstunnel_manager_api::{FaultList, Host, HostState, Network, NetworkState, O
 use ovstunnel_server::extract::{NoQuery, ValidQuery};
 use ovstunnel_server::problem::ApiError;
 
-use super::faults::items;
-use super::frame::{Here, View, again, page};
-use super::marks::{Mark, bar, state as mark};
-use super::networks::{address, why};
-use super::pages::{encoded, link, query};
+use super::faults::fault_items;
+use super::frame::{Here, View, render_page, same_view};
+use super::marks::{Mark, share_bar, state_mark as mark};
+use super::networks::{network_path, state_sentence};
+use super::pages::{api_query, link_to, percent_encoded};
 use super::plain;
 use super::who::Who;
-use super::words::{ago, count, number, percent};
+use super::words::{counted_noun, grouped_number, percent_text, time_ago};
 use crate::http::faults::{FaultQuery, list_faults};
-use crate::http::{State, overview};
+use crate::http::{State, zone_overview};
 use crate::zone::Page;
 
 /// Faults that are listed.
@@ -29,20 +29,20 @@ const FAULTS: usize = 5;
 const LISTED: usize = 8;
 
 pub(super) async fn show(Shared(state): Shared<State>, who: Who, uri: Uri, _: NoQuery) -> Result<Response, ApiError> {
-    let zone = overview(&state);
+    let zone = zone_overview(&state);
     let states = Some(vec![NetworkState::Broken, NetworkState::Settling]);
     let (networks, _) = state.zone.networks(&Page { states, host: None, search: None, page: 1, limit: LISTED });
     let all = state.zone.hosts();
     let mut hosts: Vec<&Host> = all.iter().filter(|host| host.state != HostState::Ok).collect();
     hosts.sort_by_key(|host| std::cmp::Reverse(host.state));
-    let wanted: FaultQuery = query(&[("limit", &FAULTS.to_string())])?;
+    let wanted: FaultQuery = api_query(&[("limit", &FAULTS.to_string())])?;
     let faults = list_faults(Shared(state.clone()), ValidQuery(wanted)).await?.0;
-    let database = state.records.check().await.err().map(|error| error.to_string());
+    let database = state.records.check_database().await.err().map(|error| error.to_string());
     let content = html! {
-        (say(&zone, networks.first(), hosts.first().copied()))
+        (zone_summary(&zone, networks.first(), hosts.first().copied()))
         @if let Some(why) = &database { (plain::database_away(why)) }
         @if zone.hosts.all == 0 { (plain::no_host(&zone.zone)) } @else {
-            (tiles(&zone))
+            (overview_tiles(&zone))
             @if zone.networks.all == 0 && zone.hosts.ok > 0 { (plain::no_network(zone.controller)) }
             @if faults.total > 0 { (worst_faults(&faults)) }
             @if !networks.is_empty() || !hosts.is_empty() {
@@ -51,22 +51,22 @@ pub(super) async fn show(Shared(state): Shared<State>, who: Who, uri: Uri, _: No
                     (worst_hosts(&hosts))
                 }
             }
-            @if zone.hosts.all > 1 { (racks(&all)) }
+            @if zone.hosts.all > 1 { (rack_marks(&all)) }
         }
     };
     let view = View {
         here: Here::Overview,
         title: "Overview",
         json: Some("/v1/overview".into()),
-        again: again(&uri),
+        again: same_view(&uri),
         form: None,
         content,
     };
-    Ok(page(&state, &who, view))
+    Ok(render_page(&state, &who, view))
 }
 
 /// The zone in a sentence: what is wrong first, and with whom.
-fn say(zone: &Overview, network: Option<&Network>, host: Option<&Host>) -> Markup {
+fn zone_summary(zone: &Overview, network: Option<&Network>, host: Option<&Host>) -> Markup {
     let (networks, hosts) = (&zone.networks, &zone.hosts);
     let (mark, title) = match (networks, hosts) {
         (_, hosts) if hosts.all == 0 => (Mark::Idle, "No host is registered yet.".to_owned()),
@@ -74,26 +74,29 @@ fn say(zone: &Overview, network: Option<&Network>, host: Option<&Host>) -> Marku
             Mark::Bad,
             format!(
                 "{} of {} not whole.",
-                number(networks.broken),
+                grouped_number(networks.broken),
                 if networks.all == 1 {
                     "1 network is".to_owned()
                 } else {
-                    format!("{} networks are", number(networks.all))
+                    format!("{} networks are", grouped_number(networks.all))
                 }
             ),
         ),
         (_, hosts) if hosts.silent > 0 => {
-            (Mark::Bad, format!("{} of {} not answering.", number(hosts.silent), hosts_are(hosts.all)))
+            (Mark::Bad, format!("{} of {} not answering.", grouped_number(hosts.silent), hosts_are(hosts.all)))
         }
         (_, hosts) if hosts.connecting > 0 => {
-            (Mark::Idle, format!("{} of {} not heard of yet.", number(hosts.connecting), hosts_are(hosts.all)))
+            (Mark::Idle, format!("{} of {} not heard of yet.", grouped_number(hosts.connecting), hosts_are(hosts.all)))
         }
         (networks, _) if networks.settling > 0 => {
             (Mark::Half, format!("{} changing just now; all others are whole.", networks_are(networks.settling)))
         }
         (_, hosts) if hosts.degraded > 0 => (
             Mark::Warn,
-            format!("All networks are whole; something is wrong with {}.", count(hosts.degraded, "host", "hosts")),
+            format!(
+                "All networks are whole; something is wrong with {}.",
+                counted_noun(hosts.degraded, "host", "hosts")
+            ),
         ),
         (networks, _) if networks.all == 0 => (Mark::Ok, "All hosts answer; none has a network yet.".to_owned()),
         (networks, _) => (Mark::Ok, format!("All is well: {} whole.", networks_are(networks.all))),
@@ -103,32 +106,32 @@ fn say(zone: &Overview, network: Option<&Network>, host: Option<&Host>) -> Marku
             h1 { (title) }
             @if let Some(network) = network {
                 p {
-                    a href=(address(&network.name)) { (network.name) } ": "
-                    (why(network)) " Since " (ago(&network.since)) "."
+                    a href=(network_path(&network.name)) { (network.name) } ": "
+                    (state_sentence(network)) " Since " (time_ago(&network.since)) "."
                 }
             }
-            @if let Some(host) = host { p { a href={ "/hosts/" (encoded(&host.name)) } { (host.name) } ": " (host_why(host)) } }
+            @if let Some(host) = host { p { a href={ "/hosts/" (percent_encoded(&host.name)) } { (host.name) } ": " (host_why(host)) } }
         }
     }
 }
 
 fn hosts_are(all: u32) -> String {
-    if all == 1 { "1 host is".to_owned() } else { format!("{} hosts are", number(all)) }
+    if all == 1 { "1 host is".to_owned() } else { format!("{} hosts are", grouped_number(all)) }
 }
 
 fn networks_are(all: u32) -> String {
-    if all == 1 { "1 network is".to_owned() } else { format!("{} networks are", number(all)) }
+    if all == 1 { "1 network is".to_owned() } else { format!("{} networks are", grouped_number(all)) }
 }
 
 fn host_why(host: &Host) -> String {
     match (host.troubles.first(), host.state) {
-        (Some(trouble), _) => super::frame::sentence(&trouble.evidence),
+        (Some(trouble), _) => super::frame::as_sentence(&trouble.evidence),
         (None, HostState::Connecting) => "It is being connected to.".to_owned(),
         (None, _) => format!("It is {}.", host.state.as_str()),
     }
 }
 
-fn tiles(zone: &Overview) -> Markup {
+fn overview_tiles(zone: &Overview) -> Markup {
     let Overview { networks, hosts, tunnels, .. } = zone;
     let of_networks = [
         (networks.whole, Mark::Ok, "whole"),
@@ -144,27 +147,31 @@ fn tiles(zone: &Overview) -> Markup {
     let missing = tunnels.wanted.saturating_sub(tunnels.proven);
     html! {
         section class="tiles" aria-label="In numbers" {
-            (tile("/networks", "Networks", networks.whole, networks.all, "whole", &of_networks))
-            (tile("/hosts", "Hosts", hosts.ok, hosts.all, "ok", &of_hosts))
-            a class="tile" href=(link("/networks", &[("state", if missing > 0 { "broken,settling" } else { "" })])) {
+            (overview_tile("/networks", "Networks", networks.whole, networks.all, "whole", &of_networks))
+            (overview_tile("/hosts", "Hosts", hosts.ok, hosts.all, "ok", &of_hosts))
+            a class="tile" href=(link_to("/networks", &[("state", if missing > 0 { "broken,settling" } else { "" })])) {
                 span class="l" { "Tunnels" }
-                span class="n" { (number(tunnels.proven)) " " small { "of " (number(tunnels.wanted)) " proven" } }
-                (bar(&[(tunnels.proven, Mark::Ok), (missing, Mark::Bad)]))
-                span class="s" { (percent(tunnels.proven, tunnels.wanted)) @if missing > 0 { " · " (number(missing)) " not proven" } }
+                span class="n" { (grouped_number(tunnels.proven)) " " small { "of " (grouped_number(tunnels.wanted)) " proven" } }
+                (share_bar(&[(tunnels.proven, Mark::Ok), (missing, Mark::Bad)]))
+                span class="s" { (percent_text(tunnels.proven, tunnels.wanted)) @if missing > 0 { " · " (grouped_number(missing)) " not proven" } }
             }
         }
     }
 }
 
-fn tile(path: &str, name: &str, good: u32, all: u32, word: &str, parts: &[(u32, Mark, &str)]) -> Markup {
+fn overview_tile(path: &str, name: &str, good: u32, all: u32, word: &str, parts: &[(u32, Mark, &str)]) -> Markup {
     let shares: Vec<(u64, Mark)> = parts.iter().map(|(n, mark, _)| (u64::from(*n), *mark)).collect();
-    let others: Vec<String> =
-        parts.iter().skip(1).filter(|(n, ..)| *n > 0).map(|(n, _, word)| format!("{} {word}", number(*n))).collect();
+    let others: Vec<String> = parts
+        .iter()
+        .skip(1)
+        .filter(|(n, ..)| *n > 0)
+        .map(|(n, _, word)| format!("{} {word}", grouped_number(*n)))
+        .collect();
     html! {
         a class="tile" href=(path) {
             span class="l" { (name) }
-            span class="n" { (number(good)) " " small { "of " (number(all)) " " (word) } }
-            (bar(&shares))
+            span class="n" { (grouped_number(good)) " " small { "of " (grouped_number(all)) " " (word) } }
+            (share_bar(&shares))
             span class="s" { @if others.is_empty() { "no other" } @else { (others.join(" · ")) } }
         }
     }
@@ -175,8 +182,8 @@ fn worst_faults(list: &FaultList) -> Markup {
     html! {
         section class="card" {
             h2 { "Faults " small { "each cause once, worst first" } }
-            (items(list))
-            @if more > 0 { p { a href="/faults" { "and " (number(more as u64)) " more" } } }
+            (fault_items(list))
+            @if more > 0 { p { a href="/faults" { "and " (grouped_number(more as u64)) " more" } } }
         }
     }
 }
@@ -193,14 +200,14 @@ fn worst_networks(networks: &[Network], zone: &Overview) -> Markup {
                     li {
                         (Mark::from(network.state).shape())
                         div {
-                            h3 { a href=(address(&network.name)) { (network.name) } " is " (network.state.as_str()) }
-                            p { (why(network)) }
+                            h3 { a href=(network_path(&network.name)) { (network.name) } " is " (network.state.as_str()) }
+                            p { (state_sentence(network)) }
                         }
-                        span class="mute" { (ago(&network.since)) }
+                        span class="mute" { (time_ago(&network.since)) }
                     }
                 }
             }
-            @if more > 0 { p { a href="/networks?state=broken,settling" { "and " (number(more)) " more" } } }
+            @if more > 0 { p { a href="/networks?state=broken,settling" { "and " (grouped_number(more)) " more" } } }
         }
     }
 }
@@ -215,14 +222,14 @@ fn worst_hosts(hosts: &[&Host]) -> Markup {
                     li {
                         (Mark::from(host.state).shape())
                         div {
-                            h3 { a href={ "/hosts/" (encoded(&host.name)) } { (host.name) } " is " (host.state.as_str()) }
+                            h3 { a href={ "/hosts/" (percent_encoded(&host.name)) } { (host.name) } " is " (host.state.as_str()) }
                             p { (host_why(host)) }
                         }
-                        span class="mute" { (super::words::age(host.age)) }
+                        span class="mute" { (super::words::age_text(host.age)) }
                     }
                 }
             }
-            @if hosts.len() > LISTED { p { a href="/hosts?state=silent,degraded,connecting" { "and " (number((hosts.len() - LISTED) as u64)) " more" } } }
+            @if hosts.len() > LISTED { p { a href="/hosts?state=silent,degraded,connecting" { "and " (grouped_number((hosts.len() - LISTED) as u64)) " more" } } }
         }
     }
 }
@@ -232,7 +239,7 @@ const RACKS: usize = 100;
 const HEIGHT: usize = 60;
 
 /// Each host as a mark: a column is a rack.
-fn racks(hosts: &[Host]) -> Markup {
+fn rack_marks(hosts: &[Host]) -> Markup {
     let mut racks: BTreeMap<&str, Vec<HostState>> = BTreeMap::new();
     for host in hosts {
         racks.entry(host.rack.as_deref().unwrap_or("")).or_default().push(host.state);

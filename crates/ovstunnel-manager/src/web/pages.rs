@@ -5,34 +5,34 @@ use ovstunnel_server::extract::from_query;
 use ovstunnel_server::problem::ApiError;
 use serde::de::DeserializeOwned;
 
-use super::words::number;
+use super::words::grouped_number;
 
 /// A path with its parameters, those that have a value.
-pub(super) fn link(path: &str, parameters: &[(&str, &str)]) -> String {
+pub(super) fn link_to(path: &str, parameters: &[(&str, &str)]) -> String {
     let there = parameters.iter().filter(|(_, value)| !value.is_empty());
-    let text: Vec<String> = there.map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+    let text: Vec<String> = there.map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
     if text.is_empty() { path.to_owned() } else { format!("{path}?{}", text.join("&")) }
 }
 
 /// The parameters of a request to the API, by its own rules; those without a value are not given.
-pub(super) fn query<T: DeserializeOwned>(parameters: &[(&str, &str)]) -> Result<T, ApiError> {
-    from_query(link("", parameters).trim_start_matches('?'))
+pub(super) fn api_query<T: DeserializeOwned>(parameters: &[(&str, &str)]) -> Result<T, ApiError> {
+    from_query(link_to("", parameters).trim_start_matches('?'))
 }
 
 /// Which page of a list is meant; the first where nothing is said.
-pub(super) fn at(text: &str) -> Result<usize, ApiError> {
-    if text.is_empty() { Ok(1) } else { whole("page", text, 1_000_000) }
+pub(super) fn page_number(text: &str) -> Result<usize, ApiError> {
+    if text.is_empty() { Ok(1) } else { whole_number("page", text, 1_000_000) }
 }
 
 /// A number from 1 to the most.
-pub(super) fn whole(field: &str, text: &str, most: usize) -> Result<usize, ApiError> {
+pub(super) fn whole_number(field: &str, text: &str, most: usize) -> Result<usize, ApiError> {
     let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
     let rule = || format!("must be a whole number from 1 to {most}");
     number.filter(|number| (1..=most).contains(number)).ok_or_else(|| ApiError::invalid(field, rule(), Some(text)))
 }
 
 /// What stands for a text in a path or a parameter.
-pub(super) fn encoded(text: &str) -> String {
+pub(super) fn percent_encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~,".contains(&byte);
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
@@ -42,7 +42,7 @@ pub(super) fn encoded(text: &str) -> String {
 pub(super) struct Field<'a>(pub &'a str, pub &'a str, pub &'a str, pub &'a [(&'a str, &'a str)]);
 
 /// The form above a list by which it is filtered.
-pub(super) fn filter(title: &str, path: &str, fields: &[Field<'_>]) -> Markup {
+pub(super) fn filter_form(title: &str, path: &str, fields: &[Field<'_>]) -> Markup {
     html! {
         h1 { (title) }
         form class="filter" action=(path) {
@@ -69,7 +69,7 @@ pub(super) fn filter_subject(title: &str, path: &str, filters: &[(&str, &str); 3
         Field(network, "Network", of_network, &[]),
         Field(kind, "Kind", of_kind, &[]),
     ];
-    filter(title, path, &fields)
+    filter_form(title, path, &fields)
 }
 
 /// The rows of one page of a list that is at hand.
@@ -79,14 +79,14 @@ pub(super) fn rows_of<T>(all: &[T], page: usize, limit: usize) -> &[T] {
 }
 
 /// Which rows of how many are shown, and the way to the others. `to` makes the link to a page.
-pub(super) fn turn(page: usize, limit: usize, total: usize, to: impl Fn(usize) -> String) -> Markup {
+pub(super) fn page_links(page: usize, limit: usize, total: usize, to: impl Fn(usize) -> String) -> Markup {
     let first = (page - 1).saturating_mul(limit);
     let last = (first + limit).min(total);
     html! {
         nav class="turn" aria-label="Pages" {
             @if total == 0 { span { "none" } }
-            @else if first >= total { span { "page " (number(page as u64)) " has no rows: there are " (number(total as u64)) } }
-            @else { span { (number(first as u64 + 1)) " to " (number(last as u64)) " of " (number(total as u64)) } }
+            @else if first >= total { span { "page " (grouped_number(page as u64)) " has no rows: there are " (grouped_number(total as u64)) } }
+            @else { span { (grouped_number(first as u64 + 1)) " to " (grouped_number(last as u64)) " of " (grouped_number(total as u64)) } }
             @if page > 1 { a class="btn" rel="prev" href=(to((page - 1).min(total.div_ceil(limit).max(1)))) { "Back" } }
             @if last < total { a class="btn" rel="next" href=(to(page + 1)) { "Next" } }
         }
@@ -100,15 +100,15 @@ mod tests {
     #[test]
     fn a_link_keeps_its_filters_and_nothing_else() {
         assert_eq!(
-            link("/networks", &[("state", ""), ("search", "a b&c"), ("page", "2")]),
+            link_to("/networks", &[("state", ""), ("search", "a b&c"), ("page", "2")]),
             "/networks?search=a%20b%26c&page=2"
         );
-        assert_eq!(link("/networks", &[("state", "")]), "/networks");
+        assert_eq!(link_to("/networks", &[("state", "")]), "/networks");
     }
 
     #[test]
     fn the_first_page_has_no_way_back_and_the_last_none_on() {
-        let turn = |page| turn(page, 50, 120, |n| format!("?page={n}")).into_string();
+        let turn = |page| page_links(page, 50, 120, |n| format!("?page={n}")).into_string();
         assert!(turn(1).contains("1 to 50 of 120") && turn(1).contains("?page=2") && !turn(1).contains("Back"));
         assert!(turn(3).contains("101 to 120 of 120") && turn(3).contains("?page=2") && !turn(3).contains("Next"));
         assert!(turn(9).contains("page 9 has no rows"), "{}", turn(9));

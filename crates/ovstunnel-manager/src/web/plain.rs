@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::marks::Mark;
-use super::words::{ended, sentence, span};
+use super::words::{as_sentence, duration_text, with_full_stop};
 
 /// The zone has no host.
 pub(super) fn no_host(zone: &str) -> Markup {
@@ -46,7 +46,7 @@ pub(super) fn no_network(acts: bool) -> Markup {
 pub(super) fn database_away(why: &str) -> Markup {
     html! {
         p class="note bad" {
-            (Mark::Bad.shape()) " " b { "The database does not answer: " (ended(why)) } " "
+            (Mark::Bad.shape()) " " b { "The database does not answer: " (with_full_stop(why)) } " "
             "No virtual machine notices: tunnels stay as they are, and what you see here is still fresh, for it comes from the hosts. Until the database is back, no host, network or NIC can be added or changed, "
             "no host is changed, and events can neither be kept nor shown. Which database it is stands under " code { "[database]" } " in " code { "/etc/ovstunnel/manager.toml" } "; "
             code { "ovstunnel-manager doctor" } " on the manager's machine says what is wrong with it."
@@ -57,16 +57,16 @@ pub(super) fn database_away(why: &str) -> Markup {
 /// This manager does not lead its zone; `why`, as it says of itself.
 pub(super) fn not_leading(why: &str) -> Markup {
     html! {
-        (Mark::Bad.shape()) " " b { (sentence(why)) } " "
+        (Mark::Bad.shape()) " " b { (as_sentence(why)) } " "
         "Of all managers of a zone only one changes hosts, so that no two work against each other: the one that leads, and that is not this one now. What you see here is right all the same. "
         "Where another manager leads, act on its page. Where there is to be no other, stop that one and start this one anew; where the database is away, see to that first."
     }
 }
 
 /// What is shown is so many seconds old.
-pub(super) fn old(age: f64) -> Markup {
+pub(super) fn stale_note(age: f64) -> Markup {
     html! {
-        (Mark::Warn.shape()) " " b { "What you see may be " (span(age)) " old. " }
+        (Mark::Warn.shape()) " " b { "What you see may be " (duration_text(age)) " old. " }
         "Each host gives a sign of life every two seconds, and one that is connected has given none for that long. No virtual machine notices. If that lasts, the host is shown as silent, with the reason; "
         "if it happens again and again, this manager's machine is too busy, or the way to the host is."
     }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_network_the_next_steps_are_said_and_the_switch_only_where_it_is_off() {
+    fn without_a_network_the_page_names_the_next_steps() {
         let (looks, acts) = (read(&no_network(false)), read(&no_network(true)));
         assert_eq!(
             acts,
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn an_age_says_what_is_usual_and_what_it_means() {
         assert_eq!(
-            read(&old(4.2)),
+            read(&stale_note(4.2)),
             "What you see may be 4.2 s old. Each host gives a sign of life every two seconds, and one that is connected has given none for that long. No virtual machine notices. \
              If that lasts, the host is shown as silent, with the reason; if it happens again and again, this manager's machine is too busy, or the way to the host is."
         );

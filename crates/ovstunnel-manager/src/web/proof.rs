@@ -3,27 +3,27 @@
 use maud::{Markup, html};
 use ovstunnel_manager_api::Proof;
 
-use super::frame::{rich, sentence};
+use super::frame::{as_sentence, rich_text};
 use super::marks::Mark;
-use super::pages::encoded;
-use super::words::{clock, count, number, span};
+use super::pages::percent_encoded;
+use super::words::{counted_noun, duration_text, grouped_number, time_of_day};
 
 /// Hosts and findings that are shown; the JSON has them all.
 const SHOWN: usize = 100;
 
-pub(super) fn show(proof: &Proof) -> Markup {
+pub(super) fn render_proof(proof: &Proof) -> Markup {
     let mark = if proof.whole { Mark::Ok } else { Mark::Bad };
     html! {
         section class="card" {
             h2 { (mark.shape()) " " @if proof.whole { "Each frame reaches each host exactly once" } @else { "Not proven" } }
             p {
-                @if proof.whole { "By what its hosts have said at the versions below: " (count(proof.tunnels.proven, "tunnel", "tunnels")) " among " (count(proof.hosts.len() as u64, "host", "hosts")) ", each there once, with the right address and key, up and protected, and nothing left over." }
-                @else if let Some(reason) = &proof.reason { (sentence(reason)) }
+                @if proof.whole { "By what its hosts have said at the versions below: " (counted_noun(proof.tunnels.proven, "tunnel", "tunnels")) " among " (counted_noun(proof.hosts.len() as u64, "host", "hosts")) ", each there once, with the right address and key, up and protected, and nothing left over." }
+                @else if let Some(reason) = &proof.reason { (as_sentence(reason)) }
             }
             dl {
-                dt { "Made" } dd { (clock(&proof.at)) }
-                dt { "Tunnels" } dd { (number(proof.tunnels.proven)) " of " (number(proof.tunnels.wanted)) " proven" }
-                dt { "Generation" } dd { (number(proof.generation)) " of the mesh since this manager started" }
+                dt { "Made" } dd { (time_of_day(&proof.at)) }
+                dt { "Tunnels" } dd { (grouped_number(proof.tunnels.proven)) " of " (grouped_number(proof.tunnels.wanted)) " proven" }
+                dt { "Generation" } dd { (grouped_number(proof.generation)) " of the mesh since this manager started" }
                 dt { "Digest" } dd { code class="long" { (proof.digest) } }
                 dt { "Signed" } dd { @match &proof.signature { Some(signature) => { "by this manager's certificate, " (signature.scheme) } None => { "not: the manager has no certificate" } } }
             }
@@ -31,14 +31,14 @@ pub(super) fn show(proof: &Proof) -> Markup {
         }
         @if !proof.findings.is_empty() {
             section class="card" {
-                h2 { "Against it " small { (number(proof.found)) " in all, worst first" } }
+                h2 { "Against it " small { (grouped_number(proof.found)) " in all, worst first" } }
                 ol class="list" {
                     @for finding in proof.findings.iter().take(SHOWN) {
                         li {
                             (Mark::Bad.shape())
                             div {
-                                h3 { (finding.what.replace('_', " ")) " on " a href={ "/hosts/" (encoded(&finding.host)) } { (finding.host) } @if let Some(to) = &finding.to { " to " (to) } }
-                                p { (sentence(&finding.evidence)) " Remedy: " (rich(&finding.remedy)) }
+                                h3 { (finding.what.replace('_', " ")) " on " a href={ "/hosts/" (percent_encoded(&finding.host)) } { (finding.host) } @if let Some(to) = &finding.to { " to " (to) } }
+                                p { (as_sentence(&finding.evidence)) " Remedy: " (rich_text(&finding.remedy)) }
                             }
                         }
                     }
@@ -59,15 +59,15 @@ fn rests_on(proof: &Proof) -> Markup {
                     thead { tr { th scope="col" { "Host" } th scope="col" { "Life of its daemon" } th scope="col" class="r" { "Version" } th scope="col" class="r" { "Heard" } } }
                     tbody { @for seen in proof.hosts.iter().take(SHOWN) {
                         tr {
-                            th scope="row" { a href={ "/hosts/" (encoded(&seen.host)) } { (seen.host) } }
+                            th scope="row" { a href={ "/hosts/" (percent_encoded(&seen.host)) } { (seen.host) } }
                             td { code { (seen.instance) } }
-                            td class="r" { (number(seen.version)) }
-                            td class="r" { (span(seen.age)) " ago" }
+                            td class="r" { (grouped_number(seen.version)) }
+                            td class="r" { (duration_text(seen.age)) " ago" }
                         }
                     } }
                 }
             }
-            @if proof.hosts.len() > SHOWN { p class="mute" { "The first " (SHOWN) " of " (number(proof.hosts.len() as u64)) "; the document as JSON has all." } }
+            @if proof.hosts.len() > SHOWN { p class="mute" { "The first " (SHOWN) " of " (grouped_number(proof.hosts.len() as u64)) "; the document as JSON has all." } }
         }
     }
 }

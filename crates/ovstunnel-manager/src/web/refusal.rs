@@ -8,13 +8,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use maud::html;
-use ovstunnel_server::access::{NEEDS_CERTIFICATE, reads};
+use ovstunnel_server::access::{NEEDS_CERTIFICATE, is_reading};
 use ovstunnel_server::listen::Peer;
 use ovstunnel_server::problem::ApiError;
 
-use super::frame::{bare, sentence};
+use super::frame::{as_sentence, bare_page};
 use super::marks::Mark;
-use super::sign_in::ways;
+use super::sign_in::sign_in_ways;
 use crate::http::is_page;
 
 /// What browsers are to know of each page: nothing from elsewhere, no code but ours, in no other site's frame, and no other site is
@@ -33,7 +33,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
 
 /// Refuses a change that a browser asks for in the name of another site.
 pub(super) async fn same_origin(request: Request, next: Next) -> Response {
-    if reads(request.method()) || is_own(request.headers(), request.uri().authority().map(|it| it.as_str())) {
+    if is_reading(request.method()) || is_own(request.headers(), request.uri().authority().map(|it| it.as_str())) {
         return next.run(request).await;
     }
     let detail =
@@ -83,7 +83,7 @@ fn as_page(response: &Response, error: ApiError, is_nobody: bool) -> Response {
     let content = html! {
         section class="say bad" {
             h1 { (title) }
-            p { (sentence(&problem.detail)) }
+            p { (as_sentence(&problem.detail)) }
             @if status == StatusCode::SERVICE_UNAVAILABLE {
                 p { "No virtual machine notices: tunnels stay as they are. Try again in some seconds; " code { "ovstunnel-manager doctor" } " on the manager's machine says more." }
             }
@@ -95,7 +95,8 @@ fn as_page(response: &Response, error: ApiError, is_nobody: bool) -> Response {
         @if let Some(id) = &problem.request_id { p class="mute" { "The manager's log says more under " code { (id) } "." } }
     };
     let asks_in = is_nobody && problem.detail == NEEDS_CERTIFICATE;
-    let mut page = if asks_in { bare(status, "Sign in", &ways()) } else { bare(status, title, &content) };
+    let mut page =
+        if asks_in { bare_page(status, "Sign in", &sign_in_ways()) } else { bare_page(status, title, &content) };
     for (name, value) in response.headers() {
         let is_of_body = [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_ENCODING].contains(name);
         if !is_of_body && *name != header::CACHE_CONTROL {

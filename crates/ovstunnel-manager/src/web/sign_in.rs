@@ -13,9 +13,9 @@ use ovstunnel_server::extract::{NoQuery, ValidQuery};
 use ovstunnel_server::problem::ApiError;
 use serde::Deserialize;
 
-use super::frame::bare;
+use super::frame::bare_page;
 use super::who::Who;
-use super::words::span;
+use super::words::duration_text;
 use crate::http::State;
 use crate::sessions::{COOKIE, of_cookies};
 
@@ -28,16 +28,16 @@ pub(super) struct Followed {
 /// The way in: by a link that was followed, or in words.
 pub(super) async fn show(Shared(state): Shared<State>, ValidQuery(followed): ValidQuery<Followed>) -> Response {
     if followed.link.is_empty() {
-        return bare(StatusCode::OK, "Sign in", &ways());
+        return bare_page(StatusCode::OK, "Sign in", &sign_in_ways());
     }
-    let Some(session) = state.sessions.look(&followed.link) else {
+    let Some(session) = state.sessions.peek_link(&followed.link) else {
         let content = html! {
             section class="say bad" { h1 { "This link does not let you in" } p { "It was used already, or its ten minutes are over. Ask for a new one: " code { "ovstunnelctl zone open" } } }
-            (ways())
+            (sign_in_ways())
         };
-        return bare(StatusCode::FORBIDDEN, "Sign in", &content);
+        return bare_page(StatusCode::FORBIDDEN, "Sign in", &content);
     };
-    let length = span(state.sessions.length().as_secs_f64());
+    let length = duration_text(state.sessions.session_length().as_secs_f64());
     let content = html! {
         section class="say ok" {
             h1 { "Sign in to the zone " (state.identity.name) }
@@ -48,11 +48,11 @@ pub(super) async fn show(Shared(state): Shared<State>, ValidQuery(followed): Val
             button class="btn go" { "Sign in" }
         }
     };
-    bare(StatusCode::OK, "Sign in", &content)
+    bare_page(StatusCode::OK, "Sign in", &content)
 }
 
 /// What one who is nobody is told.
-pub(super) fn ways() -> Markup {
+pub(super) fn sign_in_ways() -> Markup {
     html! {
         section class="say idle" {
             h1 { "Who are you?" }
@@ -71,35 +71,35 @@ pub(super) fn ways() -> Markup {
 }
 
 /// Begins the session of a link.
-pub(super) async fn begin(
+pub(super) async fn begin_session(
     Shared(state): Shared<State>,
     _: NoQuery,
     Form(followed): Form<Followed>,
 ) -> Result<Response, ApiError> {
-    let begun = state.sessions.begin(&followed.link);
+    let begun = state.sessions.begin_session(&followed.link);
     let begun = begun.map_err(|error| ApiError::new(Code::Unavailable, error.to_string()))?;
     let Some((secret, session)) = begun else {
         return Err(ApiError::forbidden("this link was used already, or its ten minutes are over; ask for a new one"));
     };
     let cookie = format!(
         "{COOKIE}={secret}; Path=/; Max-Age={}; Secure; HttpOnly; SameSite=Strict",
-        state.sessions.length().as_secs()
+        state.sessions.session_length().as_secs()
     );
     let mut response = Redirect::to("/").into_response();
     if let Ok(value) = HeaderValue::from_str(&cookie) {
         response.headers_mut().insert(header::SET_COOKIE, value);
     }
-    Ok(Effect::of(&format!("session of a link by {}, {}", session.by, session.role.as_str()), response))
+    Ok(Effect::mark_response(&format!("session of a link by {}, {}", session.by, session.role.as_str()), response))
 }
 
 /// Ends a session.
-pub(super) async fn end(Shared(state): Shared<State>, _: Who, headers: HeaderMap, _: NoQuery) -> Response {
+pub(super) async fn end_session(Shared(state): Shared<State>, _: Who, headers: HeaderMap, _: NoQuery) -> Response {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    cookies.filter_map(of_cookies).for_each(|secret| state.sessions.end(secret));
+    cookies.filter_map(of_cookies).for_each(|secret| state.sessions.end_session(secret));
     let mut response = Redirect::to("/sign-in").into_response();
     let gone = format!("{COOKIE}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Strict");
     if let Ok(value) = HeaderValue::from_str(&gone) {
         response.headers_mut().insert(header::SET_COOKIE, value);
     }
-    Effect::of("session ended", response)
+    Effect::mark_response("session ended", response)
 }

@@ -8,12 +8,12 @@ use ovstunnel_server::extract::ValidQuery;
 use ovstunnel_server::problem::ApiError;
 use serde::Deserialize;
 
-use super::frame::{Here, View, ended, page, rich, sentence};
+use super::frame::{Here, View, as_sentence, render_page, rich_text, with_full_stop};
 use super::marks::Mark;
-use super::networks::address;
-use super::pages::{encoded, link, query};
+use super::networks::network_path;
+use super::pages::{api_query, link_to, percent_encoded};
 use super::who::Who;
-use super::words::{clock, span};
+use super::words::{duration_text, time_of_day};
 use crate::http::State;
 use crate::http::path::{PathQuery, get_path};
 
@@ -33,31 +33,31 @@ pub(super) async fn show(
 ) -> Result<Response, ApiError> {
     let ends = [("from", asked.from.trim()), ("to", asked.to.trim()), ("network", asked.network.trim())];
     let is_asked = !ends[0].1.is_empty() && !ends[1].1.is_empty();
-    let content = if is_asked { answer(&state, &ends).await } else { start() };
+    let content = if is_asked { path_answer(&state, &ends).await } else { start_note() };
     let view = View {
         here: Here::Path,
         title: "Path",
-        json: is_asked.then(|| link("/v1/path", &ends)),
+        json: is_asked.then(|| link_to("/v1/path", &ends)),
         // It is asked when somebody asks, not again and again.
         again: None,
-        form: Some(form(&ends)),
+        form: Some(path_form(&ends)),
         content,
     };
-    Ok(page(&state, &who, view))
+    Ok(render_page(&state, &who, view))
 }
 
-fn form(ends: &[(&str, &str); 3]) -> Markup {
+fn path_form(ends: &[(&str, &str); 3]) -> Markup {
     html! {
         form class="filter" action="/path" {
             @for (name, value) in ends {
-                label { (sentence(name).trim_end_matches('.')) " " input name=(name) value=(value) maxlength="255" autocomplete="off" required[*name != "network"]; }
+                label { (as_sentence(name).trim_end_matches('.')) " " input name=(name) value=(value) maxlength="255" autocomplete="off" required[*name != "network"]; }
             }
             button class="btn go" { "Ask" }
         }
     }
 }
 
-fn start() -> Markup {
+fn start_note() -> Markup {
     html! {
         section class="say idle" {
             h1 { "Why does one not reach the other?" }
@@ -67,23 +67,23 @@ fn start() -> Markup {
 }
 
 /// What was found, or why nothing can be.
-async fn answer(state: &State, ends: &[(&str, &str); 3]) -> Markup {
-    let wanted = match query::<PathQuery>(ends) {
+async fn path_answer(state: &State, ends: &[(&str, &str); 3]) -> Markup {
+    let wanted = match api_query::<PathQuery>(ends) {
         Ok(wanted) => wanted,
-        Err(error) => return refused(&error),
+        Err(error) => return refusal_note(&error),
     };
     match get_path(Shared(state.clone()), ValidQuery(wanted)).await {
-        Ok(path) => found(&path.0),
-        Err(error) => refused(&error),
+        Ok(path) => path_steps(&path.0),
+        Err(error) => refusal_note(&error),
     }
 }
 
-fn refused(error: &ApiError) -> Markup {
-    html! { section class="say warn" { h1 { "This cannot be looked at" } p { (sentence(&error.problem().detail)) } } }
+fn refusal_note(error: &ApiError) -> Markup {
+    html! { section class="say warn" { h1 { "This cannot be looked at" } p { (as_sentence(&error.problem().detail)) } } }
 }
 
-fn found(path: &Path) -> Markup {
-    let (from, to) = (name(&path.from), name(&path.to));
+fn path_steps(path: &Path) -> Markup {
+    let (from, to) = (end_name(&path.from), end_name(&path.to));
     let first = path.first_failure.and_then(|at| path.steps.get(at as usize));
     let (mark, title) = match path.reachable {
         Some(true) => (Mark::Ok, format!("{from} reaches {to}, and back.")),
@@ -93,19 +93,19 @@ fn found(path: &Path) -> Markup {
     html! {
         section class={ "say " (mark.class()) } {
             h1 { (title) }
-            @if let Some(step) = first { p { (sentence(&step.evidence)) } }
+            @if let Some(step) = first { p { (as_sentence(&step.evidence)) } }
             p class="facts" {
-                "In " a href=(address(&path.network)) { (path.network) } ", asked " (clock(&path.asked)) ", answered in " (span(path.took)) "."
+                "In " a href=(network_path(&path.network)) { (path.network) } ", asked " (time_of_day(&path.asked)) ", answered in " (duration_text(path.took)) "."
             }
         }
         section class="card" {
             h2 { "Step by step" }
-            ol class="list" { @for step in &path.steps { (one(step)) } }
+            ol class="list" { @for step in &path.steps { (step_item(step)) } }
         }
     }
 }
 
-fn name(end: &PathEnd) -> String {
+fn end_name(end: &PathEnd) -> String {
     match end.vm.as_ref().or(end.nic.as_ref()) {
         Some(name) => format!("{name} on {}", end.host),
         None => end.host.clone(),
@@ -113,17 +113,17 @@ fn name(end: &PathEnd) -> String {
 }
 
 /// What was looked at, as it is written.
-fn check(word: &str) -> String {
+fn check_label(word: &str) -> String {
     match word {
         "bfd" => "BFD".to_owned(),
         "vif" => "VIF".to_owned(),
         "mtu" => "MTU".to_owned(),
         "ipv6" => "IPv6".to_owned(),
-        other => sentence(&other.replace('_', " ")).trim_end_matches('.').to_owned(),
+        other => as_sentence(&other.replace('_', " ")).trim_end_matches('.').to_owned(),
     }
 }
 
-fn one(step: &PathStep) -> Markup {
+fn step_item(step: &PathStep) -> Markup {
     let mark = match step.result {
         StepResult::Ok => Mark::Ok,
         StepResult::Fail => Mark::Bad,
@@ -134,12 +134,12 @@ fn one(step: &PathStep) -> Markup {
         li {
             (mark.shape())
             div {
-                h3 { (check(&step.check)) ": " (step.result.as_str()) }
-                p { (ended(&step.evidence)) }
-                @if let Some(remedy) = &step.remedy { p { b { "Remedy: " } (rich(remedy)) } }
+                h3 { (check_label(&step.check)) ": " (step.result.as_str()) }
+                p { (with_full_stop(&step.evidence)) }
+                @if let Some(remedy) = &step.remedy { p { b { "Remedy: " } (rich_text(remedy)) } }
                 @for command in &step.commands { pre tabindex="0" { (command.run) @if let Some(host) = &command.host { "    # on " (host) } } }
             }
-            @if let Some(host) = &step.host { a class="chip" href={ "/hosts/" (encoded(host)) } { (host) } }
+            @if let Some(host) = &step.host { a class="chip" href={ "/hosts/" (percent_encoded(host)) } { (host) } }
         }
     }
 }

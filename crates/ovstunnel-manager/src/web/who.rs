@@ -2,7 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use ovstunnel_manager_api::hex;
+use ovstunnel_manager_api::to_hex;
 use ovstunnel_server::config::Role;
 use ovstunnel_server::listen::Peer;
 use ovstunnel_server::problem::ApiError;
@@ -24,10 +24,10 @@ impl Who {
     }
 
     /// For whom a form is made, and a note kept: each certificate, and each session.
-    pub fn owner(&self) -> String {
+    pub fn form_owner(&self) -> String {
         match &self.peer {
             Peer::Certificate(certificate) => match certificate.chain.first() {
-                Some(der) => format!("certificate {}", hex(&Sha256::digest(der.as_ref()))),
+                Some(der) => format!("certificate {}", to_hex(&Sha256::digest(der.as_ref()))),
                 None => String::new(),
             },
             Peer::Guest(guest) => format!("session {}", guest.id),
@@ -41,7 +41,7 @@ impl Who {
     }
 
     /// Whether they may what this role may.
-    pub fn may(&self, least: Role) -> bool {
+    pub fn may_act_as(&self, least: Role) -> bool {
         self.role >= least
     }
 }

@@ -64,7 +64,12 @@ impl Webhooks {
     ///
     /// # Errors
     /// A secret or a certificate cannot be read.
-    pub fn begin(all: &[Webhook], zone: &str, records: &Records, store: &Store) -> Result<Webhooks, WebhookError> {
+    pub fn from_config(
+        all: &[Webhook],
+        zone: &str,
+        records: &Records,
+        store: &Store,
+    ) -> Result<Webhooks, WebhookError> {
         let mut hooks = Vec::new();
         for config in all {
             let sender = Sender::new(config, zone)?;
@@ -75,15 +80,15 @@ impl Webhooks {
     }
 
     /// Tells events for as long as the tasks run.
-    pub fn keep(&self, tasks: &mut JoinSet<()>) {
+    pub fn spawn_hooks(&self, tasks: &mut JoinSet<()>) {
         for n in 0..self.0.len() {
             let all = self.clone();
-            tasks.spawn(async move { all.0[n].keep().await });
+            tasks.spawn(async move { all.0[n].run_hook().await });
         }
     }
 
     /// How far each one is.
-    pub fn list(&self) -> Vec<WebhookState> {
+    pub fn hook_states(&self) -> Vec<WebhookState> {
         self.0.iter().map(Hook::to_wire).collect()
     }
 
@@ -93,47 +98,47 @@ impl Webhooks {
     /// The database cannot be used; nothing is sent again.
     pub async fn redeliver(&self, name: &str) -> Result<Option<usize>, StoreError> {
         let Some(hook) = self.0.iter().find(|hook| hook.config.name == name) else { return Ok(None) };
-        let dead = hook.state().dead.clone();
+        let dead = hook.lock_state().dead.clone();
         let mut delivered = 0;
         for id in dead.keys() {
-            let Some(event) = hook.event(*id).await? else {
-                hook.bury(*id, None).await?;
+            let Some(event) = hook.find_event(*id).await? else {
+                hook.record_undelivered(*id, None).await?;
                 continue;
             };
-            match hook.sender.send(&event).await {
+            match hook.sender.send_event(&event).await {
                 Sent::Taken => {
-                    hook.bury(*id, None).await?;
+                    hook.record_undelivered(*id, None).await?;
                     delivered += 1;
                 }
-                Sent::Refused(why) | Sent::Failed(why) => hook.bury(*id, Some(why)).await?,
+                Sent::Refused(why) | Sent::Failed(why) => hook.record_undelivered(*id, Some(why)).await?,
             }
         }
         Ok(Some(delivered))
     }
 }
 
-fn setting(name: &str, what: &str) -> String {
+fn setting_name(name: &str, what: &str) -> String {
     format!("webhook.{what}.{name}")
 }
 
-async fn kept(store: &Store, name: &str) -> Result<Option<u64>, StoreError> {
-    Ok(store.setting(&setting(name, "done")).await?.and_then(|text| text.parse().ok()))
+async fn stored_progress(store: &Store, name: &str) -> Result<Option<u64>, StoreError> {
+    Ok(store.setting(&setting_name(name, "done")).await?.and_then(|text| text.parse().ok()))
 }
 
 async fn kept_dead(store: &Store, name: &str) -> Result<BTreeMap<u64, String>, StoreError> {
-    let text = store.setting(&setting(name, "dead")).await?.unwrap_or_default();
+    let text = store.setting(&setting_name(name, "dead")).await?.unwrap_or_default();
     let before = || "it was not taken before the manager's last start".to_owned();
     Ok(text.split(',').filter_map(|id| id.parse().ok()).map(|id| (id, before())).collect())
 }
 
 impl Hook {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, State> {
         // Each change is complete in itself, so what a panic leaves is good.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn to_wire(&self) -> WebhookState {
-        let state = self.state();
+        let state = self.lock_state();
         WebhookState {
             name: self.config.name.clone(),
             receiver: self.sender.receiver().to_owned(),
@@ -145,9 +150,9 @@ impl Hook {
         }
     }
 
-    async fn keep(&self) {
+    async fn run_hook(&self) {
         loop {
-            if let Err(error) = self.round().await {
+            if let Err(error) = self.send_pending().await {
                 tracing::warn!(webhook = self.config.name, %error, "events cannot be read; trying again");
             }
             tokio::time::sleep(LOOK).await;
@@ -155,47 +160,49 @@ impl Hook {
     }
 
     /// Sends all that has happened since the last round.
-    async fn round(&self) -> Result<(), StoreError> {
+    async fn send_pending(&self) -> Result<(), StoreError> {
         if !self.store.may_change() {
             // Another manager leads, and tells events.
-            *self.state() = State::default();
+            *self.lock_state() = State::default();
             return Ok(());
         }
-        if self.state().done.is_none() {
-            let (done, dead) =
-                (kept(&self.store, &self.config.name).await?, kept_dead(&self.store, &self.config.name).await?);
-            *self.state() = State { done, dead, ..State::default() };
+        if self.lock_state().done.is_none() {
+            let (done, dead) = (
+                stored_progress(&self.store, &self.config.name).await?,
+                kept_dead(&self.store, &self.config.name).await?,
+            );
+            *self.lock_state() = State { done, dead, ..State::default() };
         }
-        let newest = self.read(None, 1).await?.first().map_or(0, |event| event.id);
-        let Some(done) = self.state().done else {
+        let newest = self.read_events(None, 1).await?.first().map_or(0, |event| event.id);
+        let Some(done) = self.lock_state().done else {
             // What was before there was a webhook is nobody's news.
             return self.done_with(newest).await;
         };
         if newest <= done {
             return Ok(());
         }
-        for event in self.since(done).await? {
+        for event in self.events_since(done).await? {
             if self.config.events.contains(&event.kind) {
-                self.deliver(&event).await?;
+                self.deliver_event(&event).await?;
             }
             self.done_with(event.id).await?;
         }
         Ok(())
     }
 
-    async fn read(&self, before: Option<u64>, limit: usize) -> Result<Vec<Event>, StoreError> {
+    async fn read_events(&self, before: Option<u64>, limit: usize) -> Result<Vec<Event>, StoreError> {
         self.records.events(Wanted { before, limit, ..Wanted::default() }).await
     }
 
-    async fn event(&self, id: u64) -> Result<Option<Event>, StoreError> {
-        Ok(self.read(id.checked_add(1), 1).await?.into_iter().find(|event| event.id == id))
+    async fn find_event(&self, id: u64) -> Result<Option<Event>, StoreError> {
+        Ok(self.read_events(id.checked_add(1), 1).await?.into_iter().find(|event| event.id == id))
     }
 
     /// The events after this one, the oldest first.
-    async fn since(&self, done: u64) -> Result<Vec<Event>, StoreError> {
+    async fn events_since(&self, done: u64) -> Result<Vec<Event>, StoreError> {
         let mut newest_first: Vec<Event> = Vec::new();
         loop {
-            let page = self.read(newest_first.last().map(|event| event.id), TOGETHER).await?;
+            let page = self.read_events(newest_first.last().map(|event| event.id), TOGETHER).await?;
             let is_last = page.len() < TOGETHER || page.last().is_none_or(|event| event.id <= done);
             newest_first.extend(page.into_iter().filter(|event| event.id > done));
             if is_last {
@@ -206,14 +213,14 @@ impl Hook {
     }
 
     /// Sends an event until it is taken, refused or given up.
-    async fn deliver(&self, event: &Event) -> Result<(), StoreError> {
+    async fn deliver_event(&self, event: &Event) -> Result<(), StoreError> {
         let (least, most) = PAUSES;
         let pauses = ExponentialBuilder::new().with_min_delay(least).with_max_delay(most).with_max_times(ATTEMPTS);
         let mut pauses = pauses.with_jitter().build();
         loop {
-            let why = match self.sender.send(event).await {
+            let why = match self.sender.send_event(event).await {
                 Sent::Taken => {
-                    let mut state = self.state();
+                    let mut state = self.lock_state();
                     (state.waiting, state.error) = (None, None);
                     return Ok(());
                 }
@@ -222,7 +229,7 @@ impl Hook {
             };
             let Some(pause) = pauses.next() else { return self.give_up(event, why).await };
             let is_new = {
-                let mut state = self.state();
+                let mut state = self.lock_state();
                 let is_new = state.waiting != Some(event.id);
                 (state.waiting, state.error) = (Some(event.id), Some(why.clone()));
                 is_new
@@ -247,16 +254,16 @@ impl Hook {
             "an event was not taken, and is not sent again by itself"
         );
         {
-            let mut state = self.state();
+            let mut state = self.lock_state();
             (state.waiting, state.error) = (None, Some(why.clone()));
         }
-        self.bury(event.id, Some(why)).await
+        self.record_undelivered(event.id, Some(why)).await
     }
 
     /// Keeps that an event was not taken for this reason, or that it is not among these any more.
-    async fn bury(&self, id: u64, why: Option<String>) -> Result<(), StoreError> {
+    async fn record_undelivered(&self, id: u64, why: Option<String>) -> Result<(), StoreError> {
         let (text, dropped) = {
-            let dead = &mut self.state().dead;
+            let dead = &mut self.lock_state().dead;
             match why {
                 Some(why) => dead.insert(id, why),
                 None => dead.remove(&id),
@@ -272,12 +279,12 @@ impl Hook {
             );
         }
         let value = Some(text).filter(|text| !text.is_empty());
-        self.store.set_setting(&setting(&self.config.name, "dead"), value.as_deref()).await
+        self.store.set_setting(&setting_name(&self.config.name, "dead"), value.as_deref()).await
     }
 
     async fn done_with(&self, id: u64) -> Result<(), StoreError> {
-        self.store.set_setting(&setting(&self.config.name, "done"), Some(&id.to_string())).await?;
-        self.state().done = Some(id);
+        self.store.set_setting(&setting_name(&self.config.name, "done"), Some(&id.to_string())).await?;
+        self.lock_state().done = Some(id);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ovstunnel_manager_api::Event;
 use ovstunnel_store::StoreError;
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 use reqwest::{Certificate, Client, StatusCode, Url};
 use ring::hmac;
 use serde_json::json;
@@ -96,23 +96,23 @@ impl Sender {
         &self.receiver
     }
 
-    pub(super) async fn send(&self, event: &Event) -> Sent {
+    pub(super) async fn send_event(&self, event: &Event) -> Sent {
         let body = json!({ "zone": self.zone, "event": event }).to_string();
         let request = self.client.post(self.url.clone()).header("content-type", "application/json");
         let mut request = request.header("ovstunnel-event", &event.kind).header("ovstunnel-delivery", event.id);
         if let Some(key) = &self.key {
-            request =
-                request.header("ovstunnel-signature", sign(key, OffsetDateTime::now_utc().unix_timestamp(), &body));
+            request = request
+                .header("ovstunnel-signature", sign_body(key, OffsetDateTime::now_utc().unix_timestamp(), &body));
         }
         match request.body(body).send().await {
-            Ok(answer) => judge(answer.status()),
-            Err(error) => Sent::Failed(chain(&error.without_url())),
+            Ok(answer) => judge_status(answer.status()),
+            Err(error) => Sent::Failed(error_chain(&error.without_url())),
         }
     }
 }
 
 /// `t=SECONDS,v1=HEX`: the HMAC-SHA256 of the seconds since 1970, a dot and the body.
-fn sign(key: &hmac::Key, now: i64, body: &str) -> String {
+fn sign_body(key: &hmac::Key, now: i64, body: &str) -> String {
     use std::fmt::Write;
     let tag = hmac::sign(key, format!("{now}.{body}").as_bytes());
     tag.as_ref().iter().fold(format!("t={now},v1="), |mut text, byte| {
@@ -123,7 +123,7 @@ fn sign(key: &hmac::Key, now: i64, body: &str) -> String {
 }
 
 /// An answer of the 4xx kind is about the message, but for those that ask for patience; every other one may be different next time.
-fn judge(status: StatusCode) -> Sent {
+fn judge_status(status: StatusCode) -> Sent {
     let said = || format!("it answers {status}");
     let later = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
     match status {
@@ -141,14 +141,14 @@ mod tests {
     fn the_signature_is_of_time_and_body() {
         // By `printf '1700000000.{}' | openssl dgst -sha256 -hmac secret`.
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"secret");
-        let text = sign(&key, 1_700_000_000, "{}");
+        let text = sign_body(&key, 1_700_000_000, "{}");
         assert_eq!(text, "t=1700000000,v1=b8569b78799ff9e3cbff0fc2d63a33a2b57f3282abd07c37ae5e8e7d79a5f163");
-        assert_ne!(sign(&key, 1_700_000_001, "{}")[13..], text[13..]);
+        assert_ne!(sign_body(&key, 1_700_000_001, "{}")[13..], text[13..]);
     }
 
     #[test]
     fn what_is_about_the_message_is_not_sent_again() {
-        let judged = |code: u16| judge(StatusCode::from_u16(code).unwrap_or_default());
+        let judged = |code: u16| judge_status(StatusCode::from_u16(code).unwrap_or_default());
         assert_eq!(judged(204), Sent::Taken);
         for refused in [400, 404, 410, 422] {
             assert!(matches!(judged(refused), Sent::Refused(_)), "{refused}");

@@ -25,7 +25,7 @@ pub(super) struct HostClock(Option<i64>);
 
 impl HostClock {
     /// It is ahead of the manager's by so many seconds at least and at most. Whether it is news that it is wrong.
-    fn measured(&mut self, least: f64, most: f64) -> bool {
+    fn take_measure(&mut self, least: f64, most: f64) -> bool {
         let before = self.0;
         let allowed = if before.is_some() { AGAIN } else { MOST };
         // Where both are possible, it is taken for right.
@@ -55,15 +55,15 @@ impl HostClock {
 
 impl Zone {
     /// A host's clock is ahead of the manager's by so many seconds at least and at most; they are negative where it is behind.
-    pub fn clock(&self, number: HostNumber, least: f64, most: f64) {
+    pub fn record_clock(&self, number: HostNumber, least: f64, most: f64) {
         let told = {
-            let mut state = self.state();
+            let mut state = self.lock_state();
             let Some(host) = state.hosts.get_mut(&number) else { return };
-            let is_news = host.clock.measured(least, most);
+            let is_news = host.clock.take_measure(least, most);
             host.clock.trouble().filter(|_| is_news).map(|trouble| (host.row.name.clone(), trouble.evidence))
         };
         if let Some((name, evidence)) = told {
-            self.happened(CLOCK_SKEW, &name, format!("host {name}: {evidence}"));
+            self.record_event(CLOCK_SKEW, &name, format!("host {name}: {evidence}"));
         }
     }
 }
@@ -78,20 +78,20 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_is_wrong_where_it_is_so_for_certain_and_until_it_is_right() {
+    fn a_clock_is_wrong_when_that_is_certain_and_until_it_is_right() {
         let mut clock = HostClock::default();
-        assert!(!clock.measured(-0.3, 0.9) && evidence(clock).is_none());
-        assert!(!clock.measured(29.0, 45.0) && evidence(clock).is_none(), "it may be 30 s");
-        assert!(!clock.measured(-45.0, -29.0) && evidence(clock).is_none());
-        assert!(clock.measured(89.4, 90.5), "news");
+        assert!(!clock.take_measure(-0.3, 0.9) && evidence(clock).is_none());
+        assert!(!clock.take_measure(29.0, 45.0) && evidence(clock).is_none(), "it may be 30 s");
+        assert!(!clock.take_measure(-45.0, -29.0) && evidence(clock).is_none());
+        assert!(clock.take_measure(89.4, 90.5), "news");
         assert_eq!(evidence(clock).unwrap(), "its clock is 90 s ahead of the manager's");
-        assert!(!clock.measured(86.0, 87.0), "no news");
+        assert!(!clock.take_measure(86.0, 87.0), "no news");
         assert_eq!(evidence(clock).unwrap(), "its clock is 90 s ahead of the manager's", "as good as the same");
-        assert!(!clock.measured(24.0, 25.0));
+        assert!(!clock.take_measure(24.0, 25.0));
         assert_eq!(evidence(clock).unwrap(), "its clock is 25 s ahead of the manager's", "not right yet");
-        assert!(!clock.measured(18.0, 19.0) && evidence(clock).is_none());
-        assert!(clock.measured(-4000.2, -3999.0));
+        assert!(!clock.take_measure(18.0, 19.0) && evidence(clock).is_none());
+        assert!(clock.take_measure(-4000.2, -3999.0));
         assert_eq!(evidence(clock).unwrap(), "its clock is 4000 s behind the manager's");
-        assert!(!clock.measured(f64::NAN, f64::NAN) && evidence(clock).is_none());
+        assert!(!clock.take_measure(f64::NAN, f64::NAN) && evidence(clock).is_none());
     }
 }

@@ -9,7 +9,7 @@ use ovstunnel_mesh::counters::Lost;
 use ovstunnel_mesh::proof::{Finding, What};
 use ovstunnel_types::{GreKey, HostNumber, RemoteIp};
 
-use super::describe::{count, written};
+use super::describe::{format_time, saturating_u32};
 use super::{Registered, State, Zone};
 
 /// The word of daemons that tell their counters.
@@ -39,7 +39,7 @@ impl State {
         let lost = lost.filter(|(key, _)| self.networks.contains_key(key));
         let of_host = |(host, packets): (&HostNumber, &Vec<(GreKey, RemoteIp)>)| {
             let host = *host;
-            let of = |(key, from): &(GreKey, RemoteIp)| Some((*key, self.unexpected(host, *key, *from)?));
+            let of = |(key, from): &(GreKey, RemoteIp)| Some((*key, self.unexpected_finding(host, *key, *from)?));
             packets.iter().filter_map(of).collect::<Vec<_>>()
         };
         let unexpected = self.counted.unexpected.iter().flat_map(of_host);
@@ -49,14 +49,15 @@ impl State {
     }
 
     /// That a host receives packets that it has no tunnel for. Nothing where their sender has no tunnel to it any more.
-    fn unexpected(&self, host: HostNumber, key: GreKey, from: RemoteIp) -> Option<Finding> {
+    fn unexpected_finding(&self, host: HostNumber, key: GreKey, from: RemoteIp) -> Option<Finding> {
         let name = self.name_of(host);
-        let sender = self.endpoints.at(from);
+        let sender = self.endpoints.host_at(from);
         let snapshot = sender.and_then(|sender| self.seen.get(&sender)?.snapshot.as_ref());
         let mut bridges = snapshot.into_iter().flat_map(|snapshot| snapshot.bridges_of(key)).peekable();
         let is_known = bridges.peek().is_some();
         let leads_there = |tunnel: &ovstunnel_mesh::observed::Tunnel| {
-            tunnel.key == key && (tunnel.peer() == Some(host) || Some(tunnel.remote_ip) == self.endpoints.of(host))
+            tunnel.key == key
+                && (tunnel.peer_number() == Some(host) || Some(tunnel.remote_ip) == self.endpoints.address_of(host))
         };
         if is_known && !bridges.flat_map(|bridge| &bridge.tunnels).any(leads_there) {
             return None;
@@ -76,9 +77,9 @@ impl State {
         Some(Finding { what: What::FramesUnexpected, host, to: sender, evidence, remedy })
     }
 
-    fn lost(&self, lost: &Lost, origin: time::OffsetDateTime) -> Finding {
+    fn lost_finding(&self, lost: &Lost, origin: time::OffsetDateTime) -> Finding {
         let (from, to) = (self.name_of(lost.from), self.name_of(lost.to));
-        let (packets, key, since) = (lost.packets, lost.key, written(origin + lost.since.0));
+        let (packets, key, since) = (lost.packets, lost.key, format_time(origin + lost.since.0));
         Finding {
             what: What::Counters,
             host: lost.from,
@@ -97,54 +98,59 @@ impl State {
 impl Zone {
     /// Whether a host can be asked what its tunnels have counted.
     pub fn can_count(&self, number: HostNumber) -> bool {
-        let state = self.state();
-        let told = state.hosts.get(&number).filter(|host| host.is_connected()).and_then(Registered::told);
+        let state = self.lock_state();
+        let told = state.hosts.get(&number).filter(|host| host.is_connected()).and_then(Registered::daemon_facts);
         let can = told.is_some_and(|told| told.capabilities.iter().any(|word| word == COUNTERS));
         can && state.seen.get(&number).is_some_and(|seen| seen.switch_fault.is_none())
     }
 
     /// What a round has found: the tunnels by which nothing arrives, what each host that has answered receives without a tunnel, and of how
     /// many hosts the counters were compared.
-    pub fn counted(&self, lost: Vec<Lost>, unexpected: BTreeMap<HostNumber, Vec<UnexpectedPackets>>, hosts: usize) {
+    pub fn record_counted(
+        &self,
+        lost: Vec<Lost>,
+        unexpected: BTreeMap<HostNumber, Vec<UnexpectedPackets>>,
+        hosts: usize,
+    ) {
         let origin = self.origin();
-        let mut state = self.state();
-        let lost = lost.iter().map(|lost| ((lost.key, lost.from, lost.to), state.lost(lost, origin))).collect();
+        let mut state = self.lock_state();
+        let lost = lost.iter().map(|lost| ((lost.key, lost.from, lost.to), state.lost_finding(lost, origin))).collect();
         // Of one that has not answered in time what it said before counts, while it can be asked.
         let mut all = std::mem::take(&mut state.counted.unexpected);
         all.retain(|host, _| state.hosts.get(host).is_some_and(Registered::is_connected));
-        all.extend(unexpected.into_iter().map(readable));
-        state.counted = Counted { lost, unexpected: all, hosts: count(hosts) };
+        all.extend(unexpected.into_iter().map(readable_packets));
+        state.counted = Counted { lost, unexpected: all, hosts: saturating_u32(hosts) };
         drop(state);
         self.0.pulse.send_modify(|passes| *passes += 1);
     }
 
     /// Something arrives by these tunnels.
-    pub fn arrived(&self, ways: impl Iterator<Item = Way>) {
-        let mut state = self.state();
+    pub fn record_arrived(&self, ways: impl Iterator<Item = Way>) {
+        let mut state = self.lock_state();
         ways.for_each(|way| drop(state.counted.lost.remove(&way)));
         drop(state);
         self.0.pulse.send_modify(|passes| *passes += 1);
     }
 
     /// The tunnels by which nothing arrives.
-    pub fn losing(&self) -> Vec<Way> {
-        self.state().counted.lost.keys().copied().collect()
+    pub fn losing_tunnels(&self) -> Vec<Way> {
+        self.lock_state().counted.lost.keys().copied().collect()
     }
 
     /// What counters say of a tunnel, where nothing arrives by it.
     pub fn lost_by_counters(&self, key: GreKey, from: HostNumber, to: HostNumber) -> Option<Finding> {
-        self.state().counted.lost.get(&(key, from, to)).cloned()
+        self.lock_state().counted.lost.get(&(key, from, to)).cloned()
     }
 
     /// Hosts whose counters were compared in the last round, and tunnels by which nothing arrives.
     pub fn counted_counts(&self) -> (u32, u32) {
-        let state = self.state();
-        (state.counted.hosts, count(state.counted.lost.len()))
+        let state = self.lock_state();
+        (state.counted.hosts, saturating_u32(state.counted.lost.len()))
     }
 }
 
 /// What can be of a network, without what the log has told of once only.
-fn readable((host, packets): (HostNumber, Vec<UnexpectedPackets>)) -> (HostNumber, Vec<(GreKey, RemoteIp)>) {
+fn readable_packets((host, packets): (HostNumber, Vec<UnexpectedPackets>)) -> (HostNumber, Vec<(GreKey, RemoteIp)>) {
     let of = |packets: UnexpectedPackets| {
         let key = GreKey::try_from(i64::try_from(packets.key).ok()?).ok()?;
         Some((key, packets.remote_ip.parse::<RemoteIp>().ok()?)).filter(|_| packets.lines >= ENOUGH)
@@ -179,21 +185,21 @@ mod tests {
     }
 
     #[test]
-    fn a_direction_that_loses_everything_by_counters_is_a_fault_until_something_arrives() {
+    fn a_direction_that_loses_all_is_a_fault_until_a_packet_arrives() {
         let bench = Bench::new();
         let way = (bench.key(), number(1), number(2));
         let lost = Lost { key: way.0, from: way.1, to: way.2, packets: 20, since: Moment(Duration::ZERO) };
-        bench.zone.counted(vec![lost.clone()], BTreeMap::new(), 3);
+        bench.zone.record_counted(vec![lost.clone()], BTreeMap::new(), 3);
         let found = faults(&bench);
         let [(id, evidence)] = &found[..] else { panic!("{found:?}") };
         assert_eq!(id, "direction:key-1001:h1:h2");
         assert!(evidence.contains("h1 has sent 20 packets with key 1001 to h2 since"), "{evidence}");
-        assert_eq!((bench.zone.losing(), bench.zone.counted_counts()), (vec![way], (3, 1)));
-        bench.zone.arrived(std::iter::once(way));
+        assert_eq!((bench.zone.losing_tunnels(), bench.zone.counted_counts()), (vec![way], (3, 1)));
+        bench.zone.record_arrived(std::iter::once(way));
         assert_eq!(faults(&bench), []);
         // All that host 2 should receive.
         let other = Lost { from: number(3), ..lost.clone() };
-        bench.zone.counted(vec![lost, other], BTreeMap::new(), 3);
+        bench.zone.record_counted(vec![lost, other], BTreeMap::new(), 3);
         assert_eq!(faults(&bench)[0].0, "host_in:key-1001:h2");
     }
 
@@ -203,7 +209,7 @@ mod tests {
         bench.says(2, &[bridge(2, &[3])]);
         let lost =
             Lost { key: bench.key(), from: number(1), to: number(2), packets: 20, since: Moment(Duration::ZERO) };
-        bench.zone.counted(vec![lost], receives(2, 1001, "192.0.2.1", 9), 3);
+        bench.zone.record_counted(vec![lost], receives(2, 1001, "192.0.2.1", 9), 3);
         assert_eq!(faults(&bench).into_iter().map(|(id, _)| id).collect::<Vec<_>>(), ["one_sided:key-1001:h2:h1"]);
     }
 
@@ -211,7 +217,7 @@ mod tests {
     fn who_sends_what_a_host_has_no_tunnel_for_is_named() {
         let mut bench = Bench::new();
         let told = |bench: &Bench, packets| {
-            bench.zone.counted(Vec::new(), packets, 3);
+            bench.zone.record_counted(Vec::new(), packets, 3);
             faults(bench)
         };
         let found = told(&bench, receives(2, 1001, "192.0.2.77", 2));

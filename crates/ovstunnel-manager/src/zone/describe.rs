@@ -36,16 +36,16 @@ pub struct Page {
 }
 
 /// A point in time as the API writes it.
-pub fn written(at: OffsetDateTime) -> String {
+pub fn format_time(at: OffsetDateTime) -> String {
     // A clock beyond the year 9999 has no such form.
     at.format(&Rfc3339).unwrap_or_default()
 }
 
-pub(super) fn count(n: usize) -> u32 {
+pub(super) fn saturating_u32(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-pub(super) fn seconds(age: Duration) -> f64 {
+pub(super) fn rounded_seconds(age: Duration) -> f64 {
     (age.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
@@ -55,15 +55,15 @@ impl State {
         self.hosts.get(&number).map_or_else(|| number.to_string(), |host| host.row.name.clone())
     }
 
-    pub(super) fn bridges(&self, number: HostNumber) -> &[Arc<Bridge>] {
+    pub(super) fn bridges_of(&self, number: HostNumber) -> &[Arc<Bridge>] {
         let snapshot = self.seen.get(&number).and_then(|seen| seen.snapshot.as_ref());
         snapshot.map(|snapshot| snapshot.bridges()).unwrap_or_default()
     }
 
-    fn host(&self, host: &Registered, now: Moment) -> Host {
+    fn host_to_wire(&self, host: &Registered, now: Moment) -> Host {
         let (row, number) = (&host.row, host.row.number);
-        let bridges = self.bridges(number);
-        let troubles = host.troubles(bridges, &self.missed(number));
+        let bridges = self.bridges_of(number);
+        let troubles = host.all_troubles(bridges, &self.missed_networks(number));
         let seen = self.seen.get(&number).filter(|seen| seen.snapshot.is_some());
         Host {
             name: row.name.clone(),
@@ -72,24 +72,24 @@ impl State {
             rack: row.rack.clone(),
             label: row.label.clone(),
             mode: row.mode,
-            state: host.state(&troubles),
-            age: seen.map(|seen| seconds(now.since(seen.heard))),
-            watched: host.told().is_some_and(|told| told.watched),
-            daemon: host.told().and_then(|told| told.daemon.clone()),
+            state: host.host_state(&troubles),
+            age: seen.map(|seen| rounded_seconds(now.since(seen.heard))),
+            watched: host.daemon_facts().is_some_and(|told| told.watched),
+            daemon: host.daemon_facts().and_then(|told| told.daemon.clone()),
             ip: host.interface().and_then(|interface| interface.ip.clone()),
             netmask: host.interface().and_then(|interface| interface.netmask.clone()),
             mac: host.interface().and_then(|interface| interface.mac.clone()),
             max_guest_mtu: host.interface().map(|interface| interface.max_guest_mtu),
-            certificate_expires: host.certificate_expires().map(written),
-            bridges: count(bridges.len()),
-            tunnels: count(bridges.iter().map(|bridge| bridge.tunnels.len()).sum()),
-            vifs: count(bridges.iter().map(|bridge| bridge.vifs).sum()),
-            maintenance: host.maintenance_until(OffsetDateTime::now_utc()).map(written),
+            certificate_expires: host.certificate_expires().map(format_time),
+            bridges: saturating_u32(bridges.len()),
+            tunnels: saturating_u32(bridges.iter().map(|bridge| bridge.tunnels.len()).sum()),
+            vifs: saturating_u32(bridges.iter().map(|bridge| bridge.vifs).sum()),
+            maintenance: host.maintenance_until(OffsetDateTime::now_utc()).map(format_time),
             troubles,
         }
     }
 
-    fn finding(&self, finding: &proof::Finding) -> Finding {
+    fn finding_to_wire(&self, finding: &proof::Finding) -> Finding {
         Finding {
             what: finding.what.as_str().to_owned(),
             host: self.name_of(finding.host),
@@ -99,25 +99,25 @@ impl State {
         }
     }
 
-    fn network(&self, key: GreKey, known: &Known, now: Moment) -> Network {
+    fn network_to_wire(&self, key: GreKey, known: &Known, now: Moment) -> Network {
         let proof = &known.proof;
         let recorded = self.recorded.of_key(key);
         Network {
             name: self.network_name(key),
             key: Some(key.get()),
-            state: state(known, now),
-            since: written(known.since),
-            hosts: count(known.mesh.size()),
+            state: network_state(known, now),
+            since: format_time(known.since),
+            hosts: saturating_u32(known.mesh.size()),
             wanted: proof.wanted,
             proven: proof.proven,
-            reason: proof.reason().map(|reason| self.finding(reason)),
-            record: recorded.map(record),
+            reason: proof.first_reason().map(|reason| self.finding_to_wire(reason)),
+            record: recorded.map(record_to_wire),
             members: None,
         }
     }
 
     /// A network that has no key yet: nothing of it can be anywhere.
-    fn keyless(&self, network: &Recorded) -> Network {
+    fn keyless_to_wire(&self, network: &Recorded) -> Network {
         let (name, hosts) = (&network.row.name, network.hosts());
         let first = hosts.first().map(|host| Finding {
             what: "key_missing".to_owned(),
@@ -130,18 +130,18 @@ impl State {
             name: name.clone(),
             key: None,
             state: keyless_state(network),
-            since: OffsetDateTime::from_unix_timestamp(network.row.created).map(written).unwrap_or_default(),
-            hosts: count(hosts.len()),
-            wanted: pairs(hosts.len()),
+            since: OffsetDateTime::from_unix_timestamp(network.row.created).map(format_time).unwrap_or_default(),
+            hosts: saturating_u32(hosts.len()),
+            wanted: directed_pairs(hosts.len()),
             proven: 0,
             reason: first,
-            record: Some(record(network)),
+            record: Some(record_to_wire(network)),
             members: None,
         }
     }
 
     /// A network's proof as a document, without digest and signature.
-    pub(super) fn document(
+    pub(super) fn proof_document(
         &self,
         zone: &str,
         key: GreKey,
@@ -153,40 +153,40 @@ impl State {
             host: self.name_of(seen.host),
             instance: seen.instance.clone(),
             version: seen.version,
-            age: seconds(seen.age),
+            age: rounded_seconds(seen.age),
         });
         Proof {
             zone: zone.to_owned(),
             network: self.network_name(key),
             key: key.get(),
             whole: proof.is_whole(),
-            reason: (!proof.is_whole()).then(|| self.sentence(proof)),
+            reason: (!proof.is_whole()).then(|| self.first_reason(proof)),
             generation: known.generation,
-            at: written(at),
+            at: format_time(at),
             hosts: seen.collect(),
             tunnels: TunnelProof { wanted: proof.wanted, proven: proof.proven },
-            findings: proof.findings.iter().map(|finding| self.finding(finding)).collect(),
-            found: count(proof.found),
+            findings: proof.findings.iter().map(|finding| self.finding_to_wire(finding)).collect(),
+            found: saturating_u32(proof.found),
             probed_age: self.probed_age(key, now),
             digest: String::new(),
             signature: None,
         }
     }
 
-    fn member(&self, number: HostNumber, key: GreKey) -> Member {
+    fn member_to_wire(&self, number: HostNumber, key: GreKey) -> Member {
         let snapshot = self.seen.get(&number).and_then(|seen| seen.snapshot.as_ref());
         let bridge = snapshot.and_then(|snapshot| snapshot.bridges_of(key).next());
         let tunnels = bridge.map_or(0, |bridge| bridge.tunnels.iter().filter(|tunnel| tunnel.key == key).count());
         Member {
             host: self.name_of(number),
             bridge: bridge.map(|bridge| bridge.name.to_string()),
-            vifs: count(bridge.map_or(0, |bridge| bridge.vifs)),
-            tunnels: count(tunnels),
+            vifs: saturating_u32(bridge.map_or(0, |bridge| bridge.vifs)),
+            tunnels: saturating_u32(tunnels),
         }
     }
 }
 
-fn state(known: &Known, now: Moment) -> NetworkState {
+fn network_state(known: &Known, now: Moment) -> NetworkState {
     match (known.proof.is_whole(), now.since(known.since_moment) < SETTLING) {
         (true, _) => NetworkState::Whole,
         (false, true) => NetworkState::Settling,
@@ -199,14 +199,14 @@ fn keyless_state(network: &Recorded) -> NetworkState {
 }
 
 /// Tunnels among so many hosts, each direction for itself.
-fn pairs(hosts: usize) -> u64 {
-    let hosts = u64::from(count(hosts));
+fn directed_pairs(hosts: usize) -> u64 {
+    let hosts = u64::from(saturating_u32(hosts));
     hosts * hosts.saturating_sub(1)
 }
 
-fn record(network: &Recorded) -> NetworkRecord {
+fn record_to_wire(network: &Recorded) -> NetworkRecord {
     let NetworkRow { number, physical_network, ipv6, mtu, .. } = network.row.clone();
-    NetworkRecord { number: number.get(), physical_network, ipv6, mtu, nics: count(network.nics.len()) }
+    NetworkRecord { number: number.get(), physical_network, ipv6, mtu, nics: saturating_u32(network.nics.len()) }
 }
 
 /// A network in a list.
@@ -220,20 +220,20 @@ enum Listed<'a> {
 impl Zone {
     /// The registered hosts, by name.
     pub fn hosts(&self) -> Vec<Host> {
-        let (now, state) = (self.now(), self.state());
-        state.names.values().filter_map(|number| Some(state.host(state.hosts.get(number)?, now))).collect()
+        let (now, state) = (self.now(), self.lock_state());
+        state.names.values().filter_map(|number| Some(state.host_to_wire(state.hosts.get(number)?, now))).collect()
     }
 
     /// A host by its name.
     pub fn host(&self, name: &str) -> Option<Host> {
-        let (now, state) = (self.now(), self.state());
+        let (now, state) = (self.now(), self.lock_state());
         let number = state.names.get(name)?;
-        Some(state.host(state.hosts.get(number)?, now))
+        Some(state.host_to_wire(state.hosts.get(number)?, now))
     }
 
     /// The tunnels of a host by its name, as it told of them last.
     pub fn host_tunnels(&self, name: &str) -> Option<HostTunnelList> {
-        let (now, state) = (self.now(), self.state());
+        let (now, state) = (self.now(), self.lock_state());
         let seen = state.seen.get(state.names.get(name)?)?;
         let Some(snapshot) = &seen.snapshot else { return Some(HostTunnelList { age: None, tunnels: None }) };
         let tunnels = snapshot.bridges().iter().flat_map(|bridge| {
@@ -246,42 +246,42 @@ impl Zone {
                 state: tunnel.state,
             })
         });
-        Some(HostTunnelList { age: Some(seconds(now.since(seen.heard))), tunnels: Some(tunnels.collect()) })
+        Some(HostTunnelList { age: Some(rounded_seconds(now.since(seen.heard))), tunnels: Some(tunnels.collect()) })
     }
 
     /// What is registered of the first host, by number, of which this holds.
-    pub fn registered(&self, is_meant: impl Fn(&Row) -> bool) -> Option<Row> {
-        self.state().hosts.values().map(|host| &host.row).find(|row| is_meant(row)).cloned()
+    pub fn find_registered(&self, is_meant: impl Fn(&Row) -> bool) -> Option<Row> {
+        self.lock_state().hosts.values().map(|host| &host.row).find(|row| is_meant(row)).cloned()
     }
 
     /// What is registered of all hosts.
     pub fn registered_all(&self) -> BTreeMap<HostNumber, Row> {
-        self.state().hosts.iter().map(|(number, host)| (*number, host.row.clone())).collect()
+        self.lock_state().hosts.iter().map(|(number, host)| (*number, host.row.clone())).collect()
     }
 
     /// A host's number by its name.
-    pub fn number(&self, name: &str) -> Option<HostNumber> {
-        self.state().names.get(name).copied()
+    pub fn host_number(&self, name: &str) -> Option<HostNumber> {
+        self.lock_state().names.get(name).copied()
     }
 
     /// The largest number that stands on a bridge or in a tunnel of the zone, or that a host is registered with.
     pub fn largest_number(&self) -> Option<HostNumber> {
-        let state = self.state();
+        let state = self.lock_state();
         let bridges = state.seen.values().filter_map(|seen| seen.snapshot.as_ref()).flat_map(|s| s.bridges());
-        let peers = bridges.flat_map(|bridge| bridge.tunnels.iter().filter_map(|tunnel| tunnel.peer()));
+        let peers = bridges.flat_map(|bridge| bridge.tunnels.iter().filter_map(|tunnel| tunnel.peer_number()));
         peers.chain(state.hosts.keys().copied()).max()
     }
 
     /// How many networks and tunnels there are, by their state.
-    pub fn counts(&self) -> (NetworkCount, HostCount, TunnelCount) {
-        let (now, zone) = (self.now(), self.state());
+    pub fn state_counts(&self) -> (NetworkCount, HostCount, TunnelCount) {
+        let (now, zone) = (self.now(), self.lock_state());
         let (mut networks, mut hosts, mut tunnels) =
             (NetworkCount::default(), HostCount::default(), TunnelCount::default());
         for known in zone.networks.values() {
             networks.all += 1;
             tunnels.wanted += known.proof.wanted;
             tunnels.proven += known.proof.proven;
-            match state(known, now) {
+            match network_state(known, now) {
                 NetworkState::Whole => networks.whole += 1,
                 NetworkState::Settling => networks.settling += 1,
                 NetworkState::Broken => networks.broken += 1,
@@ -289,7 +289,7 @@ impl Zone {
         }
         for network in zone.recorded.without_key() {
             networks.all += 1;
-            tunnels.wanted += pairs(network.hosts().len());
+            tunnels.wanted += directed_pairs(network.hosts().len());
             match keyless_state(network) {
                 NetworkState::Whole => networks.whole += 1,
                 NetworkState::Settling => networks.settling += 1,
@@ -299,7 +299,7 @@ impl Zone {
         for host in zone.hosts.values() {
             hosts.all += 1;
             let number = host.row.number;
-            match host.state(&host.troubles(zone.bridges(number), &zone.missed(number))) {
+            match host.host_state(&host.all_troubles(zone.bridges_of(number), &zone.missed_networks(number))) {
                 HostState::Ok => hosts.ok += 1,
                 HostState::Degraded => hosts.degraded += 1,
                 HostState::Connecting => hosts.connecting += 1,
@@ -311,26 +311,26 @@ impl Zone {
 
     /// What is wrong with the manager itself.
     pub fn troubles(&self) -> Vec<Trouble> {
-        let state = self.state();
+        let state = self.lock_state();
         state.own_troubles.iter().chain(&state.key_troubles).cloned().collect()
     }
 
     /// How long ago the connected host gave a sign of life that did so longest ago, seconds.
-    pub fn age(&self) -> Option<f64> {
-        let (now, state) = (self.now(), self.state());
+    pub fn oldest_sign(&self) -> Option<f64> {
+        let (now, state) = (self.now(), self.lock_state());
         let connected = state.seen.values().filter(|seen| seen.is_connected);
-        connected.map(|seen| seen.heard).min().map(|heard| seconds(now.since(heard)))
+        connected.map(|seen| seen.heard).min().map(|heard| rounded_seconds(now.since(heard)))
     }
 
     /// The networks that are wanted, the worst first; how many there are on all pages.
     pub fn networks(&self, page: &Page) -> (Vec<Network>, usize) {
-        let (now, zone) = (self.now(), self.state());
+        let (now, zone) = (self.now(), self.lock_state());
         let is_meant = |state| page.states.as_ref().is_none_or(|states| states.contains(&state));
         let has = |name: &str| page.search.as_ref().is_none_or(|text| name.contains(text));
         let is_found = |key: GreKey| page.search.is_none() || has(&zone.network_name(key)) || has(&key.to_string());
-        let known = zone.networks.iter().filter(|(_, known)| page.host.is_none_or(|host| known.mesh.has(host)));
+        let known = zone.networks.iter().filter(|(_, known)| page.host.is_none_or(|host| known.mesh.has_member(host)));
         let known = known.filter(|(key, _)| is_found(**key));
-        let known = known.map(|(key, known)| (state(known, now), Some(*key), Listed::Known(*key, known)));
+        let known = known.map(|(key, known)| (network_state(known, now), Some(*key), Listed::Known(*key, known)));
         let keyless = zone.recorded.without_key();
         let keyless =
             keyless.filter(|network| has(&network.row.name) && page.host.is_none_or(|host| network.nics_on(host) > 0));
@@ -341,16 +341,16 @@ impl Zone {
         let first = (page.page - 1).saturating_mul(page.limit);
         let shown = found.into_iter().skip(first).take(page.limit);
         let to_wire = |listed| match listed {
-            Listed::Known(key, known) => zone.network(key, known, now),
-            Listed::Keyless(network) => zone.keyless(network),
+            Listed::Known(key, known) => zone.network_to_wire(key, known, now),
+            Listed::Keyless(network) => zone.keyless_to_wire(network),
         };
         (shown.map(|(_, _, listed)| to_wire(listed)).collect(), total)
     }
 
     /// A network's key by its name. One that is recorded is also found by `key-KEY`.
-    pub fn key(&self, name: &str) -> Option<GreKey> {
-        let state = self.state();
-        if let Some(network) = state.recorded.named(name) {
+    pub fn network_key(&self, name: &str) -> Option<GreKey> {
+        let state = self.lock_state();
+        if let Some(network) = state.recorded.by_name(name) {
             // It is proven within moments of being recorded; who asks before that is not to hear that it is not there.
             return network.row.key;
         }
@@ -360,47 +360,47 @@ impl Zone {
 
     /// Of each network that has a key, which proof was made of it last: another one wherever anything of it may have changed.
     pub fn proofs_made(&self) -> BTreeMap<GreKey, u64> {
-        self.state().networks.iter().map(|(key, known)| (*key, known.number)).collect()
+        self.lock_state().networks.iter().map(|(key, known)| (*key, known.number)).collect()
     }
 
     /// The names of the networks that are recorded and have no key yet.
     pub fn keyless_names(&self) -> Vec<String> {
-        self.state().recorded.without_key().map(|network| network.row.name.clone()).collect()
+        self.lock_state().recorded.without_key().map(|network| network.row.name.clone()).collect()
     }
 
     /// A network that is recorded and has no key yet, with its hosts.
-    pub fn keyless(&self, name: &str) -> Option<Network> {
-        let state = self.state();
-        let recorded = state.recorded.named(name).filter(|network| network.row.key.is_none())?;
+    pub fn keyless_network(&self, name: &str) -> Option<Network> {
+        let state = self.lock_state();
+        let recorded = state.recorded.by_name(name).filter(|network| network.row.key.is_none())?;
         let host = |host| Member { host: state.name_of(host), bridge: None, vifs: 0, tunnels: 0 };
         let members = Some(recorded.hosts().into_iter().map(host).collect());
-        Some(Network { members, ..state.keyless(recorded) })
+        Some(Network { members, ..state.keyless_to_wire(recorded) })
     }
 
     /// A network, with its hosts.
     pub fn network(&self, key: GreKey) -> Option<Network> {
         let (at, now) = (OffsetDateTime::now_utc(), self.now());
-        let mut state = self.state();
+        let mut state = self.lock_state();
         if !state.networks.contains_key(&key) && state.changed.remove(&key) {
             // It was recorded a moment ago.
-            state.prove(key, at, now);
+            state.prove_network(key, at, now);
         }
         let known = state.networks.get(&key)?;
-        let mut network = state.network(key, known, now);
-        network.members = Some(known.mesh.members().map(|number| state.member(number, key)).collect());
+        let mut network = state.network_to_wire(key, known, now);
+        network.members = Some(known.mesh.members().map(|number| state.member_to_wire(number, key)).collect());
         Some(network)
     }
 
     /// A network's proof by what its hosts have said by now, without digest and signature.
     pub fn proof(&self, key: GreKey) -> Option<Proof> {
         let (at, now) = (OffsetDateTime::now_utc(), self.now());
-        let mut state = self.state();
+        let mut state = self.lock_state();
         state.changed.remove(&key);
-        if let Some(happened) = state.prove(key, at, now) {
-            self.tell(happened);
+        if let Some(happened) = state.prove_network(key, at, now) {
+            self.send_event(happened);
         }
         let known = state.networks.get(&key)?;
-        Some(state.document(&self.0.name, key, known, (at, now)))
+        Some(state.proof_document(&self.0.name, key, known, (at, now)))
     }
 }
 

@@ -22,7 +22,7 @@ pub enum EndpointFault {
 
 impl State {
     /// Takes in at which address a host's tunnels end. Gives what is to be told of that: kind, name, sentence.
-    pub(super) fn endpoint(
+    pub(super) fn take_endpoint(
         &mut self,
         number: HostNumber,
         found: Result<Interface, EndpointFault>,
@@ -37,7 +37,7 @@ impl State {
                 Err((kind, evidence)) => (Some((kind, evidence)), Some(interface), None),
             },
         };
-        if trouble.is_some() && self.endpoints.of(number).is_some() {
+        if trouble.is_some() && self.endpoints.address_of(number).is_some() {
             self.endpoints.remove(number);
             self.changed_of(number);
         }
@@ -45,7 +45,7 @@ impl State {
         host.interface = interface;
         let remedy = "set the host's `label` to the device, bridge or network whose address its tunnels end at";
         let kind = |trouble: &Option<Trouble>| trouble.as_ref().map(|trouble| trouble.kind.clone());
-        let new = trouble.map(|(kind, evidence)| host::trouble(kind, evidence, remedy));
+        let new = trouble.map(|(kind, evidence)| host::new_trouble(kind, evidence, remedy));
         let is_news = kind(&new) != kind(&host.endpoint_trouble);
         host.endpoint_trouble.clone_from(&new);
         match (new, moved) {
@@ -67,7 +67,7 @@ impl State {
         let ip = interface.ip.as_deref().unwrap_or_default();
         let ip: RemoteIp =
             ip.parse().map_err(|_| ("no_address", format!("{device} has no IPv4 address for tunnels")))?;
-        let is_new = self.endpoints.of(number).is_none_or(|before| before != ip);
+        let is_new = self.endpoints.address_of(number).is_none_or(|before| before != ip);
         let name = |state: &State, number| {
             state.hosts.get(&number).map_or_else(|| format!("number {number}"), |host| host.row.name.clone())
         };

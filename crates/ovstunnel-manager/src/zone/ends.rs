@@ -81,9 +81,9 @@ fn is_meant(nic: &NicRow, word: &str) -> bool {
 
 impl State {
     /// Each thing that a word means, with the keys of the networks that it is in.
-    fn meant(&self, word: &str) -> Vec<(End, BTreeSet<GreKey>)> {
+    fn word_meanings(&self, word: &str) -> Vec<(End, BTreeSet<GreKey>)> {
         if let Some(host) = self.names.get(word).copied() {
-            let keys = self.networks.iter().filter(|(_, known)| known.mesh.has(host)).map(|(key, _)| *key);
+            let keys = self.networks.iter().filter(|(_, known)| known.mesh.has_member(host)).map(|(key, _)| *key);
             return vec![(End { host, name: word.to_owned(), nic: None }, keys.collect())];
         }
         let nics = self.recorded.all().filter_map(|network| Some((network.row.key?, network)));
@@ -102,9 +102,9 @@ impl Zone {
     ///
     /// # Errors
     /// A word means nothing or too much, or there is no such network or more than one.
-    pub fn ends(&self, from: &str, to: &str, network: Option<GreKey>) -> Result<(GreKey, End, End), EndsError> {
-        let state = self.state();
-        let (one, other) = (state.meant(from), state.meant(to));
+    pub fn resolve_ends(&self, from: &str, to: &str, network: Option<GreKey>) -> Result<(GreKey, End, End), EndsError> {
+        let state = self.lock_state();
+        let (one, other) = (state.word_meanings(from), state.word_meanings(to));
         for (word, meant) in [(from, &one), (to, &other)] {
             if meant.is_empty() {
                 return Err(EndsError::Unknown(word.to_owned()));

@@ -14,7 +14,7 @@ use ovstunnel_types::{GreKey, HealthState, HostId, HostNumber};
 use time::OffsetDateTime;
 
 use super::clock::HostClock;
-use super::silence::{Silence, unmet};
+use super::silence::{Silence, unmet_requirement};
 use super::{State, story};
 
 /// What is registered of a host.
@@ -101,7 +101,7 @@ impl Registered {
             unled: None,
             is_led: false,
             other_id: None,
-            at_once: story::seldom(),
+            at_once: story::new_rate_limit(),
         }
     }
 
@@ -111,7 +111,7 @@ impl Registered {
     }
 
     /// What its daemon said of itself when it was last connected.
-    pub fn told(&self) -> Option<&Told> {
+    pub fn daemon_facts(&self) -> Option<&Told> {
         self.told.as_ref()
     }
 
@@ -126,7 +126,7 @@ impl Registered {
     }
 
     /// What may be done to it, as it is registered.
-    pub(super) fn mode(&self) -> observed::Mode {
+    pub(super) fn observed_mode(&self) -> observed::Mode {
         match self.row.mode {
             Mode::Manage => observed::Mode::Manage,
             Mode::Observe => observed::Mode::Observe,
@@ -140,7 +140,7 @@ impl Registered {
     }
 
     /// Takes in why it has not taken the manager's epoch, where it has not. Gives what is news of that.
-    pub(super) fn led(&mut self, refused: Option<Trouble>) -> Option<(String, Trouble)> {
+    pub(super) fn take_lead(&mut self, refused: Option<Trouble>) -> Option<(String, Trouble)> {
         self.is_led = refused.is_none();
         let before = std::mem::replace(&mut self.unled, refused);
         let now = self.unled.clone()?;
@@ -149,31 +149,31 @@ impl Registered {
 
     /// Its name, where it may be told now that it has come or gone: not as often as it may do so.
     pub(super) fn may_tell(&self) -> Option<(String, String)> {
-        let left_out = self.at_once.may()?;
+        let left_out = self.at_once.may_write()?;
         let more = left_out.map(|n| format!(" ({n} changes of this before are not listed)")).unwrap_or_default();
         Some((self.row.name.clone(), more))
     }
 
-    pub(super) fn connected(&mut self, told: Told) {
+    pub(super) fn take_connection(&mut self, told: Told) {
         self.connection = Connection::Up;
         self.told = Some(told);
     }
 
-    pub(super) fn health(&mut self, health: Health) {
+    pub(super) fn take_health(&mut self, health: Health) {
         if let Some(told) = &mut self.told {
             told.health = health;
         }
     }
 
     /// Whether that is news.
-    pub(super) fn silent(&mut self, why: &Silence) -> bool {
+    pub(super) fn take_silence(&mut self, why: &Silence) -> bool {
         let was_so = matches!(&self.connection, Connection::Down(before) if before.kind == why.kind);
         self.connection = Connection::Down(why.clone());
         !was_so
     }
 
     /// Takes in which certificate its daemon shows. Whether something is wrong with it, and that is news.
-    pub(super) fn certificate(&mut self, shown: Shown) -> bool {
+    pub(super) fn take_certificate(&mut self, shown: Shown) -> bool {
         let is_news = shown.trouble.is_some() && self.certificate.trouble.is_none();
         self.certificate = shown;
         is_news
@@ -186,21 +186,21 @@ impl Registered {
 
     /// The id of another host that one of these bridges has, where that is news.
     fn other_id_told(&mut self, bridges: &[Arc<Bridge>]) -> Option<Trouble> {
-        let mismatch = self.mismatch(bridges);
+        let mismatch = self.number_mismatch(bridges);
         let id = mismatch.map(|(_, id)| id.clone());
         let is_news = id.is_some() && id != self.other_id;
         self.other_id = id;
-        self.mismatch(bridges).filter(|_| is_news).map(|(bridge, id)| self.mismatch_trouble(bridge, id))
+        self.number_mismatch(bridges).filter(|_| is_news).map(|(bridge, id)| self.mismatch_trouble(bridge, id))
     }
 
-    fn mismatch<'b>(&self, bridges: &'b [Arc<Bridge>]) -> Option<(&'b Bridge, &'b HostId)> {
+    fn number_mismatch<'b>(&self, bridges: &'b [Arc<Bridge>]) -> Option<(&'b Bridge, &'b HostId)> {
         let own = HostId::from(self.row.number);
         bridges.iter().find_map(|bridge| Some((&**bridge, bridge.host_id.as_ref().filter(|id| **id != own)?)))
     }
 
     fn mismatch_trouble(&self, bridge: &Bridge, id: &HostId) -> Trouble {
         let own = self.row.number;
-        trouble(
+        new_trouble(
             "host_id_mismatch",
             format!("bridge {} has the host id {id}, and the host is registered as number {own}", bridge.name),
             "give the host the number that its bridges have: ovstunnelctl zone host renumber",
@@ -208,7 +208,7 @@ impl Registered {
     }
 
     /// How it is, by what is wrong with it.
-    pub fn state(&self, troubles: &[Trouble]) -> HostState {
+    pub fn host_state(&self, troubles: &[Trouble]) -> HostState {
         match (&self.connection, troubles) {
             (Connection::Trying, _) => HostState::Connecting,
             (Connection::Down(_), _) => HostState::Silent,
@@ -223,19 +223,19 @@ impl Registered {
     }
 
     /// Why it cannot be asked, where it cannot.
-    pub(super) fn silence(&self) -> Option<Trouble> {
+    pub(super) fn silence_trouble(&self) -> Option<Trouble> {
         match &self.connection {
-            Connection::Down(Silence { kind, evidence, remedy }) => Some(trouble(kind, evidence.clone(), remedy)),
+            Connection::Down(Silence { kind, evidence, remedy }) => Some(new_trouble(kind, evidence.clone(), remedy)),
             _ => None,
         }
     }
 
     /// What is wrong with it, the worst first. `bridges` are those that it has, `missed` the networks of which others have tunnels to
     /// it, where it has none.
-    pub fn troubles(&self, bridges: &[Arc<Bridge>], missed: &[String]) -> Vec<Trouble> {
-        let silent = self.silence();
+    pub fn all_troubles(&self, bridges: &[Arc<Bridge>], missed: &[String]) -> Vec<Trouble> {
+        let silent = self.silence_trouble();
         let empty = (self.is_connected() && !missed.is_empty()).then(|| returned_empty(missed));
-        let mismatch = self.mismatch(bridges).map(|(bridge, id)| self.mismatch_trouble(bridge, id));
+        let mismatch = self.number_mismatch(bridges).map(|(bridge, id)| self.mismatch_trouble(bridge, id));
         let health = self.told.iter().flat_map(|told| {
             let reasons = told.health.reasons.iter().filter(|_| told.health.state != HealthState::Ok);
             reasons.map(|reason| Trouble {
@@ -251,7 +251,7 @@ impl Registered {
     }
 }
 
-pub(super) fn trouble(kind: &str, evidence: String, remedy: &str) -> Trouble {
+pub(super) fn new_trouble(kind: &str, evidence: String, remedy: &str) -> Trouble {
     Trouble { kind: kind.to_owned(), evidence, remedy: remedy.to_owned() }
 }
 
@@ -265,7 +265,7 @@ fn returned_empty(missed: &[String]) -> Trouble {
         format!("it has no bridge, and tunnels of others lead to it: {}{}", names.join(", "), more.unwrap_or_default());
     let remedy =
         "have the management server set its networks up again; `ovstunnelctl zone plan NETWORK` says what that takes";
-    trouble("returned_empty", evidence, remedy)
+    new_trouble("returned_empty", evidence, remedy)
 }
 
 /// Whether the plugin has let go of a bridge.
@@ -274,7 +274,7 @@ fn is_let_go(bridge: &Bridge) -> bool {
 }
 
 /// Nothing is known of this key on this host any more.
-fn forget<T>(known: &mut BTreeMap<GreKey, BTreeMap<HostNumber, T>>, key: GreKey, host: HostNumber) {
+fn forget_host<T>(known: &mut BTreeMap<GreKey, BTreeMap<HostNumber, T>>, key: GreKey, host: HostNumber) {
     if let Some(hosts) = known.get_mut(&key) {
         hosts.remove(&host);
         if hosts.is_empty() {
@@ -284,7 +284,7 @@ fn forget<T>(known: &mut BTreeMap<GreKey, BTreeMap<HostNumber, T>>, key: GreKey,
 }
 
 impl State {
-    pub(super) fn register(&mut self, row: Row, now: Moment) {
+    pub(super) fn register_host(&mut self, row: Row, now: Moment) {
         let number = row.number;
         if let Some(before) = self.hosts.get(&number) {
             self.names.remove(&before.row.name);
@@ -310,14 +310,14 @@ impl State {
         self.changed_of(number);
     }
 
-    pub(super) fn unregister(&mut self, number: HostNumber) {
+    pub(super) fn unregister_host(&mut self, number: HostNumber) {
         self.changed_of(number);
         self.rows_around_due(number);
-        self.replace(number, Snapshot::new("", 0, Vec::<Bridge>::new()));
+        self.replace_snapshot(number, Snapshot::new("", 0, Vec::<Bridge>::new()));
         self.endpoints.remove(number);
         self.seen.remove(&number);
         let keys: Vec<GreKey> = self.destroyed.keys().copied().collect();
-        keys.into_iter().for_each(|key| forget(&mut self.destroyed, key, number));
+        keys.into_iter().for_each(|key| forget_host(&mut self.destroyed, key, number));
         if let Some(host) = self.hosts.remove(&number) {
             self.names.remove(&host.row.name);
         }
@@ -331,9 +331,9 @@ impl State {
 
     /// Whether the host's daemon can ask Open vSwitch, by its health. Says whether that is news.
     pub(super) fn switch_fault(&mut self, number: HostNumber) -> bool {
-        let told = self.hosts.get(&number).and_then(Registered::told);
+        let told = self.hosts.get(&number).and_then(Registered::daemon_facts);
         let reasons = told.into_iter().flat_map(|told| &told.health.reasons);
-        let fault = reasons.filter(|reason| reason.what == "openvswitch").map(unmet).next();
+        let fault = reasons.filter(|reason| reason.what == "openvswitch").map(unmet_requirement).next();
         let Some(seen) = self.seen.get_mut(&number).filter(|seen| seen.switch_fault != fault) else { return false };
         seen.switch_fault = fault;
         self.changed_of(number);
@@ -341,7 +341,7 @@ impl State {
     }
 
     /// The networks of which others have tunnels to a host that has no bridge at all.
-    pub(super) fn missed(&self, number: HostNumber) -> Vec<String> {
+    pub(super) fn missed_networks(&self, number: HostNumber) -> Vec<String> {
         let has_spoken_of_none = |seen: &observed::Host| seen.snapshot.as_ref().is_some_and(|s| s.bridges().is_empty());
         if !self.seen.get(&number).is_some_and(has_spoken_of_none) {
             return Vec::new();
@@ -351,7 +351,11 @@ impl State {
 
     /// What is to be told of a host that has said something: kind, name, sentence. `had` is how many bridges it had before it came back,
     /// where it has just done so.
-    pub(super) fn returned(&mut self, number: HostNumber, had: Option<usize>) -> Vec<(&'static str, String, String)> {
+    pub(super) fn return_events(
+        &mut self,
+        number: HostNumber,
+        had: Option<usize>,
+    ) -> Vec<(&'static str, String, String)> {
         let snapshot = self.seen.get(&number).and_then(|seen| seen.snapshot.as_ref());
         let (Some(host), Some(snapshot)) = (self.hosts.get_mut(&number), snapshot) else { return Vec::new() };
         let name = host.row.name.clone();
@@ -372,8 +376,8 @@ impl State {
     }
 
     /// What a host has now. Networks of which nothing has changed stay proven.
-    pub(super) fn replace(&mut self, number: HostNumber, new: Snapshot) {
-        let has_xapi = self.hosts.get(&number).and_then(Registered::told);
+    pub(super) fn replace_snapshot(&mut self, number: HostNumber, new: Snapshot) {
+        let has_xapi = self.hosts.get(&number).and_then(Registered::daemon_facts);
         let has_xapi = has_xapi.is_some_and(|told| told.capabilities.iter().any(|word| word == "xapi"));
         let Some(seen) = self.seen.get_mut(&number) else { return };
         seen.has_xapi = has_xapi;
@@ -394,17 +398,17 @@ impl State {
         if has_not_spoken || gone.clone().chain(come.clone()).next().is_some() {
             self.rows.insert(number, has_not_spoken);
         }
-        gone.for_each(|bridge| self.sight.lose(number, bridge));
+        gone.for_each(|bridge| self.sight.remove_bridge(number, bridge));
         for bridge in come {
-            self.sight.gain(number, bridge);
+            self.sight.add_bridge(number, bridge);
             for key in bridge.keys() {
-                forget(&mut self.destroyed, *key, number);
+                forget_host(&mut self.destroyed, *key, number);
                 // It is there; were it to go, xapi is asked anew, which may have another one then.
-                forget(&mut self.made, *key, number);
+                forget_host(&mut self.made, *key, number);
                 let is_same = |there: &&Arc<Bridge>| there.has_key(*key) && (!is_let_go(there) || is_let_go(bridge));
                 if !old.iter().any(|there| is_same(&there)) {
                     // What was said of an earlier bridge, or is not said any more, does not count.
-                    forget(&mut self.standing, *key, number);
+                    forget_host(&mut self.standing, *key, number);
                 }
             }
         }

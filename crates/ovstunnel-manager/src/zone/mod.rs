@@ -42,7 +42,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 pub use clock::CLOCK_SKEW;
-pub use describe::{Names, Page, written};
+pub use describe::{Names, Page, format_time};
 pub use endpoint::EndpointFault;
 pub use ends::{End, EndsError};
 pub use faults::Wrong;
@@ -55,8 +55,8 @@ pub use recorded::Recorded;
 pub use rows::RowsDue;
 pub use side::Side;
 use sight::Sight;
-pub use silence::{CERTIFICATE_EXPIRES, Silence, unmet};
-pub use swept::{Sweepable, SweptHost, lost};
+pub use silence::{CERTIFICATE_EXPIRES, Silence, unmet_requirement};
+pub use swept::{Sweepable, SweptHost, lost_finding};
 
 /// Changes that come within this time are proven together.
 const COALESCE: Duration = Duration::from_millis(20);
@@ -193,7 +193,7 @@ pub struct Work {
 }
 
 /// What was asked for, in the words that the specification's users look for.
-fn op(kind: &str) -> Option<&'static str> {
+fn operation_word(kind: &str) -> Option<&'static str> {
     match kind {
         "nic_prepared" => Some("prepare"),
         "nic_released" => Some("release"),
@@ -222,19 +222,19 @@ impl Zone {
 
     /// By what it is judged which hosts belong to networks whose NICs are told.
     pub fn set_rules(&self, rules: Rules) {
-        self.state().rules = rules;
+        self.lock_state().rules = rules;
     }
 
     /// Proves what has changed, again and again, and tells the proofs. Ends with the task that it runs in.
     pub async fn keep_proven(self) {
         loop {
-            let is_restless = self.state().is_restless();
+            let is_restless = self.lock_state().is_restless();
             tokio::select! {
                 () = self.0.wake.notified() => tokio::time::sleep(COALESCE).await,
                 () = tokio::time::sleep(TELLING), if is_restless => {}
             }
             let started = Instant::now();
-            self.state().judge_again(self.now());
+            self.lock_state().judge_again(self.now());
             while self.prove_some_changed() {
                 tokio::task::yield_now().await;
             }
@@ -247,8 +247,8 @@ impl Zone {
 
     /// Tells the proofs of networks that have come to rest by now.
     fn tell_proofs(&self, now: Moment) {
-        let proofs = self.state().tell_proofs(&self.0.name, OffsetDateTime::now_utc(), now);
-        proofs.into_iter().for_each(|proof| self.tell(proof));
+        let proofs = self.lock_state().tell_proofs(&self.0.name, OffsetDateTime::now_utc(), now);
+        proofs.into_iter().for_each(|proof| self.send_event(proof));
     }
 
     /// Proves what has changed since the last time, now.
@@ -259,14 +259,14 @@ impl Zone {
     /// Proves some of it. Whether there is more.
     fn prove_some_changed(&self) -> bool {
         let (at, now) = (OffsetDateTime::now_utc(), self.now());
-        let (happened, more) = self.state().prove_some_changed(at, now);
-        happened.into_iter().for_each(|happened| self.tell(happened));
+        let (happened, more) = self.lock_state().prove_some_changed(at, now);
+        happened.into_iter().for_each(|happened| self.send_event(happened));
         more
     }
 
     /// What proving has cost since the start.
     pub fn work(&self) -> Work {
-        self.state().work
+        self.lock_state().work
     }
 
     /// Now, by the clock that does not jump.
@@ -280,13 +280,13 @@ impl Zone {
     }
 
     /// Tells whoever keeps events.
-    pub fn tell(&self, happened: Happened) {
+    pub fn send_event(&self, happened: Happened) {
         let Happened { kind, host, network, text, .. } = &happened;
-        tracing::info!(event = kind, op = op(kind), host, network, "{text}");
-        self.keep(Fact::Happened(happened));
+        tracing::info!(event = kind, op = operation_word(kind), host, network, "{text}");
+        self.send_fact(Fact::Happened(happened));
     }
 
-    fn keep(&self, fact: Fact) {
+    fn send_fact(&self, fact: Fact) {
         if self.0.facts.try_send(fact).is_err() {
             tracing::error!(
                 "an event or an address is not kept: the database takes none, and {EVENTS_WAITING} wait for it"
@@ -295,106 +295,106 @@ impl Zone {
     }
 
     /// Has what has changed proven soon.
-    fn wake(&self) {
+    fn wake_prover(&self) {
         self.0.wake.notify_one();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, State> {
         // Each change is complete in itself, so what a panic leaves is good.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn happened(&self, kind: &'static str, host: &str, text: String) {
+    fn record_event(&self, kind: &'static str, host: &str, text: String) {
         let host = Some(host.to_owned());
-        self.tell(Happened { host, ..Happened::new(OffsetDateTime::now_utc(), kind, text) });
+        self.send_event(Happened { host, ..Happened::new(OffsetDateTime::now_utc(), kind, text) });
     }
 
     /// A host is registered, or registered otherwise than before. A host with this number that has another name is replaced.
-    pub fn register(&self, row: Row) {
-        self.state().register(row, self.now());
-        self.wake();
+    pub fn register_host(&self, row: Row) {
+        self.lock_state().register_host(row, self.now());
+        self.wake_prover();
     }
 
     /// A host is no longer registered. Its bridges are no longer looked at.
-    pub fn unregister(&self, number: HostNumber) {
-        self.state().unregister(number);
-        self.wake();
+    pub fn unregister_host(&self, number: HostNumber) {
+        self.lock_state().unregister_host(number);
+        self.wake_prover();
     }
 
     /// A host is connected, and has said everything.
-    pub fn connected(&self, number: HostNumber, told: Told, snapshot: Snapshot) {
+    pub fn host_connected(&self, number: HostNumber, told: Told, snapshot: Snapshot) {
         let now = self.now();
         let (name, told) = {
-            let mut state = self.state();
+            let mut state = self.lock_state();
             let had = state.seen.get(&number).and_then(|seen| Some(seen.snapshot.as_ref()?.bridges().len()));
             let Some(host) = state.hosts.get_mut(&number) else { return };
             let is_new = !host.is_connected();
-            host.connected(told);
+            host.take_connection(told);
             let name = if is_new { host.may_tell() } else { None };
             state.seen_as(number, |seen| (seen.heard, seen.is_connected) = (now, true));
             state.switch_fault(number);
-            state.replace(number, snapshot);
+            state.replace_snapshot(number, snapshot);
             if is_new {
                 state.changed_of(number);
             }
-            (name, state.returned(number, had.filter(|_| is_new)))
+            (name, state.return_events(number, had.filter(|_| is_new)))
         };
         if let Some((name, more)) = name {
-            self.happened("host_connected", &name, format!("host {name} is connected{more}"));
+            self.record_event("host_connected", &name, format!("host {name} is connected{more}"));
         }
-        told.into_iter().for_each(|(kind, name, text)| self.happened(kind, &name, text));
-        self.wake();
+        told.into_iter().for_each(|(kind, name, text)| self.record_event(kind, &name, text));
+        self.wake_prover();
     }
 
     /// Bridges of a host have changed.
-    pub fn changed(&self, number: HostNumber, snapshot: Snapshot) {
+    pub fn bridges_changed(&self, number: HostNumber, snapshot: Snapshot) {
         let now = self.now();
-        let mut state = self.state();
+        let mut state = self.lock_state();
         state.seen_as(number, |seen| seen.heard = now);
-        state.replace(number, snapshot);
-        let told = state.returned(number, None);
+        state.replace_snapshot(number, snapshot);
+        let told = state.return_events(number, None);
         drop(state);
-        told.into_iter().for_each(|(kind, name, text)| self.happened(kind, &name, text));
-        self.wake();
+        told.into_iter().for_each(|(kind, name, text)| self.record_event(kind, &name, text));
+        self.wake_prover();
     }
 
     /// What a host says of itself has changed, but for its bridges.
-    pub fn health(&self, number: HostNumber, health: ovstunnel_api::Health) {
-        let mut state = self.state();
+    pub fn host_health(&self, number: HostNumber, health: ovstunnel_api::Health) {
+        let mut state = self.lock_state();
         if let Some(host) = state.hosts.get_mut(&number) {
-            host.health(health);
+            host.take_health(health);
         }
         if state.switch_fault(number) {
-            self.wake();
+            self.wake_prover();
         }
     }
 
     /// A host has given a sign of life.
-    pub fn alive(&self, number: HostNumber) {
+    pub fn host_alive(&self, number: HostNumber) {
         let now = self.now();
-        self.state().seen_as(number, |seen| seen.heard = now);
+        self.lock_state().seen_as(number, |seen| seen.heard = now);
     }
 
     /// The certificate that a host's daemon shows.
-    pub fn certificate(&self, number: HostNumber, shown: Shown) {
+    pub fn host_certificate(&self, number: HostNumber, shown: Shown) {
         let evidence = shown.trouble.as_ref().map(|trouble| trouble.evidence.clone()).unwrap_or_default();
         let name = {
-            let mut state = self.state();
+            let mut state = self.lock_state();
             let Some(host) = state.hosts.get_mut(&number) else { return };
-            host.certificate(shown).then(|| host.row.name.clone())
+            host.take_certificate(shown).then(|| host.row.name.clone())
         };
         if let Some(name) = name {
-            self.happened(CERTIFICATE_EXPIRES, &name, format!("host {name}: {evidence}"));
+            self.record_event(CERTIFICATE_EXPIRES, &name, format!("host {name}: {evidence}"));
         }
     }
 
     /// A host cannot be asked, for this reason.
-    pub fn silent(&self, number: HostNumber, why: impl Into<Silence>) {
+    pub fn host_silent(&self, number: HostNumber, why: impl Into<Silence>) {
         let why = why.into();
         let name = {
-            let mut state = self.state();
+            let mut state = self.lock_state();
             let Some(host) = state.hosts.get_mut(&number) else { return };
-            let is_news = host.silent(&why);
+            let is_news = host.take_silence(&why);
             let name = if is_news { host.may_tell() } else { None };
             state.seen_as(number, |seen| seen.is_connected = false);
             if is_news {
@@ -405,27 +405,27 @@ impl Zone {
         if let Some((name, more)) = name {
             let (kind, reason) = (why.kind, why.evidence);
             let what = if kind == "host_silent" { "does not answer" } else { "cannot be asked" };
-            self.happened(kind, &name, format!("host {name} {what}: {reason}{more}"));
+            self.record_event(kind, &name, format!("host {name} {what}: {reason}{more}"));
         }
-        self.wake();
+        self.wake_prover();
     }
 
     /// At which address a host's tunnels end, or why that is not known.
-    pub fn endpoint(&self, number: HostNumber, found: Result<Interface, EndpointFault>) {
+    pub fn host_endpoint(&self, number: HostNumber, found: Result<Interface, EndpointFault>) {
         let told = {
-            let mut state = self.state();
+            let mut state = self.lock_state();
             let of_host = |state: &State| state.hosts.get(&number).and_then(|host| host.interface().cloned());
             let before = of_host(&state);
-            let told = state.endpoint(number, found);
+            let told = state.take_endpoint(number, found);
             if let Some(interface) = of_host(&state).filter(|after| before.as_ref() != Some(after)) {
-                self.keep(Fact::Endpoint { host: number, interface });
+                self.send_fact(Fact::Endpoint { host: number, interface });
             }
             told
         };
         if let Some((kind, name, text)) = told {
-            self.happened(kind, &name, text);
+            self.record_event(kind, &name, text);
         }
-        self.wake();
+        self.wake_prover();
     }
 }
 

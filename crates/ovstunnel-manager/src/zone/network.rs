@@ -31,7 +31,7 @@ pub(super) struct Known {
 }
 
 /// The name of a network of which only the key is known.
-pub(super) fn name(key: GreKey) -> String {
+pub(super) fn default_name(key: GreKey) -> String {
     format!("key-{key}")
 }
 
@@ -39,10 +39,10 @@ impl State {
     /// Proves some of the networks of which something has changed. Gives what has happened, and whether there are more.
     pub(super) fn prove_some_changed(&mut self, at: OffsetDateTime, now: Moment) -> (Vec<Happened>, bool) {
         let some: Vec<GreKey> = std::iter::from_fn(|| self.changed.pop_first()).take(AT_ONCE).collect();
-        (some.into_iter().filter_map(|key| self.prove(key, at, now)).collect(), !self.changed.is_empty())
+        (some.into_iter().filter_map(|key| self.prove_network(key, at, now)).collect(), !self.changed.is_empty())
     }
 
-    pub(super) fn prove(&mut self, key: GreKey, at: OffsetDateTime, now: Moment) -> Option<Happened> {
+    pub(super) fn prove_network(&mut self, key: GreKey, at: OffsetDateTime, now: Moment) -> Option<Happened> {
         let started = Instant::now();
         let happened = self.prove_now(key, at, now);
         if self.acts {
@@ -54,21 +54,21 @@ impl State {
     }
 
     fn prove_now(&mut self, key: GreKey, at: OffsetDateTime, now: Moment) -> Option<Happened> {
-        let hosts = self.attach(key, now);
+        let hosts = self.judge_attachments(key, now);
         let name = self.network_name(key);
         let happened = |kind, text| Happened { network: Some(name.clone()), ..Happened::new(at, kind, text) };
-        let mesh = self.mesh(key, self.recorded.of_key(key), &hosts)?;
+        let mesh = self.network_mesh(key, self.recorded.of_key(key), &hosts)?;
         if hosts.is_empty() && self.recorded.of_key(key).is_none() {
-            self.prover.forget(mesh.network);
+            self.prover.forget_network(mesh.network);
             self.restless.remove(&key);
-            let before = self.networks.remove(&key)?.story.told().cloned();
+            let before = self.networks.remove(&key)?.story.last_told().cloned();
             let text = format!("no host has a bridge with key {key} any more");
             return Some(Happened { before, ..happened("network_gone", text) });
         }
-        let proof = self.prover.prove(&mesh, &self.seen, now);
+        let proof = self.prover.prove_network(&mesh, &self.seen, now);
         let before = self.networks.remove(&key);
         let was_whole = before.as_ref().map(|known| known.proof.is_whole());
-        let first = before.as_ref().and_then(|known| known.proof.reason().cloned());
+        let first = before.as_ref().and_then(|known| known.proof.first_reason().cloned());
         let (generation, since, since_moment) = match &before {
             Some(known) => {
                 let generation = known.generation + u64::from(known.mesh != mesh);
@@ -81,15 +81,15 @@ impl State {
         };
         let told = match (was_whole, proof.is_whole()) {
             (Some(true), true) => None,
-            (_, true) => Some(("network_whole", self.praise(&proof))),
+            (_, true) => Some(("network_whole", self.whole_sentence(&proof))),
             // The same first reason is no news; another one is.
-            (Some(false), false) if proof.reason() == first.as_ref() => None,
-            (_, false) => Some(("network_not_whole", self.sentence(&proof))),
+            (Some(false), false) if proof.first_reason() == first.as_ref() => None,
+            (_, false) => Some(("network_not_whole", self.first_reason(&proof))),
         };
         let is_other_mesh = before.as_ref().is_none_or(|known| known.generation != generation);
         let mut story = before.map_or_else(Story::new, |known| known.story);
         if is_other_mesh || told.is_some() {
-            story.changed(now);
+            story.note_change(now);
             self.restless.insert(key);
         }
         let told = told.filter(|_| story.may_tell());
@@ -103,13 +103,13 @@ impl State {
         !self.restless.is_empty() || !self.again.is_empty()
     }
 
-    pub(super) fn praise(&self, proof: &Proof) -> String {
+    pub(super) fn whole_sentence(&self, proof: &Proof) -> String {
         format!("whole: {} tunnels among {} hosts", proof.proven, proof.hosts.len())
     }
 
     /// The first reason why a network is not whole, in a sentence.
-    pub(super) fn sentence(&self, proof: &Proof) -> String {
-        let Some(reason) = proof.reason() else {
+    pub(super) fn first_reason(&self, proof: &Proof) -> String {
+        let Some(reason) = proof.first_reason() else {
             return format!("{} of {} tunnels are proven", proof.proven, proof.wanted);
         };
         let (host, more) = (self.name_of(reason.host), proof.found - 1);

@@ -79,7 +79,7 @@ type Found = (What, HostNumber, Option<HostNumber>);
 
 impl Pairs {
     /// How the direction between the two of these places is.
-    pub fn at(&self, from: usize, to: usize) -> Cell {
+    pub fn cell_at(&self, from: usize, to: usize) -> Cell {
         self.cells.get(from * self.places.len() + to).copied().unwrap_or(Cell::Apart)
     }
 
@@ -89,12 +89,12 @@ impl Pairs {
     }
 
     /// The place of a host.
-    pub fn place(&self, host: &str) -> Option<usize> {
+    pub fn place_of(&self, host: &str) -> Option<usize> {
         self.places.iter().position(|place| place.host == host)
     }
 
     /// How many directions are so.
-    pub fn count(&self, cell: Cell) -> usize {
+    pub fn count_of(&self, cell: Cell) -> usize {
         self.cells.iter().filter(|other| **other == cell).count()
     }
 
@@ -106,14 +106,14 @@ impl Pairs {
     }
 
     /// Hosts of which the whole row (nothing proven goes out), and those of which the whole column (nothing proven comes in) is not proven.
-    pub fn lines(&self) -> (Vec<usize>, Vec<usize>) {
+    pub fn unproven_lines(&self) -> (Vec<usize>, Vec<usize>) {
         let size = self.places.len();
         if size < 3 {
             return (Vec::new(), Vec::new());
         }
         let others = |one: usize| (0..size).filter(move |other| *other != one);
-        let out = |from: &usize| others(*from).all(|to| self.at(*from, to) != Cell::Proven);
-        let into = |to: &usize| others(*to).all(|from| self.at(from, *to) != Cell::Proven);
+        let out = |from: &usize| others(*from).all(|to| self.cell_at(*from, to) != Cell::Proven);
+        let into = |to: &usize| others(*to).all(|from| self.cell_at(from, *to) != Cell::Proven);
         ((0..size).filter(out).collect(), (0..size).filter(into).collect())
     }
 
@@ -166,7 +166,7 @@ impl Pairs {
         }
         let gone: BTreeSet<(usize, usize)> = missing.into_iter().collect();
         for (from, to) in &gone {
-            let is_back = !gone.contains(&(*to, *from)) && self.at(*to, *from) <= Cell::Limited;
+            let is_back = !gone.contains(&(*to, *from)) && self.cell_at(*to, *from) <= Cell::Limited;
             self.worse(*from, *to, if is_back { Cell::OneSided } else { Cell::Bad });
         }
     }
@@ -197,7 +197,7 @@ impl State {
         let whole_mesh = known.clone().flat_map(|known| known.proof.findings.iter());
         let is_together = |what| matches!(what, What::MtuSmall | What::MtuMixed | What::Ipv6Mixed);
         let together = whole_mesh.filter(move |finding| is_together(finding.what));
-        let own = known.flat_map(|known| self.prover.found(known.mesh.network));
+        let own = known.flat_map(|known| self.prover.findings_of(known.mesh.network));
         own.chain(together)
     }
 }
@@ -219,7 +219,7 @@ impl Zone {
     /// All pairs of all hosts: each direction as it is in the network in which it is worst.
     pub fn all_pairs(&self) -> Pairs {
         let (places, at, meshes) = {
-            let state = self.state();
+            let state = self.lock_state();
             let keys: Vec<GreKey> = state.networks.keys().copied().collect();
             let meshes: Vec<_> = keys.into_iter().filter_map(|key| state.mesh_of(key)).collect();
             let members = meshes.iter().flat_map(|(members, _)| members).copied();
@@ -236,7 +236,7 @@ impl Zone {
     /// All pairs of a network, as its last proof saw them; none where there is no such network.
     pub fn pairs(&self, key: GreKey) -> Option<Pairs> {
         let (places, numbers, findings) = {
-            let state = self.state();
+            let state = self.lock_state();
             let (numbers, findings) = state.mesh_of(key)?;
             let places: Vec<Place> = numbers.iter().map(|number| state.place_of(*number)).collect();
             (places, numbers, findings)
@@ -246,7 +246,7 @@ impl Zone {
 
     /// What is against the tunnel from one host to another, and against the host that has it.
     pub fn pair_findings(&self, key: GreKey, from: &str, to: &str) -> Vec<PairFinding> {
-        let state = self.state();
+        let state = self.lock_state();
         let (Some(from), Some(to)) = (state.names.get(from), state.names.get(to)) else { return Vec::new() };
         let of_pair = |finding: &&Finding| match finding.to {
             Some(other) => finding.host == *from && other == *to,
@@ -284,9 +284,12 @@ mod tests {
     #[test]
     fn each_direction_is_a_cell_of_its_own() {
         let one = pairs(&[(What::TunnelMissing, 1, Some(2))]);
-        assert_eq!((one.at(0, 1), one.at(1, 0), one.count(Cell::Proven)), (Cell::OneSided, Cell::Proven, 5));
+        assert_eq!(
+            (one.cell_at(0, 1), one.cell_at(1, 0), one.count_of(Cell::Proven)),
+            (Cell::OneSided, Cell::Proven, 5)
+        );
         let both = pairs(&[(What::TunnelMissing, 1, Some(2)), (What::TunnelMissing, 2, Some(1))]);
-        assert_eq!((both.at(0, 1), both.at(1, 0), both.count(Cell::Bad)), (Cell::Bad, Cell::Bad, 2));
+        assert_eq!((both.cell_at(0, 1), both.cell_at(1, 0), both.count_of(Cell::Bad)), (Cell::Bad, Cell::Bad, 2));
         assert_eq!(pairs(&[(What::TunnelTooMany, 1, Some(9))]).not_proven().count(), 0, "not a pair of the mesh");
     }
 
@@ -303,18 +306,27 @@ mod tests {
             &[found(What::MtuSmall, 1, None), found(What::TunnelDown, 3, Some(4))],
         );
         zone.mesh(&numbers, &members([2, 3, 4]), &[found(What::TunnelMissing, 2, Some(3))]);
-        assert_eq!([zone.at(0, 1), zone.at(1, 2), zone.at(2, 1)], [Cell::Limited, Cell::OneSided, Cell::Proven]);
-        assert_eq!([zone.at(0, 3), zone.at(2, 3), zone.at(0, 0)], [Cell::Apart, Cell::Proven, Cell::Apart]);
+        assert_eq!(
+            [zone.cell_at(0, 1), zone.cell_at(1, 2), zone.cell_at(2, 1)],
+            [Cell::Limited, Cell::OneSided, Cell::Proven]
+        );
+        assert_eq!(
+            [zone.cell_at(0, 3), zone.cell_at(2, 3), zone.cell_at(0, 0)],
+            [Cell::Apart, Cell::Proven, Cell::Apart]
+        );
     }
 
     #[test]
-    fn a_host_that_sends_nothing_is_a_row_and_one_without_an_address_a_column() {
+    fn a_host_that_sends_nothing_is_a_row_without_address_a_column() {
         let silent = pairs(&[(What::HostSilent, 2, None), (What::TunnelDown, 2, Some(3))]);
-        assert_eq!((silent.at(1, 0), silent.at(1, 2), silent.at(0, 1)), (Cell::Unknown, Cell::Bad, Cell::Proven));
-        assert_eq!(silent.lines(), (vec![1], vec![]));
+        assert_eq!(
+            (silent.cell_at(1, 0), silent.cell_at(1, 2), silent.cell_at(0, 1)),
+            (Cell::Unknown, Cell::Bad, Cell::Proven)
+        );
+        assert_eq!(silent.unproven_lines(), (vec![1], vec![]));
         let nowhere = pairs(&[(What::AddressUnknown, 3, None)]);
-        assert_eq!((nowhere.at(0, 2), nowhere.count(Cell::Unknown)), (Cell::Unknown, 4));
-        assert_eq!(nowhere.lines(), (vec![2], vec![2]));
-        assert_eq!(pairs(&[(What::MtuMixed, 1, None)]).count(Cell::Limited), 2);
+        assert_eq!((nowhere.cell_at(0, 2), nowhere.count_of(Cell::Unknown)), (Cell::Unknown, 4));
+        assert_eq!(nowhere.unproven_lines(), (vec![2], vec![2]));
+        assert_eq!(pairs(&[(What::MtuMixed, 1, None)]).count_of(Cell::Limited), 2);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ovstunnel_mesh::difference::{Circumstances, Difference};
-use ovstunnel_mesh::{Holds, Mesh, Moment, Plan, difference, plan};
+use ovstunnel_mesh::{Holds, Mesh, Moment, Plan, difference, plan_requests};
 use ovstunnel_types::{BridgeName, GreKey, HostNumber, TunnelState};
 
 use super::{Names, Recorded, State, Zone};
@@ -34,15 +34,15 @@ pub struct Prepared {
 }
 
 impl State {
-    fn planned(&self, mesh: &Mesh, network: Option<&Recorded>, now: Moment, dead_after: Duration) -> Planned {
-        let difference = self.differs(mesh, network, now, dead_after);
-        let plan = plan(&difference, &Holds::default());
-        let names = mesh.members().chain(mesh.left()).map(|number| (number, self.name_of(number))).collect();
+    fn plan_network(&self, mesh: &Mesh, network: Option<&Recorded>, now: Moment, dead_after: Duration) -> Planned {
+        let difference = self.mesh_difference(mesh, network, now, dead_after);
+        let plan = plan_requests(&difference, &Holds::default());
+        let names = mesh.members().chain(mesh.left_hosts()).map(|number| (number, self.name_of(number))).collect();
         (difference, plan, names)
     }
 
     /// What differs between the mesh that a network must have and what its hosts say they have.
-    pub(super) fn differs(
+    pub(super) fn mesh_difference(
         &self,
         mesh: &Mesh,
         network: Option<&Recorded>,
@@ -51,8 +51,8 @@ impl State {
     ) -> Difference {
         let mut asked = self.made.get(&mesh.key).cloned().unwrap_or_default();
         asked.extend(network.iter().flat_map(|network| network.asked.clone()));
-        let named = self.named(mesh.key, network);
-        difference::difference(mesh, &self.seen, &Circumstances { now, dead_after, asked, named })
+        let named = self.released_hosts(mesh.key, network);
+        difference::mesh_difference(mesh, &self.seen, &Circumstances { now, dead_after, asked, named })
     }
 
     fn has_bridge(&self, host: HostNumber, key: GreKey) -> bool {
@@ -84,9 +84,9 @@ impl State {
             snapshot.into_iter().flat_map(|snapshot| snapshot.bridges_of(key)).flat_map(|bridge| &bridge.tunnels);
         tunnels.any(|tunnel| {
             tunnel.key == key
-                && tunnel.peer() == Some(to)
+                && tunnel.peer_number() == Some(to)
                 && tunnel.state == TunnelState::Up
-                && self.endpoints.of(to) == Some(tunnel.remote_ip)
+                && self.endpoints.address_of(to) == Some(tunnel.remote_ip)
         })
     }
 
@@ -98,38 +98,38 @@ impl State {
 
 impl Zone {
     /// What would be sent to a network's hosts to make it whole, and what cannot be.
-    pub fn plan(&self, key: GreKey, dead_after: Duration) -> Option<Planned> {
-        let (now, state) = (self.now(), self.state());
+    pub fn network_plan(&self, key: GreKey, dead_after: Duration) -> Option<Planned> {
+        let (now, state) = (self.now(), self.lock_state());
         let network = state.recorded.of_key(key);
-        let (hosts, _) = state.attachments(key, network, now);
-        let mesh = state.mesh(key, network, &hosts)?;
-        Some(state.planned(&mesh, network, now, dead_after))
+        let (hosts, _) = state.host_attachments(key, network, now);
+        let mesh = state.network_mesh(key, network, &hosts)?;
+        Some(state.plan_network(&mesh, network, now, dead_after))
     }
 
     /// Whether a network has a bridge on a host, or one can be made there.
     pub fn can_have_bridge(&self, host: HostNumber, key: GreKey, network: &Recorded) -> bool {
-        self.state().can_have_bridge(host, key, network)
+        self.lock_state().can_have_bridge(host, key, network)
     }
 
     /// The same for a network as it would be with this key.
     pub fn plan_with(&self, network: &Recorded, key: GreKey, dead_after: Duration) -> Option<Planned> {
-        let (now, state) = (self.now(), self.state());
-        let (hosts, _) = state.attachments(key, Some(network), now);
-        let mesh = state.mesh(key, Some(network), &hosts)?;
-        Some(state.planned(&mesh, Some(network), now, dead_after))
+        let (now, state) = (self.now(), self.lock_state());
+        let (hosts, _) = state.host_attachments(key, Some(network), now);
+        let mesh = state.network_mesh(key, Some(network), &hosts)?;
+        Some(state.plan_network(&mesh, Some(network), now, dead_after))
     }
 
     /// How a network as it would be with this key is on a host.
-    pub fn prepared(
+    pub fn prepared_on(
         &self,
         network: &Recorded,
         key: GreKey,
         host: HostNumber,
         dead_after: Duration,
     ) -> Option<Prepared> {
-        let (now, state) = (self.now(), self.state());
-        let (hosts, _) = state.attachments(key, Some(network), now);
-        let mesh = state.mesh(key, Some(network), &hosts)?;
+        let (now, state) = (self.now(), self.lock_state());
+        let (hosts, _) = state.host_attachments(key, Some(network), now);
+        let mesh = state.network_mesh(key, Some(network), &hosts)?;
         let (mut wanted, mut up) = (0, 0);
         for other in mesh.members().filter(|other| *other != host) {
             wanted += 2;
@@ -142,12 +142,12 @@ impl Zone {
             generation: network.row.key.and_then(|key| Some(state.networks.get(&key)?.generation)),
             wanted,
             up,
-            planned: state.planned(&mesh, Some(network), now, dead_after),
+            planned: state.plan_network(&mesh, Some(network), now, dead_after),
         })
     }
 
     /// A host's name by its number; the number where it is not registered.
     pub fn host_names(&self) -> BTreeMap<HostNumber, String> {
-        self.state().hosts.iter().map(|(number, host)| (*number, host.row.name.clone())).collect()
+        self.lock_state().hosts.iter().map(|(number, host)| (*number, host.row.name.clone())).collect()
     }
 }

@@ -22,11 +22,11 @@ pub enum Sessions {
 }
 
 impl State {
-    fn stands(&self, number: HostNumber, host: &Registered) -> Stands {
-        if host.mode() == Mode::Observe {
+    fn bfd_standing(&self, number: HostNumber, host: &Registered) -> Stands {
+        if host.observed_mode() == Mode::Observe {
             return Stands::Never;
         }
-        let Some(told) = host.told() else { return Stands::Unknown };
+        let Some(told) = host.daemon_facts() else { return Stands::Unknown };
         if !told.capabilities.iter().any(|word| word == BFD) {
             return Stands::Never;
         }
@@ -41,7 +41,7 @@ impl State {
     }
 
     /// What a host said last, where it can be asked.
-    fn said(&self, number: HostNumber) -> Option<&Snapshot> {
+    fn last_snapshot(&self, number: HostNumber) -> Option<&Snapshot> {
         let seen = self.seen.get(&number).filter(|seen| seen.is_connected && seen.switch_fault.is_none());
         seen?.snapshot.as_ref()
     }
@@ -62,9 +62,9 @@ impl State {
     /// What BFD tells of each network, and whether that is certain at once: what is between them carries all their networks.
     pub(super) fn bfd_findings(&self) -> Vec<(GreKey, Finding, bool)> {
         let mut found = Vec::new();
-        for cut in bfd::cuts(self.deaf.iter().copied(), |host| self.said(host)) {
+        for cut in bfd::find_cuts(self.deaf.iter().copied(), |host| self.last_snapshot(host)) {
             let finding = self.finding_of(&cut);
-            let shares = |key: &GreKey| self.networks.get(key).is_some_and(|known| known.mesh.has(cut.to));
+            let shares = |key: &GreKey| self.networks.get(key).is_some_and(|known| known.mesh.has_member(cut.to));
             let keys = self.sight.keys_of(cut.from).filter(shares);
             found.extend(keys.map(|key| (key, finding.clone(), cut.is_certain)));
         }
@@ -75,20 +75,20 @@ impl State {
 impl Zone {
     /// How each registered host stands to BFD, and what it has told of its bridges: nothing, where it has not told yet.
     pub fn bfd_ends(&self) -> Vec<(HostNumber, Stands, Snapshot)> {
-        let state = self.state();
+        let state = self.lock_state();
         let ends = state.hosts.iter().map(|(number, host)| {
             let told = state.seen.get(number).and_then(|seen| seen.snapshot.clone());
             let snapshot = told.unwrap_or_else(|| Snapshot::new("", 0, Vec::<Arc<Bridge>>::new()));
-            (*number, state.stands(*number, host), snapshot)
+            (*number, state.bfd_standing(*number, host), snapshot)
         });
         ends.collect()
     }
 
     /// What two hosts tell of each other by BFD, where both do.
-    pub fn sessions(&self, one: HostNumber, other: HostNumber) -> Option<Sessions> {
-        let state = self.state();
-        let said = |host| state.said(host).filter(|_| host == one || host == other);
-        let mut cuts = bfd::cuts([one, other].into_iter(), said);
+    pub fn bfd_sessions(&self, one: HostNumber, other: HostNumber) -> Option<Sessions> {
+        let state = self.lock_state();
+        let said = |host| state.last_snapshot(host).filter(|_| host == one || host == other);
+        let mut cuts = bfd::find_cuts([one, other].into_iter(), said);
         if cuts.iter().any(|cut| cut.is_certain) {
             cuts.retain(|cut| cut.is_certain);
         }
@@ -99,7 +99,7 @@ impl Zone {
             let mut tunnels = said(from)?.bridges().iter().flat_map(|bridge| &bridge.tunnels);
             let is_up = |session: &Session| session.is_up();
             let tunnel =
-                tunnels.find(|tunnel| tunnel.peer() == Some(to) && tunnel.bfd.as_deref().is_some_and(is_up))?;
+                tunnels.find(|tunnel| tunnel.peer_number() == Some(to) && tunnel.bfd.as_deref().is_some_and(is_up))?;
             Some(tunnel.port.to_string())
         };
         Some(Sessions::Up(up(one, other)?, up(other, one)?))
@@ -120,21 +120,21 @@ mod tests {
     }
 
     #[test]
-    fn who_can_be_told_acts_and_who_cannot_yet_or_for_a_while_is_not_known() {
+    fn a_host_that_cannot_be_commanded_yet_or_for_now_is_unknown() {
         use Stands::{Acts, Never, Unknown};
         let mut bench = Bench::new();
         assert_eq!(stands(&bench), [Never; 3], "their daemons do not say that they can");
         (1..=3).for_each(|n| bench.says_with(n, &["bfd"], &[bridge(n, &[])]));
         assert_eq!(stands(&bench), [Acts; 3]);
-        bench.zone.register(row(4));
+        bench.zone.register_host(row(4));
         assert_eq!(stands(&bench), [Acts, Acts, Acts, Unknown], "it has not said anything yet");
-        bench.zone.silent(number(2), "connection refused".to_owned());
+        bench.zone.host_silent(number(2), "connection refused".to_owned());
         assert_eq!(stands(&bench), [Acts, Unknown, Acts, Unknown]);
-        bench.zone.acts();
-        bench.zone.led(number(1), None);
+        bench.zone.start_acting();
+        bench.zone.record_lead(number(1), None);
         bench.says_with(3, &["bfd"], &[bridge(3, &[])]);
         let (kind, evidence, remedy) = ("not_led".to_owned(), String::new(), String::new());
-        bench.zone.led(number(3), Some(Trouble { kind, evidence, remedy }));
+        bench.zone.record_lead(number(3), Some(Trouble { kind, evidence, remedy }));
         assert_eq!(stands(&bench), [Acts, Unknown, Unknown, Unknown], "host 3 has not taken the epoch");
     }
 }

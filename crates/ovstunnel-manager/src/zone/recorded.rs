@@ -71,7 +71,7 @@ impl Recorded {
     }
 
     /// Takes in a NIC as it is now, or that it is gone.
-    pub fn place(&mut self, id: &str, nic: Option<NicRow>, now: Moment) {
+    pub fn place_nic(&mut self, id: &str, nic: Option<NicRow>, now: Moment) {
         match nic.as_ref().is_some_and(|nic| nic.moving_to.is_some()) {
             true => drop(self.moving.entry(id.to_owned()).or_insert(now)),
             false => drop(self.moving.remove(id)),
@@ -107,7 +107,7 @@ impl Networks {
         self.all.get(self.keys.get(&key)?)
     }
 
-    pub fn named(&self, name: &str) -> Option<&Recorded> {
+    pub fn by_name(&self, name: &str) -> Option<&Recorded> {
         self.all.get(self.names.get(name)?)
     }
 
@@ -124,15 +124,15 @@ impl Networks {
         self.all.get_mut(self.keys.get(&key)?)
     }
 
-    fn put(&mut self, network: Recorded) {
+    fn put_network(&mut self, network: Recorded) {
         let number = network.row.number;
-        self.remove(number);
+        self.remove_network(number);
         self.names.insert(network.row.name.clone(), number);
         self.keys.extend(network.row.key.map(|key| (key, number)));
         self.all.insert(number, network);
     }
 
-    fn remove(&mut self, number: NetworkNumber) -> Option<Recorded> {
+    fn remove_network(&mut self, number: NetworkNumber) -> Option<Recorded> {
         let before = self.all.remove(&number)?;
         self.names.remove(&before.row.name);
         if let Some(key) = before.row.key {
@@ -145,11 +145,11 @@ impl Networks {
 impl State {
     /// The name of the network that has a key.
     pub(super) fn network_name(&self, key: GreKey) -> String {
-        self.recorded.of_key(key).map_or_else(|| network::name(key), |network| network.row.name.clone())
+        self.recorded.of_key(key).map_or_else(|| network::default_name(key), |network| network.row.name.clone())
     }
 
     /// The mesh of the network with this key among hosts that stand to it like this.
-    pub(super) fn mesh(
+    pub(super) fn network_mesh(
         &self,
         key: GreKey,
         network: Option<&Recorded>,
@@ -173,8 +173,8 @@ impl State {
     }
 
     /// Whatever a network is from now on, what was known by its key before is looked at anew.
-    fn record(&mut self, network: Recorded) {
-        let before = self.recorded.remove(network.row.number);
+    fn record_network(&mut self, network: Recorded) {
+        let before = self.recorded.remove_network(network.row.number);
         if before.is_none() {
             // How hosts stood to the key while no network had it is not how they stand to this one.
             network.row.key.map(|key| self.standing.remove(&key));
@@ -182,7 +182,7 @@ impl State {
         self.changed.extend(before.as_ref().and_then(|before| before.row.key));
         self.changed.extend(network.row.key);
         let keys = [before.and_then(|before| before.row.key), network.row.key];
-        self.recorded.put(network);
+        self.recorded.put_network(network);
         keys.into_iter().flatten().for_each(|key| self.rows_of_network_due(key));
     }
 
@@ -190,14 +190,14 @@ impl State {
     fn drop_unless_seen(&mut self, key: GreKey) {
         self.again.remove(&key);
         self.standing.remove(&key);
-        if !self.sight.hosts(key).is_empty() {
+        if !self.sight.hosts_of(key).is_empty() {
             self.changed.insert(key);
             return;
         }
         self.changed.remove(&key);
         self.restless.remove(&key);
         if let Some(known) = self.networks.remove(&key) {
-            self.prover.forget(known.mesh.network);
+            self.prover.forget_network(known.mesh.network);
         }
     }
 }
@@ -205,37 +205,37 @@ impl State {
 impl Zone {
     /// A network is recorded, or recorded otherwise than before. What was known of its NICs stays.
     pub fn record_network(&self, row: NetworkRow) {
-        let mut state = self.state();
+        let mut state = self.lock_state();
         let known = state.recorded.all.get(&row.number).cloned();
         let network = known.map_or_else(|| Recorded::new(row.clone()), |known| Recorded { row: row.clone(), ..known });
-        state.record(network);
+        state.record_network(network);
         drop(state);
-        self.wake();
+        self.wake_prover();
     }
 
     /// Whether the key of a network was allocated to it by its first NIC.
-    pub fn implement(&self, number: NetworkNumber, is_implemented: bool) {
-        if let Some(network) = self.state().recorded.all.get_mut(&number) {
+    pub fn set_implemented(&self, number: NetworkNumber, is_implemented: bool) {
+        if let Some(network) = self.lock_state().recorded.all.get_mut(&number) {
             network.is_implemented = is_implemented;
         }
     }
 
     /// All networks that are recorded and hold of which this is true.
     pub fn recorded_where(&self, is_meant: impl Fn(&Recorded) -> bool) -> Vec<Recorded> {
-        self.state().recorded.all.values().filter(|network| is_meant(network)).cloned().collect()
+        self.lock_state().recorded.all.values().filter(|network| is_meant(network)).cloned().collect()
     }
 
     /// A network as it was recorded, with its NICs.
     pub fn restore_network(&self, network: Recorded) {
-        self.state().record(network);
-        self.wake();
+        self.lock_state().record_network(network);
+        self.wake_prover();
     }
 
     /// A network stands in the database like this, whoever wrote it. What differs from what was known is taken in as if it happened now. Whether
     /// anything did.
     pub fn renew_network(&self, found: &Recorded) -> bool {
         let now = self.now();
-        let mut state = self.state();
+        let mut state = self.lock_state();
         let known = state.recorded.all.get(&found.row.number);
         let is_same = |known: &Recorded| {
             let flags = |of: &Recorded| (of.had_nics, of.is_implemented);
@@ -250,28 +250,28 @@ impl Zone {
         let mut next = known.cloned().unwrap_or_else(|| Recorded::new(found.row.clone()));
         next.row = found.row.clone();
         let gone: Vec<String> = next.nics.keys().filter(|id| !found.nics.contains_key(*id)).cloned().collect();
-        gone.iter().for_each(|id| next.place(id, None, now));
+        gone.iter().for_each(|id| next.place_nic(id, None, now));
         for (id, nic) in found.nics.iter().filter(|(id, nic)| next.nics.get(*id) != Some(nic)).collect::<Vec<_>>() {
-            next.place(id, Some(nic.clone()), now);
+            next.place_nic(id, Some(nic.clone()), now);
         }
         next.had_nics |= found.had_nics;
         next.is_implemented = found.is_implemented;
         next.asked = found.asked.clone();
-        state.record(next);
+        state.record_network(next);
         drop(state);
-        self.wake();
+        self.wake_prover();
         true
     }
 
     /// A network is no longer recorded.
     pub fn forget_network(&self, number: NetworkNumber) {
-        let mut state = self.state();
-        if let Some(key) = state.recorded.remove(number).and_then(|network| network.row.key) {
+        let mut state = self.lock_state();
+        if let Some(key) = state.recorded.remove_network(number).and_then(|network| network.row.key) {
             state.drop_unless_seen(key);
             state.rows_of_network_due(key);
         }
         drop(state);
-        self.wake();
+        self.wake_prover();
     }
 
     /// A NIC is where it is said, or nowhere any more. `bridge` is the one that was asked for on a host by name.
@@ -283,51 +283,51 @@ impl Zone {
         bridge: Option<(HostNumber, BridgeName)>,
     ) {
         let now = self.now();
-        let mut state = self.state();
+        let mut state = self.lock_state();
         let Some(recorded) = state.recorded.all.get_mut(&network) else { return };
-        recorded.place(id, nic, now);
+        recorded.place_nic(id, nic, now);
         recorded.asked.extend(bridge);
         let key = recorded.row.key;
         state.changed.extend(key);
         drop(state);
-        self.wake();
+        self.wake_prover();
     }
 
     /// The network that is recorded by this name.
-    pub fn recorded(&self, name: &str) -> Option<Recorded> {
-        self.state().recorded.named(name).cloned()
+    pub fn recorded_network(&self, name: &str) -> Option<Recorded> {
+        self.lock_state().recorded.by_name(name).cloned()
     }
 
     /// The names of the networks that are recorded, by number.
     pub fn recorded_names(&self) -> BTreeMap<NetworkNumber, String> {
-        let state = self.state();
+        let state = self.lock_state();
         state.recorded.all.iter().map(|(number, network)| (*number, network.row.name.clone())).collect()
     }
 
     /// The keys of the networks that are recorded.
     pub fn recorded_keys(&self) -> Vec<(NetworkNumber, GreKey)> {
-        let state = self.state();
+        let state = self.lock_state();
         state.recorded.all.values().filter_map(|network| Some((network.row.number, network.row.key?))).collect()
     }
 
     /// Of each key that is somewhere, the first host that has or may have it.
     pub fn first_hosts(&self) -> Vec<(GreKey, HostNumber)> {
-        self.state().sight.first_hosts().collect()
+        self.lock_state().sight.first_hosts().collect()
     }
 
     /// What the VIFs on a host say of its VMs of a network, as far as they can tell now.
     pub fn vifs_say(&self, key: GreKey, host: HostNumber) -> Says {
-        self.state().vifs_say(key, host, self.now())
+        self.lock_state().vifs_say(key, host, self.now())
     }
 
     /// Whether a host has something of a network, or had when it last told.
     pub fn is_seen(&self, key: GreKey) -> bool {
-        self.state().sight.keys_hosts(key).next().is_some()
+        self.lock_state().sight.keys_hosts(key).next().is_some()
     }
 
     /// The first network, by number, that a physical network has and of which this holds.
     pub fn network_on(&self, physical: &str, is_meant: impl Fn(&NetworkRow) -> bool) -> Option<NetworkRow> {
-        let state = self.state();
+        let state = self.lock_state();
         let mut rows = state.recorded.all.values().map(|network| &network.row);
         rows.find(|row| row.physical_network == physical && is_meant(row)).cloned()
     }
@@ -335,7 +335,7 @@ impl Zone {
     /// Which hosts have bridges with which keys, as they said last, and how many each has with it.
     pub fn keys_seen(&self) -> BTreeMap<GreKey, BTreeMap<HostNumber, usize>> {
         let mut found: BTreeMap<GreKey, BTreeMap<HostNumber, usize>> = BTreeMap::new();
-        for (host, seen) in &self.state().seen {
+        for (host, seen) in &self.lock_state().seen {
             let bridges = seen.snapshot.iter().flat_map(|snapshot| snapshot.bridges());
             for key in bridges.flat_map(|bridge| bridge.keys()) {
                 *found.entry(*key).or_default().entry(*host).or_default() += 1;
@@ -345,15 +345,15 @@ impl Zone {
     }
 
     /// The registered hosts that can tell now which keys they have.
-    pub fn speaking(&self) -> BTreeSet<HostNumber> {
-        let state = self.state();
+    pub fn reporting_hosts(&self) -> BTreeSet<HostNumber> {
+        let state = self.lock_state();
         let speaks =
             |seen: &observed::Host| seen.is_connected && seen.snapshot.is_some() && seen.switch_fault.is_none();
         state.seen.iter().filter(|(_, seen)| speaks(seen)).map(|(host, _)| *host).collect()
     }
 
     /// The registered hosts.
-    pub fn numbers(&self) -> BTreeSet<HostNumber> {
-        self.state().hosts.keys().copied().collect()
+    pub fn registered_numbers(&self) -> BTreeSet<HostNumber> {
+        self.lock_state().hosts.keys().copied().collect()
     }
 }

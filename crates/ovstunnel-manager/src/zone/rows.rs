@@ -47,14 +47,14 @@ impl Due {
 }
 
 /// The number of a network of which only the key is known.
-fn unrecorded(key: GreKey) -> Option<NetworkNumber> {
+fn unrecorded_number(key: GreKey) -> Option<NetworkNumber> {
     NetworkNumber::try_from(UNRECORDED + u64::from(key.get())).ok()
 }
 
 impl State {
     /// A network is recorded otherwise than before: its number stands in the rows of all its hosts.
     pub(super) fn rows_of_network_due(&mut self, key: GreKey) {
-        self.sight.hosts(key).into_keys().for_each(|host| self.rows.insert(host, true));
+        self.sight.hosts_of(key).into_keys().for_each(|host| self.rows.insert(host, true));
     }
 
     /// A host is or was of the zone: there are rows from it and to it, or none.
@@ -65,7 +65,7 @@ impl State {
     }
 
     fn number_in_rows(&self, key: GreKey) -> Option<NetworkNumber> {
-        self.recorded.of_key(key).map(|network| network.row.number).or_else(|| unrecorded(key))
+        self.recorded.of_key(key).map(|network| network.row.number).or_else(|| unrecorded_number(key))
     }
 
     /// The rows of tunnels that a host was to make and did not, as long as both ends are in the mesh.
@@ -74,15 +74,15 @@ impl State {
         let each = of_host.flat_map(|(key, to)| to.iter().map(|to| (*key, *to)));
         each.filter_map(move |(key, to)| {
             let mesh = &self.networks.get(&key)?.mesh;
-            let is_wanted = mesh.has(from) && mesh.has(to) && to != from && self.hosts.contains_key(&to);
+            let is_wanted = mesh.has_member(from) && mesh.has_member(to) && to != from && self.hosts.contains_key(&to);
             let network = self.number_in_rows(key).filter(|_| is_wanted)?;
             Some(TunnelRow { network, from, to, key, port_name: None, state: RowState::Failed })
         })
     }
 
-    fn row(&self, from: HostNumber, tunnel: &Tunnel) -> Option<TunnelRow> {
+    fn tunnel_row(&self, from: HostNumber, tunnel: &Tunnel) -> Option<TunnelRow> {
         // A host that nobody registered has no rows: they go with it.
-        let to = tunnel.peer().filter(|to| *to != from && self.hosts.contains_key(to))?;
+        let to = tunnel.peer_number().filter(|to| *to != from && self.hosts.contains_key(to))?;
         let port = tunnel.port.to_string();
         let state = match tunnel.state {
             TunnelState::Up => RowState::Success,
@@ -104,7 +104,7 @@ impl State {
         let mut rows: BTreeMap<(NetworkNumber, HostNumber), TunnelRow> = BTreeMap::new();
         let bridges = seen.snapshot.as_ref()?.bridges().iter();
         let tunnels = bridges.flat_map(|bridge| bridge.tunnels.iter().filter(|tunnel| bridge.has_key(tunnel.key)));
-        for row in tunnels.filter_map(|tunnel| self.row(host, tunnel)) {
+        for row in tunnels.filter_map(|tunnel| self.tunnel_row(host, tunnel)) {
             match rows.entry((row.network, row.to)) {
                 Entry::Vacant(place) => drop(place.insert(row)),
                 // The table has one row for both: there is a tunnel where one of them is one.
@@ -123,14 +123,14 @@ impl State {
 impl Zone {
     /// What tells when a host's rows may be others than they were.
     pub fn rows_news(&self) -> Arc<Notify> {
-        Arc::clone(&self.state().rows.news)
+        Arc::clone(&self.lock_state().rows.news)
     }
 
     /// The rows of some of the hosts of which they may be others than they were, which are then taken for done: of as many as have `most`
     /// rows together, and of one at least; nothing where all are done. Those of a host that has not spoken stay as they are.
     pub fn take_rows_due(&self, most: usize) -> Vec<RowsDue> {
         let (mut taken, mut size) = (Vec::new(), 0);
-        let mut state = self.state();
+        let mut state = self.lock_state();
         while size < most {
             let Some((host, is_anew)) = state.rows.hosts.pop_first() else { break };
             let Some(rows) = state.rows_from(host) else { continue };
@@ -143,19 +143,19 @@ impl Zone {
 
     /// These are not done after all.
     pub fn rows_due_again(&self, hosts: impl IntoIterator<Item = HostNumber>) {
-        let mut state = self.state();
+        let mut state = self.lock_state();
         hosts.into_iter().for_each(|host| state.rows.insert(host, true));
     }
 
     /// The rows of all hosts are to be compared, and of these, who may be hosts no more.
     pub fn all_rows_due(&self, others: impl IntoIterator<Item = HostNumber>) {
-        let hosts = self.numbers();
+        let hosts = self.registered_numbers();
         self.rows_due_again(hosts.into_iter().chain(others));
     }
 
     /// A host was to make tunnels of a network: it made all but those to these hosts.
-    pub fn refused(&self, key: GreKey, from: HostNumber, to: BTreeSet<HostNumber>) {
-        let mut state = self.state();
+    pub fn record_refused(&self, key: GreKey, from: HostNumber, to: BTreeSet<HostNumber>) {
+        let mut state = self.lock_state();
         let of_host = state.rows.refused.entry(from).or_default();
         let before = match to.is_empty() {
             true => of_host.remove(&key).unwrap_or_default(),
@@ -172,15 +172,15 @@ impl Zone {
     /// No host has anything of a network to make any more.
     pub fn nothing_refused(&self, key: GreKey) {
         let hosts: Vec<HostNumber> = {
-            let state = self.state();
+            let state = self.lock_state();
             let of_key = state.rows.refused.iter().filter(|(_, keys)| keys.contains_key(&key));
             of_key.map(|(host, _)| *host).collect()
         };
-        hosts.into_iter().for_each(|host| self.refused(key, host, BTreeSet::new()));
+        hosts.into_iter().for_each(|host| self.record_refused(key, host, BTreeSet::new()));
     }
 
     /// Of how many hosts the rows are still to be compared with those of the table.
     pub fn rows_waiting(&self) -> usize {
-        self.state().rows.hosts.len()
+        self.lock_state().rows.hosts.len()
     }
 }

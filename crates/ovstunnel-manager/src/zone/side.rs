@@ -5,7 +5,7 @@ use ovstunnel_manager_api::Trouble;
 use ovstunnel_mesh::proof::Finding;
 use ovstunnel_types::{GreKey, HostNumber};
 
-use super::describe::seconds;
+use super::describe::rounded_seconds;
 use super::{Registered, Zone};
 
 /// What is known of one host's side.
@@ -37,21 +37,23 @@ pub struct Side {
 
 impl Zone {
     /// A host's side of the way to another one in the network with this key.
-    pub fn side(&self, key: GreKey, number: HostNumber, other: HostNumber) -> Side {
-        let (now, state) = (self.now(), self.state());
+    pub fn path_side(&self, key: GreKey, number: HostNumber, other: HostNumber) -> Side {
+        let (now, state) = (self.now(), self.lock_state());
         let host = state.hosts.get(&number);
         let seen = state.seen.get(&number);
         let bridge = seen.and_then(|seen| seen.snapshot.as_ref()?.bridges_of(key).next());
-        let tunnel = bridge
-            .and_then(|bridge| bridge.tunnels.iter().find(|tunnel| tunnel.key == key && tunnel.peer() == Some(other)));
+        let tunnel = bridge.and_then(|bridge| {
+            bridge.tunnels.iter().find(|tunnel| tunnel.key == key && tunnel.peer_number() == Some(other))
+        });
         let network = state.networks.get(&key).map(|known| known.mesh.network);
-        let found = || network.into_iter().flat_map(|network| state.prover.found(network)).filter(|f| f.host == number);
+        let found =
+            || network.into_iter().flat_map(|network| state.prover.findings_of(network)).filter(|f| f.host == number);
         Side {
             host: state.name_of(number),
             api: host.map(|host| host.row.api.clone()),
             is_connected: host.is_some_and(Registered::is_connected),
-            age: seen.filter(|seen| seen.snapshot.is_some()).map(|seen| seconds(now.since(seen.heard))),
-            silence: host.and_then(Registered::silence),
+            age: seen.filter(|seen| seen.snapshot.is_some()).map(|seen| rounded_seconds(now.since(seen.heard))),
+            silence: host.and_then(Registered::silence_trouble),
             of_bridge: found().filter(|finding| finding.to.is_none()).cloned().collect(),
             of_tunnel: found().filter(|finding| finding.to == Some(other)).cloned().collect(),
             bridge: bridge.map(|bridge| bridge.name.to_string()),
@@ -63,6 +65,6 @@ impl Zone {
 
     /// MTU of the guests of the network with this key, bytes, where one is recorded.
     pub fn guest_mtu(&self, key: GreKey) -> Option<u32> {
-        self.state().recorded.of_key(key).and_then(|network| network.row.mtu)
+        self.lock_state().recorded.of_key(key).and_then(|network| network.row.mtu)
     }
 }

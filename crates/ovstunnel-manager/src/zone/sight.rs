@@ -18,15 +18,15 @@ pub(super) struct Sight {
 }
 
 /// Of which host of which network a bridge is a sign.
-fn signs(number: HostNumber, bridge: &Bridge) -> impl Iterator<Item = (GreKey, HostNumber)> {
+fn bridge_signs(number: HostNumber, bridge: &Bridge) -> impl Iterator<Item = (GreKey, HostNumber)> {
     let own = bridge.keys().iter().map(move |key| (*key, number));
     let tunnels = bridge.tunnels.iter().filter(|tunnel| bridge.has_key(tunnel.key));
-    own.chain(tunnels.filter_map(|tunnel| Some((tunnel.key, tunnel.peer()?))))
+    own.chain(tunnels.filter_map(|tunnel| Some((tunnel.key, tunnel.peer_number()?))))
 }
 
 impl Sight {
     /// The hosts of a network. Empty where no host has a bridge for it.
-    pub fn hosts(&self, key: GreKey) -> BTreeMap<HostNumber, Attachment> {
+    pub fn hosts_of(&self, key: GreKey) -> BTreeMap<HostNumber, Attachment> {
         self.signs.get(&key).into_iter().flatten().map(|(number, _)| (*number, Attachment::In)).collect()
     }
 
@@ -46,8 +46,8 @@ impl Sight {
     }
 
     /// A host has this bridge now.
-    pub fn gain(&mut self, number: HostNumber, bridge: &Bridge) {
-        for (key, host) in signs(number, bridge) {
+    pub fn add_bridge(&mut self, number: HostNumber, bridge: &Bridge) {
+        for (key, host) in bridge_signs(number, bridge) {
             let signs = self.signs.entry(key).or_default().entry(host).or_default();
             *signs += 1;
             if *signs == 1 {
@@ -57,8 +57,8 @@ impl Sight {
     }
 
     /// A host does not have this bridge any more.
-    pub fn lose(&mut self, number: HostNumber, bridge: &Bridge) {
-        for (key, host) in signs(number, bridge) {
+    pub fn remove_bridge(&mut self, number: HostNumber, bridge: &Bridge) {
+        for (key, host) in bridge_signs(number, bridge) {
             let Some(hosts) = self.signs.get_mut(&key) else { continue };
             let left = hosts.get(&host).map_or(0, |signs| signs - 1);
             if left > 0 {
@@ -125,21 +125,21 @@ mod tests {
     }
 
     fn hosts(sight: &Sight, of: i64) -> Vec<u64> {
-        sight.hosts(key(of)).into_keys().map(HostNumber::get).collect()
+        sight.hosts_of(key(of)).into_keys().map(HostNumber::get).collect()
     }
 
     #[test]
     fn a_host_is_seen_until_the_last_sign_of_it_has_gone() {
         let mut sight = Sight::default();
         let (one, two) = (bridge(&[7], &[(2, 7), (3, 7), (4, 8)]), bridge(&[7], &[(1, 7)]));
-        sight.gain(number(1), &one);
-        sight.gain(number(2), &two);
+        sight.add_bridge(number(1), &one);
+        sight.add_bridge(number(2), &two);
         assert_eq!(hosts(&sight, 7), [1, 2, 3]);
         assert_eq!(hosts(&sight, 8), [0; 0], "a tunnel with a key that its bridge does not have is no sign");
-        sight.lose(number(2), &two);
+        sight.remove_bridge(number(2), &two);
         assert_eq!(hosts(&sight, 7), [1, 2, 3], "a tunnel leads to it still");
         assert_eq!(sight.keys_of(number(3)).collect::<Vec<_>>(), [key(7)]);
-        sight.lose(number(1), &one);
+        sight.remove_bridge(number(1), &one);
         assert_eq!((hosts(&sight, 7), sight.keys_of(number(3)).count()), (vec![], 0));
         assert!(sight.signs.is_empty() && sight.keys.is_empty(), "{sight:?}");
     }
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn each_tier_of_a_vpc_has_its_own_hosts() {
         let mut sight = Sight::default();
-        sight.gain(number(1), &bridge(&[7, 8], &[(2, 7), (3, 8)]));
+        sight.add_bridge(number(1), &bridge(&[7, 8], &[(2, 7), (3, 8)]));
         assert_eq!((hosts(&sight, 7), hosts(&sight, 8)), (vec![1, 2], vec![1, 3]));
     }
 }

@@ -25,7 +25,7 @@ impl From<String> for Silence {
 }
 
 /// A reason of a daemon's health, as a proof takes it.
-pub fn unmet(reason: &Reason) -> Unmet {
+pub fn unmet_requirement(reason: &Reason) -> Unmet {
     let Reason { what, subject, severity, evidence, remedy } = reason.clone();
     Unmet { what, subject, is_failure: severity == Severity::Failed, evidence, remedy }
 }

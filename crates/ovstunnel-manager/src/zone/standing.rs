@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ovstunnel_mesh::membership::{
-    Attachment, BridgeSeen, Call, LastCall, Says, Testimony, Witness, by_api, by_bridges, by_vifs, judge,
+    Attachment, BridgeSeen, Call, LastCall, Says, Testimony, Witness, by_api, by_bridges, by_vifs, judge_attachment,
 };
 use ovstunnel_mesh::{Moment, observed};
 use ovstunnel_types::{GreKey, HostNumber};
@@ -26,13 +26,13 @@ fn bridge_seen(seen: &observed::Host, key: GreKey) -> Option<(BridgeSeen, Option
 
 impl State {
     /// How each host stands to the network with this key, and when that is to be judged again though nothing changes.
-    pub(super) fn attachments(
+    pub(super) fn host_attachments(
         &self,
         key: GreKey,
         network: Option<&Recorded>,
         now: Moment,
     ) -> (BTreeMap<HostNumber, Attachment>, Option<Moment>) {
-        let seen = self.sight.hosts(key);
+        let seen = self.sight.hosts_of(key);
         if !self.is_judged(key, network) {
             return (seen, None);
         }
@@ -46,7 +46,8 @@ impl State {
             let has_anything = seen.contains_key(&host);
             let before = stood.and_then(|stood| stood.get(&host)).copied();
             let before = before.unwrap_or_else(|| Attachment::from_sight(has_anything));
-            let mut judgement = judge(before, &self.testimonies(key, network, host, now), &self.rules, now);
+            let mut judgement =
+                judge_attachment(before, &self.host_testimonies(key, network, host, now), &self.rules, now);
             if matches!(judgement.attachment, Attachment::Lingering { .. }) && self.is_destroyed(key, host) {
                 // There is nothing left to keep for a while, and nobody who wants it made anew.
                 (judgement.attachment, judgement.again_at) = (Attachment::Out, None);
@@ -86,7 +87,13 @@ impl State {
         of_bridge.or_else(gone)
     }
 
-    fn testimonies(&self, key: GreKey, network: Option<&Recorded>, host: HostNumber, now: Moment) -> Vec<Testimony> {
+    fn host_testimonies(
+        &self,
+        key: GreKey,
+        network: Option<&Recorded>,
+        host: HostNumber,
+        now: Moment,
+    ) -> Vec<Testimony> {
         let api = match network.filter(|network| network.had_nics) {
             Some(network) => {
                 let since = network.since.get(&host).copied().unwrap_or_default();
@@ -109,8 +116,8 @@ impl State {
 
     /// The hosts that left or leave the network because somebody said so: a release, a migration's end, a removal of the network, or a call
     /// of the plugin.
-    pub(super) fn named(&self, key: GreKey, network: Option<&Recorded>) -> BTreeSet<HostNumber> {
-        let hosts = self.sight.hosts(key).into_keys();
+    pub(super) fn released_hosts(&self, key: GreKey, network: Option<&Recorded>) -> BTreeSet<HostNumber> {
+        let hosts = self.sight.hosts_of(key).into_keys();
         let is_named = |host: &HostNumber| {
             self.is_abandoned(key, network)
                 || network.is_some_and(|network| network.released.contains(host))
@@ -130,9 +137,9 @@ impl State {
     }
 
     /// Judges a network's hosts anew, and remembers how they stand.
-    pub(super) fn attach(&mut self, key: GreKey, now: Moment) -> BTreeMap<HostNumber, Attachment> {
+    pub(super) fn judge_attachments(&mut self, key: GreKey, now: Moment) -> BTreeMap<HostNumber, Attachment> {
         let network = self.recorded.of_key(key);
-        let (found, again) = self.attachments(key, network, now);
+        let (found, again) = self.host_attachments(key, network, now);
         let is_judged = self.is_judged(key, network);
         let seen: BTreeSet<HostNumber> = self.sight.keys_hosts(key).collect();
         let everyone_spoke = !self.hosts.values().any(super::Registered::is_untried);
@@ -158,25 +165,25 @@ impl Zone {
     /// A call of the plugin has taken a bridge with these keys away.
     pub fn destroyed_by_plugin(&self, number: HostNumber, keys: impl IntoIterator<Item = GreKey>) {
         let now = self.now();
-        let mut state = self.state();
+        let mut state = self.lock_state();
         for key in keys {
             state.destroyed.entry(key).or_default().insert(number, now);
             state.changed.insert(key);
         }
         drop(state);
-        self.wake();
+        self.wake_prover();
     }
 
     /// The keys that no network has any more, and that hosts may have still.
-    pub fn quarantined(&self, keys: BTreeSet<GreKey>) {
-        let mut state = self.state();
+    pub fn set_quarantined(&self, keys: BTreeSet<GreKey>) {
+        let mut state = self.lock_state();
         let changed: Vec<GreKey> = state.quarantined.symmetric_difference(&keys).copied().collect();
         state.quarantined = keys;
         let there = changed.into_iter().filter(|key| state.sight.keys_hosts(*key).next().is_some());
         let there: Vec<GreKey> = there.collect();
         state.changed.extend(there);
         drop(state);
-        self.wake();
+        self.wake_prover();
     }
 }
 

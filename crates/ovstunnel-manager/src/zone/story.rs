@@ -19,7 +19,7 @@ pub(super) const RESTLESS: Duration = Duration::from_secs(60);
 const AT_ONCE: (u32, Duration) = (6, Duration::from_secs(10));
 
 /// What is told seldom of one network or host.
-pub(super) fn seldom() -> Seldom {
+pub(super) fn new_rate_limit() -> Seldom {
     Seldom::new(AT_ONCE.0, AT_ONCE.1)
 }
 
@@ -41,11 +41,11 @@ struct Untold {
 
 impl Story {
     pub(super) fn new() -> Story {
-        Story { told: None, untold: None, at_once: seldom(), left_out: 0 }
+        Story { told: None, untold: None, at_once: new_rate_limit(), left_out: 0 }
     }
 
     /// The network has changed: its mesh, whether it is whole, or the first reason why not.
-    pub(super) fn changed(&mut self, now: Moment) {
+    pub(super) fn note_change(&mut self, now: Moment) {
         let first = self.untold.map_or(now, |untold| untold.first);
         self.untold = Some(Untold { first, last: now });
     }
@@ -55,7 +55,7 @@ impl Story {
         if self.told.is_none() {
             return false;
         }
-        let may = self.at_once.may().is_some();
+        let may = self.at_once.may_write().is_some();
         self.left_out += u64::from(!may);
         may
     }
@@ -67,12 +67,12 @@ impl Story {
     }
 
     /// What the last proof said that was told.
-    pub(super) fn told(&self) -> Option<&ProofSummary> {
+    pub(super) fn last_told(&self) -> Option<&ProofSummary> {
         self.told.as_ref()
     }
 
     /// Takes in a proof. Gives what the one before said, how many changes were told nobody, and whether there is news at all.
-    pub(super) fn tell(&mut self, proof: &ProofSummary) -> (Option<ProofSummary>, u64, bool) {
+    pub(super) fn take_proof(&mut self, proof: &ProofSummary) -> (Option<ProofSummary>, u64, bool) {
         self.untold = None;
         let left_out = std::mem::take(&mut self.left_out);
         let before = self.told.replace(proof.clone());

@@ -10,7 +10,7 @@ use ovstunnel_mesh::observed::Mode;
 use ovstunnel_mesh::proof::{Finding, What};
 use ovstunnel_types::{GreKey, HostNumber, TunnelState};
 
-use super::describe::seconds;
+use super::describe::rounded_seconds;
 use super::{State, Zone};
 
 /// The word of daemons that can probe tunnels.
@@ -45,7 +45,7 @@ pub struct Sweepable {
 
 impl Sweepable {
     /// Each tunnel that is there at both ends: from, to.
-    pub fn ways(&self) -> impl Iterator<Item = (HostNumber, HostNumber)> + '_ {
+    pub fn tunnel_ways(&self) -> impl Iterator<Item = (HostNumber, HostNumber)> + '_ {
         let is_there =
             |from: &HostNumber, to: &HostNumber| self.hosts.get(to).is_some_and(|peer| peer.tunnels.contains_key(from));
         let of = move |(from, host): (&HostNumber, &SweptHost)| {
@@ -56,7 +56,7 @@ impl Sweepable {
     }
 
     /// A host's name.
-    pub fn name(&self, host: HostNumber) -> String {
+    pub fn host_name(&self, host: HostNumber) -> String {
         self.hosts.get(&host).map_or_else(|| host.to_string(), |host| host.name.clone())
     }
 }
@@ -84,7 +84,7 @@ impl State {
     /// Whether the proof says what is wrong with the same tunnel: it is not there, or not as it must be.
     pub(super) fn is_explained(&self, key: GreKey, finding: &Finding) -> bool {
         let known = self.networks.get(&key).filter(|known| !known.proof.is_whole());
-        let found = known.into_iter().flat_map(|known| self.prover.found(known.mesh.network));
+        let found = known.into_iter().flat_map(|known| self.prover.findings_of(known.mesh.network));
         let ends = |one: &Finding| (one.host, one.to);
         let same = |other: &Finding| {
             ends(other) == ends(finding) || (Some(other.host), other.to) == (finding.to, Some(finding.host))
@@ -94,14 +94,14 @@ impl State {
 
     /// Seconds since a network was swept.
     pub(super) fn probed_age(&self, key: GreKey, now: Moment) -> Option<f64> {
-        Some(seconds(now.since(self.swept.get(&key)?.at?)))
+        Some(rounded_seconds(now.since(self.swept.get(&key)?.at?)))
     }
 }
 
 impl Zone {
     /// What of the network with this key can be swept: hosts that may be changed and whose daemons can probe.
-    pub fn sweepable(&self, key: GreKey) -> Option<Sweepable> {
-        let state = self.state();
+    pub fn sweepable_network(&self, key: GreKey) -> Option<Sweepable> {
+        let state = self.lock_state();
         let known = state.networks.get(&key)?;
         let mut all = Sweepable {
             guest_mtu: state.recorded.of_key(key).and_then(|network| network.row.mtu),
@@ -119,14 +119,14 @@ impl Zone {
     }
 
     /// What a sweep has found: of these tunnels nothing any more but what is among the findings. Whether it was of the whole network.
-    pub fn swept(
+    pub fn record_sweep(
         &self,
         key: GreKey,
         probed: impl Iterator<Item = (HostNumber, HostNumber)>,
         findings: Vec<Finding>,
         is_whole: bool,
     ) {
-        let (now, mut state) = (self.now(), self.state());
+        let (now, mut state) = (self.now(), self.lock_state());
         let swept = state.swept.entry(key).or_default();
         probed.for_each(|way| drop(swept.findings.remove(&way)));
         for finding in findings {
@@ -143,8 +143,8 @@ impl Zone {
     }
 
     /// The networks with at least two hosts, and whether something was found in each.
-    pub fn sweeps(&self) -> BTreeMap<GreKey, bool> {
-        let mut state = self.state();
+    pub fn sweep_candidates(&self) -> BTreeMap<GreKey, bool> {
+        let mut state = self.lock_state();
         let state = &mut *state;
         state.swept.retain(|key, _| state.networks.contains_key(key));
         let is_bad = |key: &GreKey| state.swept.get(key).is_some_and(|swept| !swept.findings.is_empty());
@@ -159,7 +159,8 @@ impl State {
         if seen.mode == Mode::Observe {
             return Err("it is only to be looked at");
         }
-        let told = self.hosts.get(&number).and_then(|host| host.told()).ok_or("it has not said what it can do")?;
+        let told =
+            self.hosts.get(&number).and_then(|host| host.daemon_facts()).ok_or("it has not said what it can do")?;
         if !told.capabilities.iter().any(|word| word == PROBE) {
             return Err("its daemon cannot probe tunnels");
         }
@@ -168,14 +169,14 @@ impl State {
             return Err("it has not one bridge of the network");
         };
         let up = bridge.tunnels.iter().filter(|tunnel| tunnel.key == key && tunnel.state == TunnelState::Up);
-        let tunnels = up.filter_map(|tunnel| Some((tunnel.peer()?, tunnel.port.to_string()))).collect();
+        let tunnels = up.filter_map(|tunnel| Some((tunnel.peer_number()?, tunnel.port.to_string()))).collect();
         let (name, max_guest_mtu) = (self.name_of(number), bridge.max_guest_mtu);
         Ok(SweptHost { name, bridge: bridge.name.to_string(), tunnels, max_guest_mtu })
     }
 }
 
 /// What a sweep finds of a tunnel.
-pub fn lost(from: HostNumber, to: HostNumber, is_cut: bool, evidence: String) -> Finding {
+pub fn lost_finding(from: HostNumber, to: HostNumber, is_cut: bool, evidence: String) -> Finding {
     let what = if is_cut { What::FramesCut } else { What::FramesLost };
     let remedy = match is_cut {
         true => "make the MTU of the network below as large on the whole way, or the guests' smaller",

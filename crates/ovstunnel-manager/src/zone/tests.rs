@@ -63,8 +63,8 @@ impl Bench {
         let (zone, events) = Zone::new("dc1");
         let mut bench = Bench { zone, events, version: 0 };
         for n in 1..=3 {
-            bench.zone.register(row(n));
-            bench.zone.endpoint(number(n), Ok(interface(&format!("192.0.2.{n}"))));
+            bench.zone.register_host(row(n));
+            bench.zone.host_endpoint(number(n), Ok(interface(&format!("192.0.2.{n}"))));
             let others: Vec<u64> = (1..=3).filter(|other| *other != n).collect();
             bench.says(n, &[bridge(n, &others)]);
         }
@@ -81,9 +81,9 @@ impl Bench {
     /// The same of a daemon that can do this.
     pub(super) fn says_with(&mut self, n: u64, words: &[&str], bridges: &[Bridge]) {
         self.version += 1;
-        let snapshot = Picture::new(bridges, OffsetDateTime::UNIX_EPOCH).unwrap().at("life", self.version);
+        let snapshot = Picture::new(bridges, OffsetDateTime::UNIX_EPOCH).unwrap().snapshot_at("life", self.version);
         let capabilities = words.iter().map(|word| (*word).to_owned()).collect();
-        self.zone.connected(number(n), Told { capabilities, ..told() }, snapshot);
+        self.zone.host_connected(number(n), Told { capabilities, ..told() }, snapshot);
     }
 
     pub(super) fn happened(&mut self) -> Vec<(&'static str, String)> {
@@ -97,7 +97,7 @@ impl Bench {
     }
 
     pub(super) fn key(&self) -> GreKey {
-        self.zone.key("key-1001").unwrap()
+        self.zone.network_key("key-1001").unwrap()
     }
 
     /// The first reason why the network is not whole, once all is proven.
@@ -110,7 +110,7 @@ impl Bench {
 #[test]
 fn a_mesh_is_whole_when_each_pair_has_both_its_tunnels() {
     let bench = Bench::new();
-    let (networks, hosts, tunnels) = bench.zone.counts();
+    let (networks, hosts, tunnels) = bench.zone.state_counts();
     assert_eq!((networks.all, networks.whole, tunnels.wanted, tunnels.proven), (1, 1, 6, 6));
     assert_eq!((hosts.all, hosts.ok), (3, 3));
     let proof = bench.zone.proof(bench.key()).unwrap();
@@ -147,8 +147,8 @@ fn a_host_that_returns_empty_is_still_of_the_mesh() {
 #[test]
 fn a_silent_host_makes_its_networks_unproven_until_it_is_back() {
     let mut bench = Bench::new();
-    bench.zone.silent(number(1), "connection refused".to_owned());
-    bench.zone.silent(number(1), "connection refused".to_owned());
+    bench.zone.host_silent(number(1), "connection refused".to_owned());
+    bench.zone.host_silent(number(1), "connection refused".to_owned());
     assert!(bench.reason().unwrap().starts_with("host_silent on h1"), "{:?}", bench.reason());
     let host = bench.zone.host("h1").unwrap();
     assert_eq!((host.state, host.troubles[0].kind.as_str()), (HostState::Silent, "host_silent"));
@@ -179,7 +179,7 @@ fn a_host_that_returns_empty_is_told_once_and_shown() {
         "its connection was not interrupted"
     );
     bench.says(3, &[bridge(3, &[1, 2])]);
-    bench.zone.silent(number(3), "connection refused".to_owned());
+    bench.zone.host_silent(number(3), "connection refused".to_owned());
     bench.says(3, &[]);
     let told: Vec<_> = bench.happened().into_iter().filter(|(kind, _)| *kind == "host_returned_empty").collect();
     assert_eq!(told, [("host_returned_empty", "host h3 has come back without a bridge; it had 1".to_owned())]);
@@ -198,8 +198,8 @@ fn certificates_that_end_or_are_refused_are_told_once() {
         Some(Trouble { kind: CERTIFICATE_EXPIRES.into(), evidence, remedy: "renew it".into() })
     };
     let expires = Some(OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000));
-    bench.zone.certificate(number(1), Shown { expires, trouble: soon(12) });
-    bench.zone.certificate(number(1), Shown { expires, trouble: soon(11) });
+    bench.zone.host_certificate(number(1), Shown { expires, trouble: soon(12) });
+    bench.zone.host_certificate(number(1), Shown { expires, trouble: soon(11) });
     let host = bench.zone.host("h1").unwrap();
     assert_eq!(
         (host.state, host.troubles.len(), host.troubles[0].kind.as_str()),
@@ -207,15 +207,15 @@ fn certificates_that_end_or_are_refused_are_told_once() {
     );
     assert!(host.troubles[0].evidence.contains("11 days"));
     assert_eq!(bench.reason(), None, "frames pass all the same");
-    bench.zone.certificate(number(1), Shown { expires, trouble: None });
+    bench.zone.host_certificate(number(1), Shown { expires, trouble: None });
     let told = bench.zone.host("h1").unwrap();
     assert_eq!(told.certificate_expires.as_deref(), Some("2024-10-04T00:00:00Z"));
     assert_eq!(bench.zone.host("h1").unwrap().state, HostState::Ok);
 
-    bench.zone.silent(number(1), "connection refused".to_owned());
+    bench.zone.host_silent(number(1), "connection refused".to_owned());
     let refused = Silence { kind: "certificate_refused", evidence: "no TLS".into(), remedy: "issue it".into() };
-    bench.zone.silent(number(1), refused.clone());
-    bench.zone.silent(number(1), refused);
+    bench.zone.host_silent(number(1), refused.clone());
+    bench.zone.host_silent(number(1), refused);
     let host = bench.zone.host("h1").unwrap();
     let trouble = &host.troubles[0];
     assert_eq!((trouble.kind.as_str(), trouble.remedy.as_str()), ("certificate_refused", "issue it"));
@@ -265,7 +265,7 @@ fn a_proof_is_told_once_a_network_has_come_to_rest() {
 fn a_host_that_comes_and_goes_makes_few_events() {
     let mut bench = Bench::new();
     for _ in 0..500 {
-        bench.zone.silent(number(1), "connection refused".to_owned());
+        bench.zone.host_silent(number(1), "connection refused".to_owned());
         bench.zone.prove_changed();
         bench.says(1, &[bridge(1, &[2, 3])]);
         bench.zone.prove_changed();
@@ -277,7 +277,7 @@ fn a_host_that_comes_and_goes_makes_few_events() {
     let [proof] = &proofs[..] else { panic!("{proofs:?}") };
     assert!(proof.text.starts_with("whole: 6 tunnels") && proof.text.contains("are not listed"), "{}", proof.text);
     // One that never rests is told of all the same.
-    bench.zone.silent(number(1), "connection refused".to_owned());
+    bench.zone.host_silent(number(1), "connection refused".to_owned());
     let proofs = bench.proofs(story::RESTLESS);
     assert_eq!(proofs.iter().map(|proof| proof.after.as_ref().unwrap().whole).collect::<Vec<_>>(), [false]);
 }
@@ -315,16 +315,16 @@ fn networks_of_a_host_without_open_vswitch_are_unproven() {
     let gone = json!({"state": "failed", "reasons": [{
         "what": "openvswitch", "subject": "host", "severity": "failed", "evidence": "Open vSwitch cannot be reached", "remedy": "start it",
     }]});
-    bench.zone.health(number(2), serde_json::from_value(gone).unwrap());
+    bench.zone.host_health(number(2), serde_json::from_value(gone).unwrap());
     assert_eq!(bench.reason().as_deref(), Some("switch_unreachable on h2: Open vSwitch cannot be reached"));
-    bench.zone.health(number(2), ok());
+    bench.zone.host_health(number(2), ok());
     assert_eq!(bench.reason(), None);
 }
 
 #[test]
 fn a_changed_address_is_wrong_at_each_peer() {
     let mut bench = Bench::new();
-    bench.zone.endpoint(number(2), Ok(interface("192.0.2.99")));
+    bench.zone.host_endpoint(number(2), Ok(interface("192.0.2.99")));
     let reason = bench.reason().unwrap();
     assert!(reason.contains("wrong_address on h1 to h2") && reason.contains("192.0.2.99"), "{reason}");
     assert!(bench.happened().iter().any(|(kind, text)| *kind == "address_changed" && text.contains("was 192.0.2.2")));
@@ -333,7 +333,7 @@ fn a_changed_address_is_wrong_at_each_peer() {
 #[test]
 fn one_address_on_two_hosts_is_refused_by_name() {
     let bench = Bench::new();
-    bench.zone.endpoint(number(3), Ok(interface("192.0.2.1")));
+    bench.zone.host_endpoint(number(3), Ok(interface("192.0.2.1")));
     let host = bench.zone.host("h3").unwrap();
     assert_eq!(host.troubles[0].kind, "address_taken");
     assert_eq!(host.troubles[0].evidence, "192.0.2.1 on eth1 is also the address of host h1");
@@ -345,11 +345,11 @@ fn one_address_on_two_hosts_is_refused_by_name() {
 fn a_label_that_names_nothing_is_told_once_and_ends() {
     let mut bench = Bench::new();
     let unknown = || Err(EndpointFault::LabelUnknown("the label x names no device".into()));
-    bench.zone.endpoint(number(3), unknown());
-    bench.zone.endpoint(number(3), unknown());
-    bench.zone.endpoint(number(3), Err(EndpointFault::NotAsked("busy".into())));
+    bench.zone.host_endpoint(number(3), unknown());
+    bench.zone.host_endpoint(number(3), unknown());
+    bench.zone.host_endpoint(number(3), Err(EndpointFault::NotAsked("busy".into())));
     assert_eq!(bench.zone.host("h3").unwrap().troubles[0].kind, "label_unknown");
-    bench.zone.endpoint(number(3), Ok(interface("192.0.2.3")));
+    bench.zone.host_endpoint(number(3), Ok(interface("192.0.2.3")));
     assert_eq!(bench.zone.host("h3").unwrap().troubles, []);
     let told = bench.happened().into_iter().filter(|(kind, _)| *kind == "endpoint_unknown").count();
     assert_eq!(told, 1);
@@ -359,7 +359,7 @@ fn a_label_that_names_nothing_is_told_once_and_ends() {
 #[test]
 fn a_tunnel_to_a_host_that_nobody_registered_is_told() {
     let bench = Bench::new();
-    bench.zone.unregister(number(3));
+    bench.zone.unregister_host(number(3));
     let reason = bench.reason().unwrap();
     assert!(reason.starts_with("host_unknown on 3"), "{reason}");
 }
@@ -369,8 +369,8 @@ fn a_network_ends_with_its_last_bridge() {
     let mut bench = Bench::new();
     (1..=3).for_each(|n| bench.says(n, &[]));
     bench.zone.prove_changed();
-    assert_eq!(bench.zone.key("key-1001"), None);
-    assert_eq!(bench.zone.counts().0.all, 0);
+    assert_eq!(bench.zone.network_key("key-1001"), None);
+    assert_eq!(bench.zone.state_counts().0.all, 0);
     assert!(bench.happened().iter().any(|(kind, _)| *kind == "network_gone"));
 }
 

@@ -24,7 +24,7 @@ impl State {
     fn tell_proof(&mut self, zone: &str, key: GreKey, (at, now): (OffsetDateTime, Moment)) -> Option<Happened> {
         self.restless.remove(&key);
         let known = self.networks.get(&key)?;
-        let document = self.document(zone, key, known, (at, now));
+        let document = self.proof_document(zone, key, known, (at, now));
         let summary = ProofSummary {
             whole: document.whole,
             generation: document.generation,
@@ -33,9 +33,9 @@ impl State {
             reason: document.reason.as_deref().map(|reason| sanitize(reason, REASON)),
             digest: document.compute_digest(),
         };
-        let said = if summary.whole { self.praise(&known.proof) } else { self.sentence(&known.proof) };
-        let (before, left_out, is_news) = self.networks.get_mut(&key)?.story.tell(&summary);
-        let text = text(&summary, &said, before.as_ref(), left_out);
+        let said = if summary.whole { self.whole_sentence(&known.proof) } else { self.first_reason(&known.proof) };
+        let (before, left_out, is_news) = self.networks.get_mut(&key)?.story.take_proof(&summary);
+        let text = proof_text(&summary, &said, before.as_ref(), left_out);
         let network = Some(self.network_name(key));
         is_news.then_some(Happened {
             at,
@@ -50,7 +50,7 @@ impl State {
     }
 }
 
-fn text(proof: &ProofSummary, said: &str, before: Option<&ProofSummary>, left_out: u64) -> String {
+fn proof_text(proof: &ProofSummary, said: &str, before: Option<&ProofSummary>, left_out: u64) -> String {
     let is = if proof.whole { said.to_owned() } else { format!("not whole: {said}") };
     let was = before.map(|before| {
         format!("; before: {}, generation {}", if before.whole { "whole" } else { "not whole" }, before.generation)

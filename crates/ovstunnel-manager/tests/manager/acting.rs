@@ -18,7 +18,7 @@ fn nic(host: usize) -> PutNic {
 
 /// A manager that acts, with hosts h1 to h`n`, the physical network p1 and the network web.
 async fn zone(n: usize) -> (Bench, Vec<Host>) {
-    zone_on(n, Store::memory("dc1")).await
+    zone_on(n, Store::in_memory("dc1")).await
 }
 
 async fn zone_on(n: usize, store: Store) -> (Bench, Vec<Host>) {
@@ -154,8 +154,8 @@ async fn a_host_of_another_zone_is_watched_and_not_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_pass_after_off_asks_before_it_removes_and_joins_at_once() {
-    let store = Store::memory("dc1");
+async fn the_first_pass_after_off_joins_at_once_and_asks_to_remove() {
+    let store = Store::in_memory("dc1");
     let (bench, hosts) = zone_on(2, store.clone()).await;
     let m = &bench.manager;
     m.prepare_nic("web", "n1", &nic(1), false).await.unwrap();
@@ -183,7 +183,7 @@ async fn the_first_pass_after_off_asks_before_it_removes_and_joins_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_network_of_somebody_else_is_filled_up_and_nothing_of_it_goes() {
+async fn a_foreign_network_is_completed_and_nothing_of_it_is_removed() {
     let (bench, hosts) = zone(2).await;
     let m = &bench.manager;
     set_up(&hosts[0], 1, &[2]).await;
@@ -207,7 +207,7 @@ async fn on_bridge(host: &Host, bridge: &str) -> Option<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn beside_the_plugin_holes_are_filled_and_its_removals_are_carried_out() {
+async fn beside_the_plugin_gaps_are_filled_and_its_removals_done() {
     let (bench, hosts) = zone(3).await;
     let m = &bench.manager;
     for (host, id) in hosts.iter().zip(["1", "2", "3"]) {
@@ -249,7 +249,7 @@ async fn no_key_is_given_twice_and_none_left_is_said() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_tunnel_fails_a_nic_where_that_is_wanted() {
-    let bench = acting_with(&format!("{ON}[network]\non_failure = \"fail\"\n"), Store::memory("dc1")).await;
+    let bench = acting_with(&format!("{ON}[network]\non_failure = \"fail\"\n"), Store::in_memory("dc1")).await;
     let m = &bench.manager;
     m.put_physical_network("p1", &physical(Isolation::Gre, "1001-1010"), false).await.unwrap();
     let network =

@@ -63,7 +63,7 @@ async fn hosts_are_watched_and_their_networks_proved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_was_registered_wrongly_gets_the_number_of_its_bridges_and_another_name() {
+async fn a_wrongly_registered_host_is_renumbered_and_renamed() {
     let bench = bench().await;
     let hosts = [host(bench.dir.path(), 1).await, host(bench.dir.path(), 2).await];
     set_up(&hosts[0], 1, &[2]).await;
@@ -121,7 +121,7 @@ async fn certificates_that_end_or_are_refused_are_told() {
     let issue = |pki: &Path, name: &str, days| {
         let role = Role::Host { addresses: vec!["127.0.0.1".parse().unwrap()] };
         let leaf = Leaf { name: name.parse().unwrap(), role, days };
-        Authority::open(pki).unwrap().issue(&leaf, now).unwrap();
+        Authority::open(pki).unwrap().issue_certificate(&leaf, now).unwrap();
         pki.join(name)
     };
     Authority::create(&dir.join("other"), "other", 90, now).unwrap();
@@ -276,7 +276,7 @@ async fn a_daemon_that_does_not_let_the_manager_in_any_more_is_told() {
     let lets_in = |name: &str| {
         let clients = vec![TlsClient { name: name.to_owned(), role: ClientRole::Viewer }];
         let files = ovstunnel_server::config::Tls { clients, ..one.tls.clone() };
-        one.access.tls().unwrap().replace(tls::load(&files).unwrap());
+        one.access.tls_store().unwrap().replace(tls::load_tls(&files).unwrap());
     };
     state(HostState::Ok).await;
     lets_in("somebody");

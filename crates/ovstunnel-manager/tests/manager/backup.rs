@@ -57,7 +57,7 @@ async fn acting(dir: &Path, hosts: &[Host]) -> Program {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_manager_that_was_restored_asks_before_it_removes_what_came_since() {
+async fn a_restored_manager_asks_before_it_removes_what_came_since() {
     let folder = folder();
     let dir = folder.path();
     let hosts = [host(dir, 1).await, host(dir, 2).await, host(dir, 3).await];

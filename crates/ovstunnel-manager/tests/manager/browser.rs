@@ -42,7 +42,7 @@ async fn register(bench: &Bench, hosts: &[Host], mode: impl Fn(u64) -> Mode) {
 }
 
 async fn zone() -> (Bench, Vec<Host>) {
-    let store = Store::memory("dc1");
+    let store = Store::in_memory("dc1");
     let bench = acting_with(CONFIG, store.clone()).await;
     let mut hosts = Vec::new();
     for n in 1..=HOSTS {

@@ -36,7 +36,7 @@ fn expect(folder: &Path, check: &str, level: Level, words: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_zone_that_is_well_has_nothing_against_it_until_something_is_broken() {
+async fn a_healthy_zone_has_no_findings_until_something_is_broken() {
     let dir = folder();
     let at = dir.path();
     configure(at, "");
@@ -88,7 +88,7 @@ async fn a_zone_that_is_well_has_nothing_against_it_until_something_is_broken() 
     fs::set_permissions(file("pki/zone.key"), Permissions::from_mode(0o600)).unwrap();
     assert_eq!(doctor(at).0, 0, "all is mended: {:#?}", doctor(at).1);
     let authority = Authority::open(&file("pki")).unwrap();
-    authority.renew(&"zone".parse().unwrap(), Key::New, 90, OffsetDateTime::now_utc()).unwrap();
+    authority.renew_certificate(&"zone".parse().unwrap(), Key::New, 90, OffsetDateTime::now_utc()).unwrap();
     expect(at, "configuration", Level::Warn, "files of [hosts] were replaced and not loaded: certificate");
     program.signal(nix::sys::signal::Signal::SIGHUP);
     until("the reload", async || (doctor(at).0 == 0).then_some(())).await;

@@ -8,7 +8,7 @@ use crate::common::web::Browser;
 use crate::common::{Bench, bench_in, folder, until};
 use ovstunnel_client::{EventsWanted, Manager};
 use ovstunnel_manager_api::{HostState, Mode};
-use ovstunnel_pki::{Authority, Leaf, Purpose, Request, Role, fingerprint, show};
+use ovstunnel_pki::{Authority, Leaf, Purpose, Request, Role, read_details, sha256_fingerprint};
 use ovstunnel_store::Store;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 pub(crate) async fn enrolling() -> Bench {
     let dir = folder();
     let more = format!("[enrolment]\nauthority = \"{}\"\n", dir.path().join("pki").display());
-    bench_in(dir, &more, Store::memory("dc1")).await
+    bench_in(dir, &more, Store::in_memory("dc1")).await
 }
 
 pub(crate) fn ca(bench: &Bench) -> String {
@@ -42,7 +42,7 @@ pub(crate) fn token(bench: &Bench, hosts: u32, ttl: u32) -> (String, String) {
 
 /// A request for a certificate of this name and address, whose key lies in a folder of its own.
 pub(crate) fn request(dir: &Path, name: &str, address: &str, ca: &str) -> Request {
-    Request::begin(&dir.join("hosts").join(name), &name.parse().unwrap(), &[address.parse().unwrap()], ca).unwrap()
+    Request::for_host(&dir.join("hosts").join(name), &name.parse().unwrap(), &[address.parse().unwrap()], ca).unwrap()
 }
 
 /// What somebody without a certificate is answered who joins: status and body.
@@ -62,20 +62,20 @@ pub(crate) fn joined(bench: &Bench, token: &str, name: &str, api: &str) -> [Path
     let request = request(bench.dir.path(), name, "127.0.0.2", &ca);
     let (status, answer) = join(bench, &body(token, name, request.text(), api));
     assert_eq!((status, &answer["host"]["name"]), (201, &name.into()), "{answer}");
-    request.finish(answer["certificate"].as_str().unwrap(), answer["ca"].as_str().unwrap()).unwrap()
+    request.write_certificate(answer["certificate"].as_str().unwrap(), answer["ca"].as_str().unwrap()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_is_removed_has_its_certificate_revoked_and_its_name_is_free_again() {
+async fn removing_a_host_revokes_its_certificate_and_frees_its_name() {
     let bench = enrolling().await;
     let (text, _) = token(&bench, 2, 3600);
     let [certificate, ..] = joined(&bench, &text, "h1", "https://127.0.0.2:8443");
     let pki = bench.dir.path().join("pki");
     let authority = Authority::open(&pki).unwrap();
-    let serial = show(&certificate).unwrap().remove(0).serial;
+    let serial = read_details(&certificate).unwrap().remove(0).serial;
     // A client of the same CA that has a host's name.
     let client = Leaf { name: "op".parse().unwrap(), role: Role::Client, days: 9 };
-    authority.issue(&client, OffsetDateTime::now_utc()).unwrap();
+    authority.issue_certificate(&client, OffsetDateTime::now_utc()).unwrap();
     let body = json!({"api": "https://127.0.0.3:8443", "number": 9});
     assert_eq!(root(&bench, "PUT", "/v1/hosts/op", Some(body))["outcome"], "created");
 
@@ -84,7 +84,7 @@ async fn a_host_that_is_removed_has_its_certificate_revoked_and_its_name_is_free
     }
     assert_eq!(events(&bench.manager, "certificate_revoked").await.len(), 1);
     assert!(!pki.join("h1.crt").exists() && pki.join("h1.crt.old1").exists() && pki.join("op.crt").exists());
-    let list = authority.revoke(&pki.join("h1.crt.old1"), OffsetDateTime::now_utc()).unwrap();
+    let list = authority.revoke_certificate(&pki.join("h1.crt.old1"), OffsetDateTime::now_utc()).unwrap();
     assert!(list.already && list.count == 1, "{list:?}");
     assert_eq!(list.serial.replace(':', "").to_lowercase(), serial.replace(':', "").to_lowercase());
     std::fs::remove_dir_all(bench.dir.path().join("hosts")).unwrap();
@@ -105,7 +105,7 @@ pub(crate) async fn events(manager: &Manager, kind: &str) -> Vec<String> {
 async fn a_host_joins_and_its_certificate_is_taken_by_both_sides() {
     let bench = enrolling().await;
     let (text, id) = token(&bench, 1, 3600);
-    assert_eq!(text.rsplit_once('.').unwrap().1, fingerprint(&ca(&bench)).unwrap());
+    assert_eq!(text.rsplit_once('.').unwrap().1, sha256_fingerprint(&ca(&bench)).unwrap());
     let shown = Browser::stranger(&bench).get("/v1/enrolment/ca");
     assert_eq!(serde_json::from_str::<Value>(&shown.body).unwrap()["certificate"], ca(&bench));
 
@@ -113,7 +113,7 @@ async fn a_host_joins_and_its_certificate_is_taken_by_both_sides() {
     let listener = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let [certificate, key, ca_file] = joined(&bench, &text, "h1", &format!("https://127.0.0.2:{port}"));
-    let details = &show(&certificate).unwrap()[0];
+    let details = &read_details(&certificate).unwrap()[0];
     assert_eq!((details.purpose, &details.names), (Purpose::Host, &vec!["h1".to_owned(), "127.0.0.2".to_owned()]));
     assert_eq!(bench.manager.host("h1").await.unwrap().mode, Mode::Observe);
     drop(listener);
@@ -146,9 +146,10 @@ async fn daemon(dir: &Path, port: u16, certificate: &Path, key: &Path, ca: &Path
         "label": "sim0", "device": "sim0", "ip": "192.0.2.1", "netmask": "255.255.255.0",
         "mac": "02:00:00:00:00:01", "mtu": 1500, "max_guest_mtu": 1458,
     }));
-    let interfaces = ovstunneld::testing::Interfaces::fixed(vec![interface.unwrap()]);
+    let interfaces = ovstunneld::testing::Interfaces::of_list(vec![interface.unwrap()]);
     let settings = ovstunnel_plan::Settings::default();
-    let (app, _) = ovstunneld::testing::assemble(switch, interfaces, settings, std::time::Duration::from_secs(3600));
+    let (app, _) =
+        ovstunneld::testing::assemble_routes(switch, interfaces, settings, std::time::Duration::from_secs(3600));
     let tls = Tls {
         certificate: certificate.to_owned(),
         key: key.to_owned(),
@@ -158,8 +159,8 @@ async fn daemon(dir: &Path, port: u16, certificate: &Path, key: &Path, ca: &Path
     };
     let access = ovstunnel_server::access::Access::open(Some(&tls)).unwrap();
     let api = Api { listen: Some(([127, 0, 0, 2], port).into()), socket: dir.join("h1.sock") };
-    let listeners = ovstunnel_server::listen::Listeners::bind(&api, access.tls()).await.unwrap();
-    listeners.serve(&ovstunnel_server::middleware::wrap(app, Some(access)), |_| {})
+    let listeners = ovstunnel_server::listen::Listeners::bind(&api, access.tls_store()).await.unwrap();
+    listeners.serve(&ovstunnel_server::middleware::wrap_routes(app, Some(access)), |_| {})
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,7 +171,7 @@ async fn what_does_not_fit_is_refused_and_nothing_is_recorded() {
     joined(&bench, &text, "h1", "https://127.0.0.2:8443");
     // One that another manager's file was made for by hand.
     let by_hand = Leaf { name: "byhand".parse().unwrap(), role: Role::Client, days: 9 };
-    Authority::open(&dir.join("pki")).unwrap().issue(&by_hand, OffsetDateTime::now_utc()).unwrap();
+    Authority::open(&dir.join("pki")).unwrap().issue_certificate(&by_hand, OffsetDateTime::now_utc()).unwrap();
     let (gone, id) = token(&bench, 1, 3600);
     assert_eq!(root(&bench, "DELETE", &format!("/v1/enrolment/tokens/{id}"), None)["id"], id);
     let (used, _) = token(&bench, 1, 3600);
@@ -219,14 +220,14 @@ async fn what_does_not_fit_is_refused_and_nothing_is_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_whose_answer_was_lost_asks_again_and_another_key_does_not() {
+async fn a_host_may_repeat_a_lost_enrolment_with_the_same_key_only() {
     let bench = enrolling().await;
     let (dir, ca, api) = (bench.dir.path().to_owned(), ca(&bench), "https://127.0.0.2:8443");
     let (text, id) = token(&bench, 1, 3600);
     let first = request(&dir, "h1", "127.0.0.2", &ca);
     let (status, lost) = join(&bench, &body(&text, "h1", first.text(), api));
     assert_eq!(status, 201, "{lost}");
-    first.keep();
+    first.keep_key();
     let again = request(&dir, "h1", "127.0.0.2", &ca);
     let (status, answer) = join(&bench, &body(&text, "h1", again.text(), api));
     assert_eq!((status, &answer["certificate"]), (201, &lost["certificate"]), "{answer}");

@@ -24,7 +24,7 @@ async fn one_sided() -> (Bench, [Host; 2]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fault_is_told_with_its_place_and_not_while_its_host_is_worked_at() {
+async fn a_fault_names_its_place_and_is_silent_during_maintenance() {
     let (bench, _hosts) = one_sided().await;
     let all = FaultsWanted::default();
     let ids = async |wanted: &FaultsWanted| {
@@ -61,7 +61,7 @@ async fn a_fault_is_told_with_its_place_and_not_while_its_host_is_worked_at() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_way_between_two_hosts_has_the_step_that_fails_and_what_is_meant_must_be_clear() {
+async fn why_names_the_failing_step_and_refuses_an_ambiguous_question() {
     let (bench, _hosts) = one_sided().await;
     let (path, step) = until("the step", async || {
         let path = bench.manager.path("h1", "h2", None).await.ok()?;

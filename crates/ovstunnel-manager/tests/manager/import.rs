@@ -35,12 +35,12 @@ async fn without_a_manager_the_tables_are_compared_with_each_other() {
     let before = std::fs::read(folder.path().join("cloud.db")).unwrap();
     let report = compare_zone(&config, None).await.unwrap();
     assert_eq!(words(&report), ["row_failed"]);
-    let text = report.text();
+    let text = report.to_text();
     for part in ["true in CloudStack, false here", "does not answer (", "network 204 (web): host 2 (xen2)"] {
         assert!(text.contains(part), "no {part} in {text}");
     }
     assert!(text.ends_with("1 difference. Nothing was changed.\n"), "{text}");
-    let json: serde_json::Value = serde_json::from_str(&report.json().unwrap()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&report.to_json().unwrap()).unwrap();
     assert_eq!((json["zone"].as_str(), json["manager"]["answered"].as_str()), (Some("dc1"), Some("no")));
     assert_eq!(json["findings"][0]["what"], "row_failed");
     assert_eq!(std::fs::read(folder.path().join("cloud.db")).unwrap(), before, "nothing was written");
@@ -53,7 +53,7 @@ async fn without_a_manager_the_tables_are_compared_with_each_other() {
 async fn a_manager_that_answers_says_which_hosts_it_has() {
     let folder = tempfile::tempdir().unwrap();
     let config = configured(folder.path(), Layout::Since49).await;
-    let store = Store::memory("dc1");
+    let store = Store::in_memory("dc1");
     for (number, name) in [(1u64, "xen1"), (7, "other")] {
         let host = NewHost {
             number: Some(number.try_into().unwrap()),
@@ -71,7 +71,7 @@ async fn a_manager_that_answers_says_which_hosts_it_has() {
     let report = compare_zone(&config, None).await.unwrap();
     assert_eq!(report.manager, Answered::Yes { hosts: 2, heard: 0 });
     let wanted = ["host_not_registered", "host_unknown", "host_silent", "host_silent", "endpoint_empty", "row_created"];
-    assert_eq!(words(&report), wanted, "{}", report.text());
+    assert_eq!(words(&report), wanted, "{}", report.to_text());
 }
 
 fn program(folder: &Path, configuration: &str, arguments: &[&str]) -> Output {

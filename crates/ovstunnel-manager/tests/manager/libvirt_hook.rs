@@ -50,7 +50,7 @@ struct Stage {
 impl Stage {
     /// Hosts h1 and h2, the networks `web` and `db`, and certificates with the hosts' names.
     async fn new() -> Stage {
-        let bench = acting_with("[membership]\nlinger = \"0s\"\n", Store::memory("dc1")).await;
+        let bench = acting_with("[membership]\nlinger = \"0s\"\n", Store::in_memory("dc1")).await;
         let m = &bench.manager;
         m.put_physical_network("p1", &physical(Isolation::Gre, "1001-1010"), false).await.unwrap();
         let network =

@@ -58,7 +58,7 @@ async fn places(world: &World) -> (u64, Option<u64>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_migration_of_which_nobody_tells_the_end_is_settled_by_the_vifs() {
+async fn a_migration_without_a_reported_end_is_settled_by_the_vifs() {
     let all = vec![Witness::Api, Witness::Bridges, Witness::Vifs];
     // It has arrived.
     let world = moving(all.clone()).await;
@@ -86,7 +86,7 @@ async fn a_migration_of_which_nobody_tells_the_end_is_settled_by_the_vifs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_port_whose_device_is_gone_keeps_no_host_and_sends_none_away() {
+async fn a_port_without_its_device_neither_keeps_nor_removes_a_host() {
     let only_vifs = Setup { witnesses: vec![Witness::Bridges, Witness::Vifs], ..Setup::default() };
     let world = World::new(6, only_vifs).await;
     world.plugin_network(FIRST_KEY, 1..=6);
@@ -98,7 +98,7 @@ async fn a_port_whose_device_is_gone_keeps_no_host_and_sends_none_away() {
     }
     world.host(2).plugin_sets_up(FIRST_KEY, ovstunnel_api::ClaimSays::Out);
     world.pass(120).await;
-    let view = world.now.zone.difference(key_of(FIRST_KEY.into()), Duration::from_secs(600)).unwrap();
+    let view = world.now.zone.network_difference(key_of(FIRST_KEY.into()), Duration::from_secs(600)).unwrap();
     assert_eq!(view.size, 5, "host 2 has left the mesh, host 1 has not: {view:?}");
     assert_eq!(world.wrong(FIRST_KEY), Vec::<String>::new(), "what is on its bridge still keeps all there");
 }

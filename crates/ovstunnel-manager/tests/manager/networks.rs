@@ -89,7 +89,7 @@ async fn put_physical(m: &Manager, name: &str, body: &PutPhysicalNetwork) -> Res
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_configuration_s_physical_networks_fill_an_empty_database() {
-    let store = Store::memory("dc1");
+    let store = Store::in_memory("dc1");
     let configured =
         |vnet: &str| format!("[[physical_networks]]\nname = \"p1\"\nisolation = \"GRE\"\nvnet = \"{vnet}\"\n");
     let first = bench_with(&configured("1-10"), store.clone()).await;
@@ -255,7 +255,7 @@ async fn a_nic_is_recorded_and_its_network_is_planned_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_released_nic_takes_its_host_out_after_a_while() {
-    let bench = bench_with("[membership]\nlinger = \"1s\"\n", Store::memory("dc1")).await;
+    let bench = bench_with("[membership]\nlinger = \"1s\"\n", Store::in_memory("dc1")).await;
     let m = &bench.manager;
     m.put_physical_network("p1", &physical(Isolation::Gre, "1001-1010"), false).await.unwrap();
     m.put_network("web", &network(Some(1001)), false).await.unwrap();
@@ -398,7 +398,7 @@ async fn a_host_prepares_and_releases_on_itself_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_recorded_is_there_after_a_restart() {
-    let store = Store::memory("dc1");
+    let store = Store::in_memory("dc1");
     let first = bench_with("", store.clone()).await;
     let m = &first.manager;
     m.put_physical_network("p1", &physical(Isolation::Gre, "1001-1010"), false).await.unwrap();
@@ -419,7 +419,7 @@ async fn what_is_recorded_is_there_after_a_restart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leaked_and_doubly_claimed_keys_are_found() {
-    let store = Store::memory("dc1");
+    let store = Store::in_memory("dc1");
     let first = bench_with("", store.clone()).await;
     first.manager.put_physical_network("p1", &physical(Isolation::Gre, "1001-1010"), false).await.unwrap();
     first.manager.put_network("web", &network(Some(1001)), false).await.unwrap();

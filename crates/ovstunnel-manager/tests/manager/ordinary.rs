@@ -73,7 +73,7 @@ async fn hosts_are_drained_and_removed() {
     for host in 1..=HOSTS / 2 {
         assert!(world.store.delete_host(&format!("h{host}")).await.unwrap());
         world.host(host).silent(&world.now.zone, &world.now.writers);
-        world.now.zone.unregister(world.host(host).host_number());
+        world.now.zone.unregister_host(world.host(host).host_number());
         world.host(host).state().bridges.clear();
     }
     world.pass(90).await;
@@ -145,7 +145,7 @@ async fn three_hosts_get_other_addresses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_manager_starts_anew_before_those_who_were_released_have_left() {
+async fn a_restarted_manager_waits_for_released_hosts_to_leave() {
     let mut world = told().await;
     for host in 1..=HOSTS {
         stop(&world, host).await;

@@ -58,7 +58,7 @@ async fn broken(bench: &Bench) -> [Host; 2] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_view_says_what_the_api_says() {
-    let bench = bench_with(CLIENTS, Store::memory("dc1")).await;
+    let bench = bench_with(CLIENTS, Store::in_memory("dc1")).await;
     let eve = Browser::named(&bench, "eve");
     says(&eve, "/", &["No host is registered yet.", "ovstunnelctl zone host add HOST", "You are <b>eve</b>, viewer."]);
     let _hosts = broken(&bench).await;
@@ -136,8 +136,8 @@ async fn each_view_says_what_the_api_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_act_shows_its_plan_and_says_what_it_did_and_nobody_else_has_it_done() {
-    let bench = acting_with(CLIENTS, Store::memory("dc1")).await;
+async fn an_action_shows_its_plan_and_result_and_needs_the_role() {
+    let bench = acting_with(CLIENTS, Store::in_memory("dc1")).await;
     let _hosts = broken(&bench).await;
     let (eve, olga) = (Browser::named(&bench, "eve"), Browser::named(&bench, "olga"));
     let plan = says(
@@ -207,7 +207,7 @@ fn matrix_in_all_forms(eve: &Browser) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_without_a_certificate_gets_in_by_a_link_once() {
-    let bench = bench_with(CLIENTS, Store::memory("dc1")).await;
+    let bench = bench_with(CLIENTS, Store::in_memory("dc1")).await;
     let stranger = Browser::stranger(&bench);
     for path in ["/", "/networks", "/hosts/h1", "/networks/x"] {
         let answer = stranger.get(path);
@@ -270,7 +270,7 @@ async fn a_browser_without_a_certificate_gets_in_by_a_link_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_page_nobody_gets_in_without_a_certificate() {
-    let bench = bench_with("[web]\nenabled = false\n", Store::memory("dc1")).await;
+    let bench = bench_with("[web]\nenabled = false\n", Store::in_memory("dc1")).await;
     let named = Browser::named(&bench, "eve");
     assert_eq!(named.get("/").status, 404);
     assert_eq!(named.get("/v1/overview").status, 200);

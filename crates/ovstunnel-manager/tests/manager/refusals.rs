@@ -16,7 +16,7 @@ async fn rows(world: &World) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_tunnel_has_a_failed_row_until_it_is_made_or_not_wanted() {
+async fn a_refused_tunnel_is_listed_failed_until_made_or_unwanted() {
     let world = World::new(3, Setup { rows: true, ..Setup::default() }).await;
     world.network("web", None, false).await;
     world.host(1).state().refuses = [2, 3].into();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::common::Bench;
 use crate::common::web::Browser;
 use crate::enrol::{body, ca, enrolling, events, join, request, root, token};
-use ovstunnel_pki::{Authority, Key, Leaf, Purpose, Role, Rotation, show};
+use ovstunnel_pki::{Authority, Key, Leaf, Purpose, Role, Rotation, read_details};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
@@ -20,7 +20,7 @@ fn authority(bench: &Bench) -> Authority {
 /// Has the certificate of this name in the CA's folder be one for 30 days that was signed so many days ago.
 fn age(bench: &Bench, name: &str, days: i64) {
     let then = OffsetDateTime::now_utc() - Duration::days(days);
-    authority(bench).renew(&name.parse().unwrap(), Key::Same, 30, then).unwrap();
+    authority(bench).renew_certificate(&name.parse().unwrap(), Key::Same, 30, then).unwrap();
 }
 
 /// Has a host join, with its files in a folder of its own.
@@ -28,7 +28,7 @@ fn joins(bench: &Bench, token: &str, name: &str, address: &str) {
     let asked = request(bench.dir.path(), name, address, &ca(bench));
     let (status, answer) = join(bench, &body(token, name, asked.text(), &format!("https://{address}:8443")));
     assert_eq!(status, 201, "{answer}");
-    asked.finish(answer["certificate"].as_str().unwrap(), &ca(bench)).unwrap();
+    asked.write_certificate(answer["certificate"].as_str().unwrap(), &ca(bench)).unwrap();
 }
 
 /// What somebody without a certificate is answered who sends this request: status and body.
@@ -49,7 +49,7 @@ fn csr(bench: &Bench, name: &str) -> String {
 }
 
 fn serial(file: &str, bench: &Bench) -> String {
-    show(&pki(bench).join(file)).unwrap().remove(0).serial
+    read_details(&pki(bench).join(file)).unwrap().remove(0).serial
 }
 
 /// Whether the certificate in a file of the CA's folder is on the list of revoked ones.
@@ -59,7 +59,7 @@ fn is_revoked(file: &str, bench: &Bench) -> bool {
         let _ = std::fs::copy(pki(bench).join(name), copy.path().join(name));
     }
     let now = OffsetDateTime::now_utc();
-    Authority::open(copy.path()).unwrap().revoke(&pki(bench).join(file), now).unwrap().already
+    Authority::open(copy.path()).unwrap().revoke_certificate(&pki(bench).join(file), now).unwrap().already
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,7 +91,7 @@ async fn a_certificate_that_is_due_is_renewed_once_and_all_of_them_end_with_the_
         );
         let now = std::fs::read_to_string(pki(&bench).join("h1.crt")).unwrap();
         assert_eq!(answer["certificate"], now.as_str());
-        let details = show(&pki(&bench).join("h1.crt")).unwrap().remove(0);
+        let details = read_details(&pki(&bench).join("h1.crt")).unwrap().remove(0);
         assert_eq!((details.purpose, &details.names), (Purpose::Host, &vec!["h1".into(), "127.0.0.2".into()]));
         assert!(details.serial != before && details.not_after > OffsetDateTime::now_utc() + Duration::days(60));
         // The same again makes nothing.
@@ -123,12 +123,12 @@ async fn who_is_not_its_host_gets_no_other_certificate() {
     assert_eq!(root(&bench, "DELETE", "/v1/hosts/gone", None)["outcome"], "removed");
     // For 10 days, 25 days ago: over for longer than it lived.
     let then = OffsetDateTime::now_utc() - Duration::days(25);
-    authority(&bench).renew(&"late".parse().unwrap(), Key::Same, 10, then).unwrap();
+    authority(&bench).renew_certificate(&"late".parse().unwrap(), Key::Same, 10, then).unwrap();
     // By hand, for a host that nobody has registered; and a client's.
     let now = OffsetDateTime::now_utc();
     let role = Role::Host { addresses: vec!["127.0.0.5".parse().unwrap()] };
     for (name, role) in [("byhand", role), ("op", Role::Client)] {
-        authority(&bench).issue(&Leaf { name: name.parse().unwrap(), role, days: 9 }, now).unwrap();
+        authority(&bench).issue_certificate(&Leaf { name: name.parse().unwrap(), role, days: 9 }, now).unwrap();
     }
     let by = |name: &str| Rotation::of(&pki(&bench).join("byhand.crt"), &pki(&bench).join(format!("{name}.key")));
     let asked = |name: &str, address: &str| request(&dir.join("try"), name, address, &ca(&bench)).text().to_owned();
@@ -138,7 +138,7 @@ async fn who_is_not_its_host_gets_no_other_certificate() {
         std::fs::create_dir(&waiting).unwrap();
         std::fs::copy(dir.join("hosts/h1/h1.key"), waiting.join("h1.key.asked")).unwrap();
         let name = "h1".parse().unwrap();
-        ovstunnel_pki::Request::begin(&waiting, &name, &[], "ca").unwrap().text().to_owned()
+        ovstunnel_pki::Request::for_host(&waiting, &name, &[], "ca").unwrap().text().to_owned()
     };
     let files = || std::fs::read_dir(pki(&bench)).unwrap().count();
     let before = files();
@@ -181,7 +181,7 @@ async fn a_host_of_another_name_keeps_its_certificate_and_a_new_one_of_the_old_n
     // One whose certificate was made by hand, before anything of it was kept.
     let role = Role::Host { addresses: vec!["127.0.0.7".parse().unwrap()] };
     let leaf = Leaf { name: "hand".parse().unwrap(), role, days: 9 };
-    authority(&bench).issue(&leaf, OffsetDateTime::now_utc()).unwrap();
+    authority(&bench).issue_certificate(&leaf, OffsetDateTime::now_utc()).unwrap();
     put(&bench, "hand", "127.0.0.7", 77);
     for (from, to) in [("h1", "h2"), ("hand", "foot")] {
         let answer = root(&bench, "POST", &format!("/v1/hosts/{from}/rename"), Some(json!({"name": to})));

@@ -58,7 +58,7 @@ fn line(network: u64, from: u64, to: u64, state: &str) -> String {
 
 fn registered(zone: &Zone, n: u64) {
     let (api, mode) = (format!("https://192.0.2.{n}:8443"), Mode::Manage);
-    zone.register(Row { number: number(n), name: format!("h{n}"), api, rack: None, label: None, mode });
+    zone.register_host(Row { number: number(n), name: format!("h{n}"), api, rack: None, label: None, mode });
 }
 
 /// A host says that it has the network with key 1001 and tunnels to these hosts, each in a state.
@@ -77,14 +77,18 @@ fn says(zone: &Zone, n: u64, to: &[(u64, &str)]) {
     .unwrap();
     let health: Health = serde_json::from_value(json!({"state": "ok", "reasons": []})).unwrap();
     let told = Told { daemon: None, capabilities: vec![], health, watched: true };
-    zone.connected(number(n), told, Picture::new(&[bridge], time::OffsetDateTime::now_utc()).unwrap().at("life", 1));
+    zone.host_connected(
+        number(n),
+        told,
+        Picture::new(&[bridge], time::OffsetDateTime::now_utc()).unwrap().snapshot_at("life", 1),
+    );
 }
 
 /// A zone of three registered hosts, whose rows are kept.
 fn zone(store: &Store) -> (Zone, tokio::task::JoinHandle<()>) {
     let (zone, _) = Zone::new("dc1");
     (1..=3).for_each(|n| registered(&zone, n));
-    let kept = tokio::spawn(Rows::new(zone.clone(), store.clone()).keep());
+    let kept = tokio::spawn(Rows::new(zone.clone(), store.clone()).keep_rows());
     (zone, kept)
 }
 
@@ -102,7 +106,7 @@ async fn rows_are_what_hosts_have_been_seen_with() {
     until_rows(&mut file, &both).await;
 
     // A port that is gone takes its row with it; what is silent keeps its rows.
-    zone.silent(number(2), "no sign of life".to_owned());
+    zone.host_silent(number(2), "no sign of life".to_owned());
     says(&zone, 1, &[(2, "up")]);
     until_rows(&mut file, &[row(1, 2, "SUCCESS"), row(2, 1, "SUCCESS"), row(2, 3, "FAILED")]).await;
     says(&zone, 2, &[(1, "error")]);

@@ -27,7 +27,7 @@ fn is_signed_by(proof: &Proof, file: &Path) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_reload_the_renewed_key_signs_and_a_bad_one_changes_nothing() {
+async fn a_reload_signs_with_the_renewed_key_and_ignores_a_bad_one() {
     let dir = folder();
     let (pki, own) = (dir.path().join("pki"), dir.path().join("pki/zone.crt"));
     configure(dir.path(), "");
@@ -40,7 +40,7 @@ async fn after_a_reload_the_renewed_key_signs_and_a_bad_one_changes_nothing() {
 
     let before = std::fs::read(&own).unwrap();
     let authority = Authority::open(&pki).unwrap();
-    authority.renew(&"zone".parse().unwrap(), Key::New, 90, OffsetDateTime::now_utc()).unwrap();
+    authority.renew_certificate(&"zone".parse().unwrap(), Key::New, 90, OffsetDateTime::now_utc()).unwrap();
     let old = dir.path().join("old.crt");
     std::fs::write(&old, &before).unwrap();
     assert_ne!(before, std::fs::read(&own).unwrap());

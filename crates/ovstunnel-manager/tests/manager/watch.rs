@@ -147,12 +147,12 @@ async fn who_watches_is_counted_and_told_the_end() {
     let bench = bench().await;
     let mut events = watch(&bench, None).await;
     next(&mut events).await;
-    assert_eq!(bench.watched().counts().now(), 1);
+    assert_eq!(bench.watched().counts().current_readers(), 1);
     bench.watched().end_all();
     until("the end", async || {
         let next = events.next().await.unwrap();
         next.is_none().then_some(())
     })
     .await;
-    until("nobody to watch", async || (bench.watched().counts().now() == 0).then_some(())).await;
+    until("nobody to watch", async || (bench.watched().counts().current_readers() == 0).then_some(())).await;
 }

@@ -66,7 +66,7 @@ async fn add(bench: &common::Bench, n: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_event_is_told_in_order_until_it_is_taken_also_over_a_restart() {
+async fn each_event_is_sent_in_order_until_accepted_despite_a_restart() {
     let (receiver, dir) = (Receiver::default(), common::folder());
     let (url, secret) = (receiver.start().await, dir.path().join("secret"));
     std::fs::write(&secret, "geheim\n").unwrap();
@@ -74,7 +74,7 @@ async fn each_event_is_told_in_order_until_it_is_taken_also_over_a_restart() {
         "[[webhooks]]\nname = \"pager\"\nurl = \"{url}\"\nsecret = \"{}\"\nevents = [\"host_added\"]\n",
         secret.display()
     );
-    let store = Store::memory("dc1");
+    let store = Store::in_memory("dc1");
     let bench = bench_with(&hook, store.clone()).await;
     until_state(&bench, "the first look", |hook| hook.done.is_some()).await;
 

@@ -36,7 +36,7 @@ impl World {
 
     fn tunnel(&mut self, key: i64, from: u64, to: u64) -> &mut Tunnel {
         let bridge = self.bridges.get_mut(&(from, key)).unwrap();
-        bridge.tunnels.iter_mut().find(|tunnel| tunnel.peer() == Some(host(to))).unwrap()
+        bridge.tunnels.iter_mut().find(|tunnel| tunnel.peer_number() == Some(host(to))).unwrap()
     }
 
     fn with_ends<T>(&self, look: impl FnOnce(&BTreeMap<HostNumber, End<'_>>) -> T) -> T {
@@ -53,13 +53,13 @@ impl World {
             let ports: Vec<&str> = set.ports.iter().map(PortName::as_str).collect();
             format!("{} {}: {}", set.host, set.bridge, ports.join(" "))
         };
-        self.with_ends(|ends| differences(ends, is_wanted)).iter().map(told).collect()
+        self.with_ends(|ends| bfd_differences(ends, is_wanted)).iter().map(told).collect()
     }
 
     /// Does what is asked for, until nothing is.
     fn settle(&mut self, is_wanted: bool) {
         for _ in 0..3 {
-            for set in self.with_ends(|ends| differences(ends, is_wanted)) {
+            for set in self.with_ends(|ends| bfd_differences(ends, is_wanted)) {
                 let bridges = self.bridges.iter_mut().filter(|((n, _), _)| host(*n) == set.host);
                 let bridges = bridges.filter(|(_, bridge)| bridge.name == set.bridge);
                 for tunnel in bridges.flat_map(|(_, bridge)| &mut bridge.tunnels) {
@@ -73,7 +73,9 @@ impl World {
     fn cuts(&self) -> Vec<(u64, u64, bool)> {
         let can_be_asked = |end: &End<'_>| end.stands != Stands::Unknown;
         let said = |ends: &BTreeMap<HostNumber, End<'_>>| {
-            cuts(ends.keys().copied(), |host| ends.get(&host).filter(|end| can_be_asked(end)).map(|end| end.snapshot))
+            find_cuts(ends.keys().copied(), |host| {
+                ends.get(&host).filter(|end| can_be_asked(end)).map(|end| end.snapshot)
+            })
         };
         self.with_ends(said).iter().map(|cut| (cut.from.get(), cut.to.get(), cut.is_certain)).collect()
     }
@@ -110,7 +112,7 @@ fn bridge(key: i64, tunnels: Vec<Tunnel>) -> Bridge {
 }
 
 #[test]
-fn each_two_hosts_have_one_session_on_their_lowest_key_at_both_ends() {
+fn two_hosts_have_one_session_on_their_lowest_key_at_both_ends() {
     let mut world = World::new(&[(1001, &[1, 2, 3]), (1002, &[1, 2, 4])]);
     let wanted = [
         "1 ovt1001: t1001-1-2 t1001-1-3",
@@ -127,7 +129,7 @@ fn each_two_hosts_have_one_session_on_their_lowest_key_at_both_ends() {
 }
 
 #[test]
-fn a_session_that_runs_stays_where_it_is_and_moves_when_its_tunnel_goes() {
+fn a_running_session_moves_only_when_its_tunnel_goes() {
     let mut world = World::new(&[(1002, &[1, 2])]);
     world.settle(true);
     world.bridges.extend(World::new(&[(1001, &[1, 2])]).bridges);
@@ -137,7 +139,7 @@ fn a_session_that_runs_stays_where_it_is_and_moves_when_its_tunnel_goes() {
 }
 
 #[test]
-fn it_never_begins_where_an_end_is_not_to_be_told_or_has_not_the_flow() {
+fn no_session_starts_where_an_end_lacks_bfd_or_its_flow() {
     let mut world = World::new(&[(1001, &[1, 2, 3])]);
     world.stands.insert(3, Stands::Never);
     assert_eq!(world.differences(true), ["1 ovt1001: t1001-1-2", "2 ovt1001: t1001-2-1"]);
@@ -149,7 +151,7 @@ fn it_never_begins_where_an_end_is_not_to_be_told_or_has_not_the_flow() {
 }
 
 #[test]
-fn a_host_that_cannot_be_told_for_a_while_changes_nothing_at_the_others() {
+fn a_host_unreachable_for_a_while_changes_nothing_at_the_others() {
     let mut world = World::new(&[(1001, &[1, 2, 3])]);
     world.settle(true);
     world.stands.insert(2, Stands::Unknown);
@@ -162,7 +164,7 @@ fn a_host_that_cannot_be_told_for_a_while_changes_nothing_at_the_others() {
 }
 
 #[test]
-fn a_cut_has_the_direction_in_which_nothing_is_heard_and_two_ends() {
+fn a_cut_names_both_ends_and_the_direction_that_is_not_heard() {
     let mut world = World::new(&[(1001, &[1, 2, 3])]);
     world.settle(true);
     assert_eq!(world.cuts(), []);

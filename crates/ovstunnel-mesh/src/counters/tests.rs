@@ -28,7 +28,7 @@ impl Rounds {
         let sent = sent.map(|sent| (host(1), ends(end(2, 77, sent))));
         let received = received.map(|received| (host(2), ends(end(1, received, 5))));
         let now = Moment(Duration::from_secs(30 * self.1));
-        let lost = self.0.round(now, &sent.into_iter().chain(received).collect());
+        let lost = self.0.take_round(now, &sent.into_iter().chain(received).collect());
         assert!(lost.iter().all(|lost| (lost.key, lost.from, lost.to) == (key(), host(1), host(2))), "{lost:?}");
         lost.into_iter().map(|lost| (lost.packets, lost.since.0.as_secs())).collect()
     }
@@ -39,7 +39,7 @@ impl Rounds {
 }
 
 #[test]
-fn what_is_sent_and_does_not_arrive_within_an_interval_more_is_lost_until_something_does() {
+fn packets_not_counted_an_interval_later_are_lost_until_one_is() {
     let mut rounds = Rounds::default();
     assert_eq!(rounds.both(100, 40), []);
     assert_eq!(rounds.both(100, 40), []);
@@ -59,7 +59,7 @@ fn what_had_arrived_before_the_first_round_was_read_is_not_lost() {
 }
 
 #[test]
-fn a_few_packets_a_silent_sender_and_counters_that_begin_anew_are_no_sign() {
+fn few_packets_a_silent_sender_and_reset_counters_prove_nothing() {
     let mut few = Rounds::default();
     assert!((0..9).all(|n| few.both(n, 0).is_empty()), "too few to say anything");
     let mut anew = Rounds::default();
@@ -72,7 +72,7 @@ fn a_few_packets_a_silent_sender_and_counters_that_begin_anew_are_no_sign() {
 }
 
 #[test]
-fn a_host_that_misses_a_round_does_not_end_a_fault_and_one_that_is_gone_does() {
+fn a_host_that_misses_a_round_ends_no_fault_and_a_removed_does() {
     let mut rounds = Rounds::default();
     for sent in [0, 0, 50] {
         assert_eq!(rounds.both(sent, 7), []);

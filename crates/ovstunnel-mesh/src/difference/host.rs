@@ -6,10 +6,10 @@ use ovstunnel_types::{BridgeName, HostId, HostNumber, RemoteIp};
 
 use super::{Blocked, BridgeFate, Circumstances, Difference, HostDifference, Moved, Removal};
 use crate::observed::{Bridge, Host, Mode, Snapshot, Tunnel};
-use crate::{Mesh, id};
+use crate::{Mesh, host_id};
 
 /// Adds to what was found what differs on this host, or why it cannot be told or changed.
-pub(super) fn compare(
+pub(super) fn compare_host(
     found: &mut Difference,
     number: HostNumber,
     host: &Host,
@@ -24,12 +24,12 @@ pub(super) fn compare(
     let bridges: Vec<&Bridge> = snapshot.bridges_of(mesh.key).collect();
     let tunnels = |bridge: &&Bridge| bridge.tunnels.iter().filter(|tunnel| tunnel.key == mesh.key).count();
     found.tunnels += bridges.iter().map(tunnels).sum::<usize>();
-    let stands = if mesh.has(number) { Stands::Member } else { Stands::of(number, left) };
+    let stands = if mesh.has_member(number) { Stands::Member } else { Stands::stand_of(number, left) };
     let result = match (&bridges[..], stands) {
-        ([], Stands::Member) => create(number, host, snapshot, mesh, with).map(Some),
+        ([], Stands::Member) => plan_creation(number, host, snapshot, mesh, with).map(Some),
         ([], _) | ([_], Stands::Unclear) => Ok(None),
-        ([bridge], Stands::Member) => Ok(Some(change(number, bridge, mesh, left, with))),
-        ([bridge], Stands::Left) => Ok(remove(number, bridge, mesh, with)),
+        ([bridge], Stands::Member) => Ok(Some(plan_change(number, bridge, mesh, left, with))),
+        ([bridge], Stands::Left) => Ok(plan_removal(number, bridge, mesh, with)),
         (several, _) => Err(Blocked::SeveralBridges(several.iter().map(|bridge| bridge.name.clone()).collect())),
     };
     let mismatch = bridges.iter().find_map(|bridge| other_id(number, bridge));
@@ -62,7 +62,7 @@ enum Stands {
 }
 
 impl Stands {
-    fn of(host: HostNumber, left: &BTreeSet<HostNumber>) -> Stands {
+    fn stand_of(host: HostNumber, left: &BTreeSet<HostNumber>) -> Stands {
         if left.contains(&host) { Stands::Left } else { Stands::Unclear }
     }
 }
@@ -72,7 +72,7 @@ pub(crate) fn other_id(host: HostNumber, bridge: &Bridge) -> Option<HostId> {
     bridge.host_id.clone().filter(|id| HostNumber::try_from(id).ok() != Some(host))
 }
 
-fn create(
+fn plan_creation(
     number: HostNumber,
     host: &Host,
     snapshot: &Snapshot,
@@ -86,10 +86,10 @@ fn create(
         return Err(Blocked::BridgeMissing);
     }
     let add = mesh.tunnels_of(number).map(|tunnel| (tunnel.to, tunnel.remote_ip)).collect();
-    Ok(HostDifference { is_new: true, add, ..nothing(bridge) })
+    Ok(HostDifference { is_new: true, add, ..no_difference(bridge) })
 }
 
-fn nothing(bridge: BridgeName) -> HostDifference {
+fn no_difference(bridge: BridgeName) -> HostDifference {
     HostDifference {
         bridge,
         is_new: false,
@@ -103,29 +103,29 @@ fn nothing(bridge: BridgeName) -> HostDifference {
     }
 }
 
-fn change(
+fn plan_change(
     number: HostNumber,
     bridge: &Bridge,
     mesh: &Mesh,
     left: &BTreeSet<HostNumber>,
     with: &Circumstances,
 ) -> HostDifference {
-    let mut found = HostDifference { is_vpc: bridge.is_vpc(), ..nothing(bridge.name.clone()) };
+    let mut found = HostDifference { is_vpc: bridge.is_vpc(), ..no_difference(bridge.name.clone()) };
     let desired: BTreeMap<HostNumber, RemoteIp> = mesh.tunnels_of(number).map(|t| (t.to, t.remote_ip)).collect();
     // Where a pair has two tunnels, the one with the right address counts, and it comes first.
     let mut there: Vec<&Tunnel> = bridge.tunnels.iter().filter(|tunnel| tunnel.key == mesh.key).collect();
-    let is_right = |tunnel: &Tunnel| tunnel.peer().and_then(|to| desired.get(&to)) == Some(&tunnel.remote_ip);
+    let is_right = |tunnel: &Tunnel| tunnel.peer_number().and_then(|to| desired.get(&to)) == Some(&tunnel.remote_ip);
     there.sort_by_key(|tunnel| !is_right(tunnel));
     let (mut met, mut peers) = (BTreeSet::new(), BTreeSet::new());
     for tunnel in there {
-        let peer = tunnel.peer();
+        let peer = tunnel.peer_number();
         let is_second = !met.insert(&tunnel.to);
         found.fits_a_set &= !is_second;
         peers.extend(peer);
         let gone = peer.filter(|to| left.contains(to));
-        let judged = peer.is_some_and(|to| mesh.has(to));
+        let judged = peer.is_some_and(|to| mesh.has_member(to));
         if gone.is_some() || peer == Some(number) || (is_second && judged) {
-            found.remove.push(removal(number, tunnel, gone, with));
+            found.remove.push(tunnel_removal(number, tunnel, gone, with));
             continue;
         }
         match peer.and_then(|to| Some((to, *desired.get(&to)?))) {
@@ -143,7 +143,7 @@ fn change(
     found
 }
 
-fn removal(from: HostNumber, tunnel: &Tunnel, gone: Option<HostNumber>, with: &Circumstances) -> Removal {
+fn tunnel_removal(from: HostNumber, tunnel: &Tunnel, gone: Option<HostNumber>, with: &Circumstances) -> Removal {
     Removal {
         from,
         to: tunnel.to.clone(),
@@ -156,11 +156,11 @@ fn removal(from: HostNumber, tunnel: &Tunnel, gone: Option<HostNumber>, with: &C
 }
 
 /// A host that has left: its bridge goes with all tunnels. A VPC's stays: it is not one network's.
-fn remove(number: HostNumber, bridge: &Bridge, mesh: &Mesh, with: &Circumstances) -> Option<HostDifference> {
+fn plan_removal(number: HostNumber, bridge: &Bridge, mesh: &Mesh, with: &Circumstances) -> Option<HostDifference> {
     let of_network = bridge.tunnels.iter().filter(|tunnel| tunnel.key == mesh.key);
-    let remove = of_network.map(|tunnel| removal(number, tunnel, Some(number), with)).collect();
+    let remove = of_network.map(|tunnel| tunnel_removal(number, tunnel, Some(number), with)).collect();
     let fate = BridgeFate::Goes { is_named: with.named.contains(&number) };
-    let found = HostDifference { fate, remove, ..nothing(bridge.name.clone()) };
+    let found = HostDifference { fate, remove, ..no_difference(bridge.name.clone()) };
     (!bridge.is_vpc()).then_some(found)
 }
 
@@ -177,8 +177,8 @@ pub(crate) fn refuse_taken_addresses(
         let (to, moved) = (*to, moved.clone());
         found.change.remove(&to);
         refused(Blocked::AddressInUse { to, by: taken[&moved.to].clone() });
-        found.keep.insert(id(to), moved.from);
-        taken.insert(moved.from, id(to));
+        found.keep.insert(host_id(to), moved.from);
+        taken.insert(moved.from, host_id(to));
     }
     found.add.retain(|to, ip| {
         let by = taken.get(ip);

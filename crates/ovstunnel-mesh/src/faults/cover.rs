@@ -39,7 +39,7 @@ pub enum Place {
     HostIn(HostNumber),
     /// All that a host sends and receives.
     Host(HostNumber),
-    /// All between the hosts of two racks; racks as [`Shape::rack`] names them.
+    /// All between the hosts of two racks; racks as [`Shape::rack_name`] names them.
     RackPair(usize, usize),
     /// All between the hosts of a rack and those outside it.
     Rack(usize),
@@ -80,7 +80,7 @@ impl Shape {
     }
 
     /// A rack's name.
-    pub fn rack(&self, index: usize) -> &str {
+    pub fn rack_name(&self, index: usize) -> &str {
         &self.racks[index]
     }
 
@@ -89,20 +89,20 @@ impl Shape {
         self.keys.get(&host).into_iter().flatten().copied()
     }
 
-    fn size(&self, key: GreKey) -> u64 {
+    fn network_size(&self, key: GreKey) -> u64 {
         self.members.get(&key).map_or(0, |hosts| hosts.len() as u64)
     }
 
     fn from(&self, host: HostNumber) -> u64 {
-        self.keys_of(host).map(|key| self.size(key).saturating_sub(1)).sum()
+        self.keys_of(host).map(|key| self.network_size(key).saturating_sub(1)).sum()
     }
 
-    fn shared(&self, one: HostNumber, other: HostNumber) -> u64 {
+    fn shared_networks(&self, one: HostNumber, other: HostNumber) -> u64 {
         self.keys_of(one).filter(|key| self.keys.get(&other).is_some_and(|keys| keys.contains(key))).count() as u64
     }
 
     /// Of each network how many hosts are in these racks.
-    fn between(&self, count: impl Fn(&dyn Fn(usize) -> u64, u64) -> u64) -> u64 {
+    fn sum_networks(&self, count: impl Fn(&dyn Fn(usize) -> u64, u64) -> u64) -> u64 {
         let of = |hosts: &Vec<HostNumber>| {
             let within = |rack| hosts.iter().filter(|host| self.rack_of.get(host) == Some(&rack)).count() as u64;
             count(&within, hosts.len() as u64)
@@ -111,22 +111,22 @@ impl Shape {
     }
 
     /// How many tunnels there must be at a place.
-    pub(super) fn tunnels(&self, place: Place) -> u64 {
+    pub(super) fn tunnels_at(&self, place: Place) -> u64 {
         match place {
             Place::Way(_) => 1,
             Place::Link(..) => 2,
-            Place::Pair(one, other) => 2 * self.shared(one, other),
-            Place::Direction(from, to) => self.shared(from, to),
-            Place::Network(key) => self.size(key) * self.size(key).saturating_sub(1),
+            Place::Pair(one, other) => 2 * self.shared_networks(one, other),
+            Place::Direction(from, to) => self.shared_networks(from, to),
+            Place::Network(key) => self.network_size(key) * self.network_size(key).saturating_sub(1),
             Place::HostOut(host) | Place::HostIn(host) => self.from(host),
             Place::Host(host) => 2 * self.from(host),
-            Place::RackPair(one, other) => self.between(|within, _| 2 * within(one) * within(other)),
-            Place::Rack(rack) => self.between(|within, all| 2 * within(rack) * (all - within(rack))),
+            Place::RackPair(one, other) => self.sum_networks(|within, _| 2 * within(one) * within(other)),
+            Place::Rack(rack) => self.sum_networks(|within, all| 2 * within(rack) * (all - within(rack))),
         }
     }
 
     /// The places that a tunnel is of.
-    pub(super) fn places(&self, way: Way) -> impl Iterator<Item = Place> {
+    pub(super) fn places_of(&self, way: Way) -> impl Iterator<Item = Place> {
         let Way { key, from, to } = way;
         let (low, high) = (from.min(to), from.max(to));
         let racks = match (self.rack_of.get(&from), self.rack_of.get(&to)) {
@@ -186,15 +186,15 @@ pub(super) struct Suspect {
 const NINE: u64 = 9;
 
 /// Explains all tunnels that fail by few places.
-pub(super) fn cover(failed: &BTreeSet<Way>, shape: &Shape) -> Vec<Suspect> {
+pub(super) fn explain_failures(failed: &BTreeSet<Way>, shape: &Shape) -> Vec<Suspect> {
     let mut of: HashMap<Place, Vec<Way>> = HashMap::new();
     for way in failed {
-        shape.places(*way).for_each(|place| of.entry(place).or_default().push(*way));
+        shape.places_of(*way).for_each(|place| of.entry(place).or_default().push(*way));
     }
     let candidates: HashMap<Place, (Vec<Way>, u64)> = of
         .into_iter()
         .filter_map(|(place, ways)| {
-            let all = shape.tunnels(place);
+            let all = shape.tunnels_at(place);
             let is_suspect = ways.len() as u64 * 10 >= all * NINE && shape.is_told_by_enough(place, &ways);
             (is_suspect || matches!(place, Place::Way(_))).then_some((place, (ways, all)))
         })
@@ -212,7 +212,7 @@ pub(super) fn cover(failed: &BTreeSet<Way>, shape: &Shape) -> Vec<Suspect> {
             _ => {
                 let (ways, all) = &candidates[&place];
                 let explained: Vec<Way> = ways.iter().filter(|way| open.remove(way)).copied().collect();
-                for other in explained.iter().flat_map(|way| shape.places(*way)) {
+                for other in explained.iter().flat_map(|way| shape.places_of(*way)) {
                     if let Some(left) = remaining.get_mut(&other) {
                         *left -= 1;
                     }

@@ -12,7 +12,7 @@ use ovstunnel_types::{GreKey, HostNumber};
 use crate::Moment;
 use crate::proof::{Finding, What};
 pub use cover::{Place, Shape, Way};
-use cover::{Suspect, cover};
+use cover::{Suspect, explain_failures};
 
 /// A finding of a network's proof, and since when it stands.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +111,7 @@ fn hides_ways_to_it(what: What) -> bool {
 }
 
 /// Each cause of these symptoms, the worst first.
-pub fn find(symptoms: &[Symptom<'_>], shape: &Shape) -> Vec<Fault> {
+pub fn find_faults(symptoms: &[Symptom<'_>], shape: &Shape) -> Vec<Fault> {
     let with = |is_meant: fn(What) -> bool| -> BTreeMap<HostNumber, What> {
         let mut hosts = BTreeMap::new();
         for symptom in symptoms.iter().filter(|symptom| is_meant(symptom.finding.what)) {
@@ -148,7 +148,7 @@ pub fn find(symptoms: &[Symptom<'_>], shape: &Shape) -> Vec<Fault> {
         .into_iter()
         .filter_map(|((what, at, _), symptoms)| {
             let hides = hidden.get(&(what, at)).copied().unwrap_or_default();
-            fault(what, at, &symptoms, hides)
+            combine_symptoms(what, at, &symptoms, hides)
         })
         .collect();
     leave_out_known(&mut of_tunnels);
@@ -168,17 +168,17 @@ fn leave_out_known(of_tunnels: &mut BTreeMap<What, BTreeMap<Way, Symptom<'_>>>) 
 
 /// The few places that explain why these tunnels fail.
 fn of_places<'a>(what: What, failed: &BTreeMap<Way, Symptom<'a>>, shape: &Shape) -> Vec<Fault> {
-    let suspects = cover(&failed.keys().copied().collect(), shape).into_iter();
+    let suspects = explain_failures(&failed.keys().copied().collect(), shape).into_iter();
     let of = |suspect: Suspect| {
         let symptoms: Vec<Symptom<'a>> = suspect.ways.iter().map(|way| failed[way]).collect();
         let at = At::Place { place: suspect.place, failed: suspect.failed, of: suspect.of };
-        fault(what, at, &symptoms, 0)
+        combine_symptoms(what, at, &symptoms, 0)
     };
     suspects.filter_map(of).collect()
 }
 
 /// What these symptoms say together; nothing where there are none.
-fn fault(what: What, at: At, symptoms: &[Symptom<'_>], hides: usize) -> Option<Fault> {
+fn combine_symptoms(what: What, at: At, symptoms: &[Symptom<'_>], hides: usize) -> Option<Fault> {
     let first = symptoms.first()?;
     Some(Fault {
         what,

@@ -29,7 +29,7 @@ fn found(what: What, at: u64, to: Option<u64>) -> Finding {
 fn named(findings: &[(i64, Finding)], shape: &Shape) -> Vec<(&'static str, At)> {
     let symptoms: Vec<Symptom<'_>> =
         findings.iter().map(|(k, finding)| Symptom { key: key(*k), finding, since: Moment::default() }).collect();
-    find(&symptoms, shape).into_iter().map(|fault| (fault.kind(), fault.at)).collect()
+    find_faults(&symptoms, shape).into_iter().map(|fault| (fault.kind(), fault.at)).collect()
 }
 
 /// Five hosts with network 1; 1, 2 and 3 with network 2, 1 and 2 with network 3.
@@ -43,7 +43,7 @@ fn place(place: Place, failed: u64, of: u64) -> At {
 }
 
 #[test]
-fn one_tunnel_that_is_missing_is_one_sided_and_both_are_a_tunnel_or_a_pair() {
+fn one_missing_end_is_one_sided_and_both_are_a_tunnel_or_a_pair() {
     let missing = |k, from, to| (k, found(What::TunnelMissing, from, Some(to)));
     let way = Way { key: key(1), from: host(4), to: host(5) };
     assert_eq!(named(&[missing(1, 4, 5)], &small()), [("one_sided", place(Place::Way(way), 1, 1))]);
@@ -66,7 +66,7 @@ fn what_others_have_wrong_of_one_host_is_said_once_of_that_host() {
 }
 
 #[test]
-fn a_host_that_cannot_be_asked_hides_what_its_old_picture_says_and_nothing_else() {
+fn an_unreachable_host_hides_its_last_report_and_nothing_else() {
     let all = [
         (1, found(What::HostSilent, 1, None)),
         (2, found(What::HostSilent, 1, None)),
@@ -76,7 +76,7 @@ fn a_host_that_cannot_be_asked_hides_what_its_old_picture_says_and_nothing_else(
     ];
     let symptoms: Vec<_> =
         all.iter().map(|(k, finding)| Symptom { key: key(*k), finding, since: Moment::default() }).collect();
-    let faults = find(&symptoms, &small());
+    let faults = find_faults(&symptoms, &small());
     let silent = &faults[0];
     assert_eq!((silent.kind(), silent.at, silent.hides), ("host_silent", At::Host(host(1)), 3));
     assert_eq!(silent.keys, BTreeSet::from([key(1), key(2)]));
@@ -85,7 +85,7 @@ fn a_host_that_cannot_be_asked_hides_what_its_old_picture_says_and_nothing_else(
 }
 
 #[test]
-fn tunnels_to_a_host_whose_address_is_not_known_are_no_faults_of_their_own() {
+fn tunnels_to_a_host_without_a_known_address_are_no_own_faults() {
     let all = [(1, found(What::AddressUnknown, 1, None)), (1, found(What::TunnelMissing, 2, Some(1)))];
     assert_eq!(named(&all, &small()), [("address_unknown", At::Host(host(1)))]);
 }
@@ -124,7 +124,7 @@ fn large(draw: &mut Draw) -> (Shape, Vec<Mesh>) {
 }
 
 #[test]
-fn of_500_planted_places_at_least_95_in_100_are_named_and_nothing_else_is() {
+fn of_500_planted_faults_95_percent_are_named_and_nothing_else() {
     let mut draw = Draw(20_261);
     let (shape, meshes) = large(&mut draw);
     let all: Vec<Way> = meshes
@@ -139,19 +139,19 @@ fn of_500_planted_places_at_least_95_in_100_are_named_and_nothing_else_is() {
     for n in 0..500 {
         let one = all[usize::try_from(draw.below(all.len() as u64)).unwrap()];
         // The smallest place that has these tunnels is what is to be named: a host with one peer cannot be told from the pair.
-        let planted: Vec<Place> = shape.places(one).collect();
+        let planted: Vec<Place> = shape.places_of(one).collect();
         let planted = planted[n % planted.len()];
         let mut failed: BTreeSet<Way> =
-            all.iter().filter(|way| shape.places(**way).any(|p| p == planted)).copied().collect();
-        assert_eq!(failed.len() as u64, shape.tunnels(planted), "{planted:?}");
+            all.iter().filter(|way| shape.places_of(**way).any(|p| p == planted)).copied().collect();
+        assert_eq!(failed.len() as u64, shape.tunnels_at(planted), "{planted:?}");
         // One of twenty gets through by chance.
         let many = failed.len() >= 20;
         failed.retain(|_| !many || draw.below(20) != 0);
-        let suspects = cover(&failed, &shape);
+        let suspects = explain_failures(&failed, &shape);
         let explained: usize = suspects.iter().map(|suspect| suspect.ways.len()).sum();
         assert_eq!(explained, failed.len(), "each tunnel is explained once");
         let [suspect] = &suspects[..] else { continue };
-        let is_same_set = shape.tunnels(suspect.place) == shape.tunnels(planted);
+        let is_same_set = shape.tunnels_at(suspect.place) == shape.tunnels_at(planted);
         right += u64::from(suspect.place == planted || is_same_set);
     }
     assert!(right >= 475, "{right} of 500");
@@ -173,7 +173,7 @@ fn two_hosts_at_once_are_two_hosts() {
     });
     let cut = |way: &Way| way.from == host(17) || way.to == host(17) || way.from == host(101);
     let failed: BTreeSet<Way> = ways.filter(cut).collect();
-    let places: BTreeSet<Place> = cover(&failed, &shape).into_iter().map(|suspect| suspect.place).collect();
+    let places: BTreeSet<Place> = explain_failures(&failed, &shape).into_iter().map(|suspect| suspect.place).collect();
     assert_eq!(places, BTreeSet::from([Place::Host(host(17)), Place::HostOut(host(101))]));
 }
 
@@ -183,7 +183,7 @@ fn what_counters_say_is_told_where_nobody_knows_better() {
     let at = |from, to| place(Place::Way(Way { key: key(1), from: host(from), to: host(to) }), 1, 1);
     let both = [of(What::Counters, 4, 5), of(What::Counters, 3, 4), of(What::FramesLost, 4, 5)];
     assert_eq!(named(&both, &small()), [("direction", at(4, 5)), ("direction", at(3, 4))]);
-    let whats: Vec<What> = find(
+    let whats: Vec<What> = find_faults(
         &both
             .iter()
             .map(|(k, finding)| Symptom { key: key(*k), finding, since: Moment::default() })

@@ -23,11 +23,11 @@ impl Ranges {
     /// Says which rule is broken, with the part of the text that breaks it: not of that form, zero or too large a number, a range
     /// that runs backwards.
     pub fn parse(text: &str, isolation: Isolation) -> Result<Ranges, Invalid> {
-        let parts = text.split(',').map(|part| range(part, isolation));
-        Ok(Ranges::joined(parts.collect::<Result<Vec<_>, _>>()?))
+        let parts = text.split(',').map(|part| parse_range(part, isolation));
+        Ok(Ranges::join_ranges(parts.collect::<Result<Vec<_>, _>>()?))
     }
 
-    fn joined(mut parts: Vec<(GreKey, GreKey)>) -> Ranges {
+    fn join_ranges(mut parts: Vec<(GreKey, GreKey)>) -> Ranges {
         parts.sort_unstable();
         let mut joined: Vec<(GreKey, GreKey)> = Vec::with_capacity(parts.len());
         for (first, last) in parts {
@@ -81,7 +81,7 @@ impl fmt::Display for Ranges {
     }
 }
 
-fn range(part: &str, isolation: Isolation) -> Result<(GreKey, GreKey), Invalid> {
+fn parse_range(part: &str, isolation: Isolation) -> Result<(GreKey, GreKey), Invalid> {
     let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
         true => text.parse::<GreKey>(),
         false => Err(Invalid::new(Ranges::FORM, part)),

@@ -97,12 +97,12 @@ impl Keys {
     }
 
     /// The key of a network.
-    pub fn of(&self, network: NetworkNumber) -> Option<GreKey> {
+    pub fn key_of(&self, network: NetworkNumber) -> Option<GreKey> {
         self.of.get(&network).copied()
     }
 
     /// How it stands with a key.
-    pub fn state(&self, key: GreKey) -> KeyState {
+    pub fn key_state(&self, key: GreKey) -> KeyState {
         let Some(entry) = self.entries.get(&key) else { return KeyState::Free };
         let hosts = || entry.hosts.keys().copied().collect();
         match (entry.owner, entry.released_by) {
@@ -114,22 +114,22 @@ impl Keys {
 
     /// All keys that are not free.
     pub fn iter(&self) -> impl Iterator<Item = (GreKey, KeyState)> + '_ {
-        self.entries.keys().map(|key| (*key, self.state(*key)))
+        self.entries.keys().map(|key| (*key, self.key_state(*key)))
     }
 
     /// Gives a network a key: the one it has, else the next free one.
     ///
     /// # Errors
     /// No key of the pool is free.
-    pub fn allocate(&mut self, network: NetworkNumber, pool: &mut Pool) -> Result<GreKey, Box<Exhausted>> {
-        if let Some(key) = self.of(network) {
+    pub fn allocate_key(&mut self, network: NetworkNumber, pool: &mut Pool) -> Result<GreKey, Box<Exhausted>> {
+        if let Some(key) = self.key_of(network) {
             return Ok(key);
         }
         let Some(key) = pool.next_fit(|key| !self.entries.contains_key(&key)) else {
-            return Err(Box::new(self.exhausted(pool)));
+            return Err(Box::new(self.pool_exhausted(pool)));
         };
         pool.last = Some(key);
-        self.give(network, key);
+        self.give_key(network, key);
         Ok(key)
     }
 
@@ -137,8 +137,8 @@ impl Keys {
     ///
     /// # Errors
     /// It is out of range or not free, or the network has another one. Nothing is changed then.
-    pub fn claim(&mut self, network: NetworkNumber, key: GreKey, pool: &Pool) -> Result<(), Refused> {
-        match self.of(network) {
+    pub fn claim_key(&mut self, network: NetworkNumber, key: GreKey, pool: &Pool) -> Result<(), Refused> {
+        match self.key_of(network) {
             Some(has) if has == key => return Ok(()),
             Some(has) => return Err(Refused::HasAnother { network, has, key }),
             None => {}
@@ -146,8 +146,8 @@ impl Keys {
         if !pool.ranges.contains(key) {
             return Err(Refused::OutOfRange { key, ranges: pool.ranges.to_string(), pool: pool.name.clone() });
         }
-        match self.state(key) {
-            KeyState::Free => self.give(network, key),
+        match self.key_state(key) {
+            KeyState::Free => self.give_key(network, key),
             state => return Err(Refused::NotFree { key, state }),
         }
         Ok(())
@@ -157,12 +157,12 @@ impl Keys {
     ///
     /// # Errors
     /// Another network has it, or this one has another.
-    pub fn restore(&mut self, network: NetworkNumber, key: GreKey) -> Result<(), Refused> {
-        match (self.of(network), self.state(key)) {
+    pub fn restore_key(&mut self, network: NetworkNumber, key: GreKey) -> Result<(), Refused> {
+        match (self.key_of(network), self.key_state(key)) {
             (Some(has), _) if has != key => Err(Refused::HasAnother { network, has, key }),
             (None, state @ KeyState::InUse(_)) => Err(Refused::NotFree { key, state }),
             _ => {
-                self.give(network, key);
+                self.give_key(network, key);
                 Ok(())
             }
         }
@@ -178,7 +178,7 @@ impl Keys {
         by: NetworkNumber,
         hosts: BTreeMap<HostNumber, Moment>,
     ) -> Result<(), Refused> {
-        if let state @ KeyState::InUse(_) = self.state(key) {
+        if let state @ KeyState::InUse(_) = self.key_state(key) {
             return Err(Refused::NotFree { key, state });
         }
         let entry = self.entries.entry(key).or_default();
@@ -188,7 +188,7 @@ impl Keys {
         Ok(())
     }
 
-    fn give(&mut self, network: NetworkNumber, key: GreKey) {
+    fn give_key(&mut self, network: NetworkNumber, key: GreKey) {
         let entry = self.entries.entry(key).or_default();
         entry.owner = Some(network);
         entry.released_by = None;
@@ -196,7 +196,7 @@ impl Keys {
     }
 
     /// Ends a network's part in its key. It is in quarantine until every host that may have it was seen without it.
-    pub fn release(&mut self, network: NetworkNumber) -> Option<GreKey> {
+    pub fn release_key(&mut self, network: NetworkNumber) -> Option<GreKey> {
         let key = self.of.remove(&network)?;
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.owner = None;
@@ -214,19 +214,19 @@ impl Keys {
     }
 
     /// A host was seen as a whole: it had exactly these keys at that moment.
-    pub fn seen(&mut self, host: HostNumber, keys: &BTreeSet<GreKey>, as_of: Moment) {
+    pub fn host_seen(&mut self, host: HostNumber, keys: &BTreeSet<GreKey>, as_of: Moment) {
         for key in keys {
             self.may_have(host, *key, as_of);
         }
-        self.part(host, |key, last| !keys.contains(&key) && last < as_of);
+        self.end_quarantine(host, |key, last| !keys.contains(&key) && last < as_of);
     }
 
     /// A host has none of the keys any more and will not come back with one: an operator's word.
-    pub fn wiped(&mut self, host: HostNumber) {
-        self.part(host, |_, _| true);
+    pub fn host_wiped(&mut self, host: HostNumber) {
+        self.end_quarantine(host, |_, _| true);
     }
 
-    fn part(&mut self, host: HostNumber, ends: impl Fn(GreKey, Moment) -> bool) {
+    fn end_quarantine(&mut self, host: HostNumber, ends: impl Fn(GreKey, Moment) -> bool) {
         self.entries.retain(|key, entry| {
             if entry.hosts.get(&host).is_some_and(|last| ends(*key, *last)) {
                 entry.hosts.remove(&host);
@@ -242,9 +242,9 @@ impl Keys {
     }
 
     /// How full a pool is.
-    pub fn usage(&self, pool: &Pool) -> Usage {
+    pub fn pool_usage(&self, pool: &Pool) -> Usage {
         let mut usage = Usage { size: pool.ranges.size(), in_use: 0, quarantined: 0, withdrawn: 0 };
-        for entry in self.within(pool) {
+        for entry in self.entries_within(pool) {
             match (entry.owner, entry.released_by) {
                 (Some(_), _) => usage.in_use += 1,
                 (None, Some(_)) => usage.quarantined += 1,
@@ -254,17 +254,17 @@ impl Keys {
         usage
     }
 
-    fn within<'a>(&'a self, pool: &'a Pool) -> impl Iterator<Item = &'a Entry> {
+    fn entries_within<'a>(&'a self, pool: &'a Pool) -> impl Iterator<Item = &'a Entry> {
         pool.ranges.iter().flat_map(|(first, last)| self.entries.range(first..=last).map(|(_, entry)| entry))
     }
 
-    fn exhausted(&self, pool: &Pool) -> Exhausted {
+    fn pool_exhausted(&self, pool: &Pool) -> Exhausted {
         let mut waits_for = BTreeMap::new();
-        for entry in self.within(pool).filter(|entry| entry.owner.is_none() && entry.released_by.is_some()) {
+        for entry in self.entries_within(pool).filter(|entry| entry.owner.is_none() && entry.released_by.is_some()) {
             for host in entry.hosts.keys() {
                 *waits_for.entry(*host).or_insert(0) += 1;
             }
         }
-        Exhausted { pool: pool.name.clone(), ranges: pool.ranges.clone(), usage: self.usage(pool), waits_for }
+        Exhausted { pool: pool.name.clone(), ranges: pool.ranges.clone(), usage: self.pool_usage(pool), waits_for }
     }
 }

@@ -88,15 +88,15 @@ pub struct Judgement {
 }
 
 /// Judges a host's attachment to a network. Of each witness one testimony at most is expected; one that is not there cannot tell.
-pub fn judge(before: Attachment, testimonies: &[Testimony], rules: &Rules, now: Moment) -> Judgement {
+pub fn judge_attachment(before: Attachment, testimonies: &[Testimony], rules: &Rules, now: Moment) -> Judgement {
     let heard = testimonies.iter().filter(|testimony| rules.witnesses.contains(&testimony.witness));
-    let counted: Vec<&Testimony> = heard.filter(|testimony| counts(testimony, rules, now)).collect();
+    let counted: Vec<&Testimony> = heard.filter(|testimony| testimony_counts(testimony, rules, now)).collect();
     let first = |says: Says| counted.iter().filter(move |t| t.says == says).min_by_key(|t| (t.since, t.witness));
     let (said_in, said_out) = (first(Says::In), first(Says::Out));
     let (attachment, because) = match (said_in, said_out) {
         (Some(said), _) => (Attachment::In, Because::SaidIn(said.witness)),
         (None, Some(said)) => (let_go(before, rules, now), Because::SaidOut(said.witness)),
-        (None, None) => (stays(before), Because::NobodyKnows),
+        (None, None) => (keep_attachment(before), Because::NobodyKnows),
     };
     let disagree_since = match (said_in, said_out) {
         (Some(a), Some(b)) => Some(a.since.max(b.since)).filter(|since| now.since(*since) > rules.shown_after),
@@ -110,7 +110,7 @@ pub fn judge(before: Attachment, testimonies: &[Testimony], rules: &Rules, now: 
 }
 
 /// Whether what a witness said is young enough to count for what it is.
-fn counts(testimony: &Testimony, rules: &Rules, now: Moment) -> bool {
+fn testimony_counts(testimony: &Testimony, rules: &Rules, now: Moment) -> bool {
     let age = now.since(testimony.as_of);
     match testimony.says {
         Says::In => age <= rules.dead_after,
@@ -132,7 +132,7 @@ fn let_go(before: Attachment, rules: &Rules, now: Moment) -> Attachment {
 }
 
 /// Nobody can tell: no host joins, none leaves, and a lingering begins anew.
-fn stays(before: Attachment) -> Attachment {
+fn keep_attachment(before: Attachment) -> Attachment {
     match before {
         Attachment::Out => Attachment::Out,
         Attachment::In | Attachment::Lingering { .. } => Attachment::In,

@@ -34,7 +34,7 @@ pub(super) struct Basis {
 }
 
 impl Basis {
-    pub(super) fn of(host: Option<&Host>) -> Basis {
+    pub(super) fn basis_of(host: Option<&Host>) -> Basis {
         let snapshot = host.and_then(|host| host.snapshot.as_ref());
         Basis {
             is_registered: host.is_some(),
@@ -49,7 +49,7 @@ impl HostProof {
     /// Judges one host. Of one that has left, only that it has nothing of the network.
     pub(super) fn new(number: HostNumber, host: Option<&Host>, mesh: &Mesh) -> HostProof {
         let mut part = HostProof { host: number, proven: 0, ipv6: None, max_guest_mtu: None, findings: Vec::new() };
-        if mesh.has(number) {
+        if mesh.has_member(number) {
             part.judge_member(host, mesh);
         } else {
             part.judge_left(host, mesh);
@@ -57,29 +57,34 @@ impl HostProof {
         part
     }
 
-    fn find(&mut self, what: What, to: Option<HostNumber>, evidence: String, remedy: &str) {
+    fn add_finding(&mut self, what: What, to: Option<HostNumber>, evidence: String, remedy: &str) {
         self.findings.push(Finding { what, host: self.host, to, evidence, remedy: remedy.to_owned() });
     }
 
     fn judge_member(&mut self, host: Option<&Host>, mesh: &Mesh) {
         let Some(host) = host else {
             let evidence = "a host of the network is not registered".to_owned();
-            return self.find(What::HostUnknown, None, evidence, "register it with the address of its daemon");
+            return self.add_finding(What::HostUnknown, None, evidence, "register it with the address of its daemon");
         };
         if !host.is_connected {
             let evidence = "its daemon does not answer; what it said last is judged".to_owned();
-            self.find(What::HostSilent, None, evidence, "see whether the host and ovstunneld run, and can be reached");
+            self.add_finding(
+                What::HostSilent,
+                None,
+                evidence,
+                "see whether the host and ovstunneld run, and can be reached",
+            );
         }
         if let Some(Unmet { evidence, remedy, .. }) = host.switch_fault.as_ref().filter(|_| host.is_connected) {
-            self.find(What::SwitchUnreachable, None, evidence.clone(), remedy);
+            self.add_finding(What::SwitchUnreachable, None, evidence.clone(), remedy);
         }
         let Some(snapshot) = &host.snapshot else {
             let evidence = "it has not said yet what it has".to_owned();
-            return self.find(What::HostUnseen, None, evidence, "wait until it is connected");
+            return self.add_finding(What::HostUnseen, None, evidence, "wait until it is connected");
         };
         if mesh.without_address().any(|other| other == self.host) {
             let evidence = "the address at which its tunnels end is not known".to_owned();
-            self.find(
+            self.add_finding(
                 What::AddressUnknown,
                 None,
                 evidence,
@@ -90,13 +95,13 @@ impl HostProof {
         match &bridges[..] {
             [] => {
                 let evidence = format!("no bridge has key {}", mesh.key);
-                self.find(What::BridgeMissing, None, evidence, "reconcile the network");
+                self.add_finding(What::BridgeMissing, None, evidence, "reconcile the network");
             }
             [bridge] => self.judge_bridge(bridge, mesh),
             several => {
                 let names: Vec<&str> = several.iter().map(|bridge| bridge.name.as_str()).collect();
                 let evidence = format!("the bridges {} have key {}", names.join(", "), mesh.key);
-                self.find(What::SeveralBridges, None, evidence, "remove those on which no VM is");
+                self.add_finding(What::SeveralBridges, None, evidence, "remove those on which no VM is");
             }
         }
     }
@@ -107,7 +112,7 @@ impl HostProof {
             for tunnel in bridge.tunnels.iter().filter(|tunnel| tunnel.key == mesh.key) {
                 let evidence =
                     format!("the host is not of the mesh, and port {} leads to host {}", tunnel.port, tunnel.to);
-                self.find(What::TunnelTooMany, tunnel.peer(), evidence, "reconcile the network");
+                self.add_finding(What::TunnelTooMany, tunnel.peer_number(), evidence, "reconcile the network");
             }
         }
     }
@@ -117,7 +122,7 @@ impl HostProof {
         (self.ipv6, self.max_guest_mtu) = (Some(bridge.ipv6), bridge.max_guest_mtu);
         if let Some(id) = other_id(self.host, bridge) {
             let evidence = format!("bridge {name} has the host id {id}");
-            self.find(
+            self.add_finding(
                 What::HostIdMismatch,
                 None,
                 evidence,
@@ -129,17 +134,22 @@ impl HostProof {
             FlowsState::Drifted | FlowsState::Unknown => {
                 let how = if bridge.flows == FlowsState::Drifted { "others than they must be" } else { "not known" };
                 let evidence = format!("the flows of bridge {name} are {how}");
-                self.find(What::FlowsNotInSync, None, evidence, "wait for the daemon's next look; else see its log");
+                self.add_finding(
+                    What::FlowsNotInSync,
+                    None,
+                    evidence,
+                    "wait for the daemon's next look; else see its log",
+                );
             }
         }
         if bridge.health == HealthState::Failed && bridge.unmet.is_empty() {
             let evidence = format!("bridge {name} is {}", bridge.health.as_str());
-            self.find(What::Unhealthy, None, evidence, "run `ovstunnelctl doctor` on the host");
+            self.add_finding(What::Unhealthy, None, evidence, "run `ovstunnelctl doctor` on the host");
         }
         for (unmet, (what, evidence)) in
-            bridge.unmet.iter().filter_map(|unmet| Some((unmet, needs::told(bridge, unmet)?)))
+            bridge.unmet.iter().filter_map(|unmet| Some((unmet, needs::unmet_finding(bridge, unmet)?)))
         {
-            self.find(what, None, evidence, &unmet.remedy);
+            self.add_finding(what, None, evidence, &unmet.remedy);
         }
         self.judge_tunnels(bridge, mesh);
     }
@@ -150,28 +160,33 @@ impl HostProof {
         for tunnel in &bridge.tunnels {
             // Of a VPC's bridge the other tiers' tunnels are others' to judge.
             if tunnel.key == mesh.key || !bridge.is_vpc() {
-                there.entry(tunnel.peer()).or_default().push(tunnel);
+                there.entry(tunnel.peer_number()).or_default().push(tunnel);
             }
         }
         for desired in mesh.tunnels_of(self.host) {
             match there.remove(&Some(desired.to)).as_deref() {
                 None | Some([]) => {
                     let evidence = format!("bridge {} has no tunnel to host {}", bridge.name, desired.to);
-                    self.find(What::TunnelMissing, Some(desired.to), evidence, "reconcile the network");
+                    self.add_finding(What::TunnelMissing, Some(desired.to), evidence, "reconcile the network");
                 }
                 Some([tunnel]) => self.judge_tunnel(tunnel, desired.to, desired.remote_ip, mesh),
                 Some(several) => {
                     let ports: Vec<&str> = several.iter().map(|tunnel| tunnel.port.as_str()).collect();
                     let evidence = format!("the ports {} lead to host {}", ports.join(", "), desired.to);
-                    self.find(What::TunnelTwice, Some(desired.to), evidence, "reconcile the network");
+                    self.add_finding(What::TunnelTwice, Some(desired.to), evidence, "reconcile the network");
                 }
             }
         }
         for tunnel in there.into_values().flatten() {
             // A member without a known address is said to be that.
-            if tunnel.peer().is_none_or(|to| !mesh.has(to) || to == self.host) {
+            if tunnel.peer_number().is_none_or(|to| !mesh.has_member(to) || to == self.host) {
                 let evidence = format!("port {} leads to host {}, {}", tunnel.port, tunnel.to, tunnel.remote_ip);
-                self.find(What::TunnelTooMany, tunnel.peer(), evidence, "register that host, or reconcile the network");
+                self.add_finding(
+                    What::TunnelTooMany,
+                    tunnel.peer_number(),
+                    evidence,
+                    "register that host, or reconcile the network",
+                );
             }
         }
     }
@@ -181,20 +196,25 @@ impl HostProof {
         let before = self.findings.len();
         if tunnel.remote_ip != ip {
             let evidence = format!("port {port} leads to {}; the address of host {to} is {ip}", tunnel.remote_ip);
-            self.find(What::WrongAddress, Some(to), evidence, "reconcile the network");
+            self.add_finding(What::WrongAddress, Some(to), evidence, "reconcile the network");
         }
         if tunnel.key != mesh.key {
             let evidence = format!("port {port} has key {}; the network's is {}", tunnel.key, mesh.key);
-            self.find(What::WrongKey, Some(to), evidence, "remove the tunnel, then reconcile the network");
+            self.add_finding(What::WrongKey, Some(to), evidence, "remove the tunnel, then reconcile the network");
         }
         if tunnel.state != TunnelState::Up {
             let why = tunnel.error.as_deref().unwrap_or("it has not looked at it yet");
             let evidence = format!("Open vSwitch does not have port {port}: {why}");
-            self.find(What::TunnelDown, Some(to), evidence, "run `ovstunnelctl doctor` on the host");
+            self.add_finding(What::TunnelDown, Some(to), evidence, "run `ovstunnelctl doctor` on the host");
         }
         if !tunnel.protected {
             let evidence = format!("port {port} is not protected");
-            self.find(What::Unprotected, Some(to), evidence, "wait for the daemon's next look; else see its log");
+            self.add_finding(
+                What::Unprotected,
+                Some(to),
+                evidence,
+                "wait for the daemon's next look; else see its log",
+            );
         }
         if self.findings.len() == before {
             self.proven += 1;

@@ -28,18 +28,18 @@ const SMALLEST_MTU: u32 = 1280;
 
 /// What of a requirement that is not met is to be told of the network; nothing where it is harmless, or is judged by the tunnels and
 /// flows themselves.
-pub(super) fn told(bridge: &Bridge, unmet: &Unmet) -> Option<(What, String)> {
+pub(super) fn unmet_finding(bridge: &Bridge, unmet: &Unmet) -> Option<(What, String)> {
     let of_tunnel = || bridge.tunnels.iter().any(|tunnel| tunnel.port.as_str() == unmet.subject);
     match unmet.what.as_str() {
-        "stp" => Some((What::SpanningTree, sentence(bridge, unmet))),
+        "stp" => Some((What::SpanningTree, unmet_sentence(bridge, unmet))),
         "tunnel_error" | "protected" if of_tunnel() => None,
         "flows_unknown" => None,
         word if !unmet.is_failure && HARMLESS.contains(&word) => None,
-        _ => Some((What::Unhealthy, sentence(bridge, unmet))),
+        _ => Some((What::Unhealthy, unmet_sentence(bridge, unmet))),
     }
 }
 
-fn sentence(bridge: &Bridge, unmet: &Unmet) -> String {
+fn unmet_sentence(bridge: &Bridge, unmet: &Unmet) -> String {
     let Unmet { subject, evidence, .. } = unmet;
     match subject == bridge.name.as_str() {
         true => format!("bridge {}: {evidence}", bridge.name),
@@ -48,7 +48,7 @@ fn sentence(bridge: &Bridge, unmet: &Unmet) -> String {
 }
 
 /// Hosts whose policy is not the network's, or, where it says nothing, not the one that most hosts have.
-pub(super) fn ipv6(said: Option<Ipv6Policy>, policies: &[(HostNumber, Ipv6Policy)]) -> Vec<Finding> {
+pub(super) fn ipv6_findings(said: Option<Ipv6Policy>, policies: &[(HostNumber, Ipv6Policy)]) -> Vec<Finding> {
     let having = |policy| policies.iter().filter(|(_, other)| *other == policy).count();
     let common = match having(Ipv6Policy::Allow) > having(Ipv6Policy::Drop) {
         true => Ipv6Policy::Allow,
@@ -72,7 +72,7 @@ pub(super) fn ipv6(said: Option<Ipv6Policy>, policies: &[(HostNumber, Ipv6Policy
 
 /// Hosts whose tunnels carry less than the network's guests send: what the network says, or, where it says nothing, what most hosts
 /// can carry; of as many for either, the larger.
-pub(super) fn mtu(said: Option<u32>, mtus: &[(HostNumber, u32)]) -> Vec<Finding> {
+pub(super) fn mtu_findings(said: Option<u32>, mtus: &[(HostNumber, u32)]) -> Vec<Finding> {
     let mut hosts_with: BTreeMap<u32, usize> = BTreeMap::new();
     mtus.iter().for_each(|(_, mtu)| *hosts_with.entry(*mtu).or_default() += 1);
     let common = hosts_with.iter().max_by_key(|(mtu, hosts)| (**hosts, **mtu)).map_or(0, |(mtu, _)| *mtu);

@@ -27,7 +27,7 @@ fn an_address_on_two_hosts_is_refused_by_name() {
     assert_eq!(endpoints.set(host(1), ip(1)), Ok(None));
     let error = endpoints.set(host(2), ip(1)).unwrap_err();
     assert!(error.to_string().starts_with("address 192.0.2.1 of host 2 is host 1's"), "{error}");
-    assert_eq!((endpoints.of(host(1)), endpoints.of(host(2))), (Some(ip(1)), None));
+    assert_eq!((endpoints.address_of(host(1)), endpoints.address_of(host(2))), (Some(ip(1)), None));
     // Once the first has moved, or is gone, the address is free.
     assert_eq!(endpoints.set(host(1), ip(3)), Ok(Some(ip(1))));
     assert_eq!(endpoints.set(host(2), ip(1)), Ok(None));
@@ -42,7 +42,7 @@ fn five_hosts_have_ten_tunnels_each_in_both_directions() {
     hosts.clone().for_each(|number| assert!(endpoints.set(host(number), ip(number)).is_ok()));
     let attachments = hosts.map(|number| (host(number), Attachment::In)).collect();
     let mesh = mesh(&attachments, &endpoints);
-    assert_eq!((mesh.size(), mesh.wanted()), (5, 20));
+    assert_eq!((mesh.size(), mesh.wanted_tunnels()), (5, 20));
     let of_3: Vec<String> = mesh.tunnels_of(host(3)).map(|t| format!("{} {}", t.to, t.remote_ip)).collect();
     assert_eq!(of_3, ["1 192.0.2.1", "2 192.0.2.2", "4 192.0.2.4", "5 192.0.2.5"]);
 }
@@ -75,14 +75,14 @@ proptest! {
         for from in 1..12 {
             for to in 1..12 {
                 let (from, to) = (host(from), host(to));
-                let wanted = from != to && inside.contains(&from) && inside.contains(&to) && endpoints.of(to).is_some();
+                let wanted = from != to && inside.contains(&from) && inside.contains(&to) && endpoints.address_of(to).is_some();
                 prop_assert_eq!(pairs.contains(&(from, to)), wanted);
             }
         }
         for from in mesh.members() {
-            prop_assert!(mesh.tunnels_of(from).all(|tunnel| Some(tunnel.remote_ip) == endpoints.of(tunnel.to)));
+            prop_assert!(mesh.tunnels_of(from).all(|tunnel| Some(tunnel.remote_ip) == endpoints.address_of(tunnel.to)));
         }
-        prop_assert_eq!(mesh.without_address().count(), inside.iter().filter(|host| endpoints.of(**host).is_none()).count());
-        prop_assert!(attached.keys().all(|number| mesh.has(host(*number)) != mesh.has_left(host(*number))));
+        prop_assert_eq!(mesh.without_address().count(), inside.iter().filter(|host| endpoints.address_of(**host).is_none()).count());
+        prop_assert!(attached.keys().all(|number| mesh.has_member(host(*number)) != mesh.has_left(host(*number))));
     }
 }

@@ -86,7 +86,7 @@ fn pass(zone: &mut Zone, most: usize) {
         let (wanted, before) = (wanted_by_both(zone, &mesh), ends(zone));
         let has_left = |id: &HostId| HostNumber::try_from(id).is_ok_and(|to| mesh.has_left(to));
         let may_go: Vec<bool> = before.iter().map(|(from, to)| has_left(&host(*from).into()) || has_left(to)).collect();
-        let is_member = mesh.has(sending.host);
+        let is_member = mesh.has_member(sending.host);
         // One that leads to where its other end no longer is may go for a moment, where addresses go round.
         let is_wrong = |(from, to): &(u64, HostId)| !wanted.iter().any(|(f, t, _)| (f, t) == (from, to));
         let goes_round = matches!(sending.request, Request::DeleteTunnel { .. });
@@ -111,7 +111,7 @@ fn happen(zone: &mut Zone, event: Event) {
         change(zone.hosts.entry(number).or_insert_with(Machine::empty));
     };
     match event {
-        Event::Join(number) if zone.endpoints.of(host(number)).is_some() => {
+        Event::Join(number) if zone.endpoints.address_of(host(number)).is_some() => {
             zone.attachments.insert(host(number), ovstunnel_mesh::membership::Attachment::In);
         }
         Event::Join(number) => {
@@ -150,10 +150,10 @@ fn calm(zone: &mut Zone) {
         let machine = zone.hosts.entry(number).or_insert_with(Machine::empty);
         (machine.is_up, machine.snapshot_given, machine.mode) = (true, true, Mode::Manage);
         zone.attachments.entry(host(number)).or_insert(ovstunnel_mesh::membership::Attachment::Out);
-        if !zone.mesh().has(host(number)) {
+        if !zone.mesh().has_member(host(number)) {
             zone.hosts.get_mut(&number).unwrap().vifs = 0;
         }
-        if zone.endpoints.of(host(number)).is_none() {
+        if zone.endpoints.address_of(host(number)).is_none() {
             assert!((1..20).any(|last| zone.endpoints.set(host(number), ip(last)).is_ok()));
         }
     }

@@ -35,77 +35,77 @@ fn keys_of(numbers: &[u32]) -> BTreeSet<GreKey> {
 #[test]
 fn keys_go_round_so_that_a_released_one_rests() {
     let (mut keys, mut pool) = (Keys::new(), pool("p", "1-3"));
-    assert_eq!(keys.allocate(network(1), &mut pool).unwrap(), key(1));
-    assert_eq!(keys.allocate(network(1), &mut pool).unwrap(), key(1), "a network keeps the key that it has");
-    assert_eq!(keys.release(network(1)), Some(key(1)));
-    assert_eq!(keys.release(network(1)), None);
-    assert_eq!(keys.allocate(network(2), &mut pool).unwrap(), key(2));
-    assert_eq!(keys.allocate(network(3), &mut pool).unwrap(), key(3));
-    assert_eq!(keys.allocate(network(4), &mut pool).unwrap(), key(1));
+    assert_eq!(keys.allocate_key(network(1), &mut pool).unwrap(), key(1));
+    assert_eq!(keys.allocate_key(network(1), &mut pool).unwrap(), key(1), "a network keeps the key that it has");
+    assert_eq!(keys.release_key(network(1)), Some(key(1)));
+    assert_eq!(keys.release_key(network(1)), None);
+    assert_eq!(keys.allocate_key(network(2), &mut pool).unwrap(), key(2));
+    assert_eq!(keys.allocate_key(network(3), &mut pool).unwrap(), key(3));
+    assert_eq!(keys.allocate_key(network(4), &mut pool).unwrap(), key(1));
 }
 
 #[test]
 fn a_pool_of_one_whose_host_is_silent_says_what_it_waits_for() {
     let (mut keys, mut pool) = (Keys::new(), pool("gre-a", "1001"));
-    keys.allocate(network(1), &mut pool).unwrap();
+    keys.allocate_key(network(1), &mut pool).unwrap();
     keys.may_have(host(7), key(1001), at(10));
-    keys.release(network(1));
-    let error = keys.allocate(network(2), &mut pool).unwrap_err();
+    keys.release_key(network(1));
+    let error = keys.allocate_key(network(2), &mut pool).unwrap_err();
     assert_eq!(
         error.to_string(),
         "no key is free in 1001 of the physical network gre-a: of 1, 0 are in use, 1 were released and wait until hosts are \
          seen without them, 0 are on hosts without a network; waiting: 1 for host 7"
     );
     // A picture from before the request does not tell what became of it.
-    keys.seen(host(7), &keys_of(&[]), at(10));
-    assert!(keys.allocate(network(2), &mut pool).is_err());
-    keys.seen(host(8), &keys_of(&[]), at(11));
-    assert!(keys.allocate(network(2), &mut pool).is_err());
-    keys.seen(host(7), &keys_of(&[1001]), at(12));
-    assert!(keys.allocate(network(2), &mut pool).is_err());
-    keys.seen(host(7), &keys_of(&[]), at(13));
-    assert_eq!(keys.allocate(network(2), &mut pool).unwrap(), key(1001));
+    keys.host_seen(host(7), &keys_of(&[]), at(10));
+    assert!(keys.allocate_key(network(2), &mut pool).is_err());
+    keys.host_seen(host(8), &keys_of(&[]), at(11));
+    assert!(keys.allocate_key(network(2), &mut pool).is_err());
+    keys.host_seen(host(7), &keys_of(&[1001]), at(12));
+    assert!(keys.allocate_key(network(2), &mut pool).is_err());
+    keys.host_seen(host(7), &keys_of(&[]), at(13));
+    assert_eq!(keys.allocate_key(network(2), &mut pool).unwrap(), key(1001));
 }
 
 #[test]
 fn a_dead_hosts_part_ends_by_an_operators_word() {
     let (mut keys, mut pool) = (Keys::new(), pool("p", "5"));
-    keys.allocate(network(1), &mut pool).unwrap();
+    keys.allocate_key(network(1), &mut pool).unwrap();
     keys.may_have(host(7), key(5), at(1));
-    keys.release(network(1));
-    keys.wiped(host(7));
-    assert_eq!(keys.state(key(5)), KeyState::Free);
+    keys.release_key(network(1));
+    keys.host_wiped(host(7));
+    assert_eq!(keys.key_state(key(5)), KeyState::Free);
 }
 
 #[test]
 fn a_given_key_must_be_free_and_in_range() {
     let (mut keys, pool) = (Keys::new(), pool("p", "10-20"));
-    keys.claim(network(1), key(12), &pool).unwrap();
-    keys.claim(network(1), key(12), &pool).unwrap();
+    keys.claim_key(network(1), key(12), &pool).unwrap();
+    keys.claim_key(network(1), key(12), &pool).unwrap();
     let says = |result: Result<(), Refused>| result.unwrap_err().to_string();
-    assert_eq!(says(keys.claim(network(2), key(9), &pool)), "key 9 is not in 10-20 of the physical network p");
-    assert_eq!(says(keys.claim(network(2), key(12), &pool)), "key 12 is not free: network 1 has it");
-    assert_eq!(says(keys.claim(network(1), key(13), &pool)), "network 1 has key 12, so it cannot get key 13");
-    keys.seen(host(3), &keys_of(&[14]), at(1));
+    assert_eq!(says(keys.claim_key(network(2), key(9), &pool)), "key 9 is not in 10-20 of the physical network p");
+    assert_eq!(says(keys.claim_key(network(2), key(12), &pool)), "key 12 is not free: network 1 has it");
+    assert_eq!(says(keys.claim_key(network(1), key(13), &pool)), "network 1 has key 12, so it cannot get key 13");
+    keys.host_seen(host(3), &keys_of(&[14]), at(1));
     let withdrawn = "key 14 is not free: it was seen without a network on these hosts: 3";
-    assert_eq!(says(keys.claim(network(2), key(14), &pool)), withdrawn);
+    assert_eq!(says(keys.claim_key(network(2), key(14), &pool)), withdrawn);
     keys.may_have(host(4), key(12), at(1));
-    keys.release(network(1));
+    keys.release_key(network(1));
     let quarantined = "key 12 is not free: network 1 released it, and these hosts were not seen without it since: 4";
-    assert_eq!(says(keys.claim(network(2), key(12), &pool)), quarantined);
-    keys.claim(network(2), key(15), &pool).unwrap();
-    assert_eq!(keys.of(network(2)), Some(key(15)));
+    assert_eq!(says(keys.claim_key(network(2), key(12), &pool)), quarantined);
+    keys.claim_key(network(2), key(15), &pool).unwrap();
+    assert_eq!(keys.key_of(network(2)), Some(key(15)));
 }
 
 #[test]
 fn a_key_of_two_networks_is_refused_to_the_second() {
     let mut keys = Keys::new();
-    keys.restore(network(1), key(7)).unwrap();
-    keys.restore(network(1), key(7)).unwrap();
-    assert_eq!(keys.restore(network(2), key(7)).unwrap_err().to_string(), "key 7 is not free: network 1 has it");
+    keys.restore_key(network(1), key(7)).unwrap();
+    keys.restore_key(network(1), key(7)).unwrap();
+    assert_eq!(keys.restore_key(network(2), key(7)).unwrap_err().to_string(), "key 7 is not free: network 1 has it");
     assert!(keys.restore_quarantine(key(7), network(3), BTreeMap::new()).is_err());
     keys.restore_quarantine(key(8), network(3), [(host(1), at(0))].into()).unwrap();
-    assert!(matches!(keys.state(key(8)), KeyState::Quarantined { by, .. } if by == network(3)));
+    assert!(matches!(keys.key_state(key(8)), KeyState::Quarantined { by, .. } if by == network(3)));
     assert_eq!(keys.iter().count(), 2);
 }
 
@@ -113,11 +113,11 @@ fn a_key_of_two_networks_is_refused_to_the_second() {
 fn an_operator_is_warned_at_four_fifths() {
     let (mut keys, mut pool) = (Keys::new(), pool("p", "1-10"));
     for number in 1..=7 {
-        keys.allocate(network(number), &mut pool).unwrap();
+        keys.allocate_key(network(number), &mut pool).unwrap();
     }
-    assert!(!keys.usage(&pool).is_warned());
-    keys.seen(host(1), &keys_of(&[9]), at(1));
-    let usage = keys.usage(&pool);
+    assert!(!keys.pool_usage(&pool).is_warned());
+    keys.host_seen(host(1), &keys_of(&[9]), at(1));
+    let usage = keys.pool_usage(&pool);
     assert_eq!((usage.in_use, usage.quarantined, usage.withdrawn, usage.free()), (7, 0, 1, 2));
     assert!(usage.is_warned());
 }
@@ -126,10 +126,10 @@ fn an_operator_is_warned_at_four_fifths() {
 fn the_whole_range_of_gre_is_no_list() {
     let (mut keys, mut pool) = (Keys::new(), pool("p", "1-2147483647"));
     pool.last = Some(key(2_147_483_647));
-    assert_eq!(keys.allocate(network(1), &mut pool).unwrap(), key(1));
+    assert_eq!(keys.allocate_key(network(1), &mut pool).unwrap(), key(1));
     pool.last = Some(key(2_147_483_646));
-    assert_eq!(keys.allocate(network(2), &mut pool).unwrap(), key(2_147_483_647));
-    assert_eq!(keys.allocate(network(3), &mut pool).unwrap(), key(2));
+    assert_eq!(keys.allocate_key(network(2), &mut pool).unwrap(), key(2_147_483_647));
+    assert_eq!(keys.allocate_key(network(3), &mut pool).unwrap(), key(2));
 }
 
 #[derive(Clone, Debug)]
@@ -201,7 +201,7 @@ proptest! {
         for (second, event) in (1u64..).zip(events) {
             match event {
                 Event::Allocate(n, p) => {
-                    let result = keys.allocate(network(n), &mut pools[p]);
+                    let result = keys.allocate_key(network(n), &mut pools[p]);
                     given(&mut truth, n, result.ok(), RANGES[p].1);
                 }
                 Event::Claim(n, k, p) => {
@@ -209,13 +209,13 @@ proptest! {
                         Some(has) => has == k,
                         None => RANGES[p].1.contains(&k) && !truth.is_held(k),
                     };
-                    prop_assert_eq!(keys.claim(network(n), key(k), &pools[p]).is_ok(), right);
+                    prop_assert_eq!(keys.claim_key(network(n), key(k), &pools[p]).is_ok(), right);
                     if right {
                         truth.owner.insert(k, n);
                     }
                 }
                 Event::Release(n) => {
-                    prop_assert_eq!(keys.release(network(n)).map(GreKey::get), truth.of(n));
+                    prop_assert_eq!(keys.release_key(network(n)).map(GreKey::get), truth.of(n));
                     truth.owner.retain(|_, owner| *owner != n);
                 }
                 Event::Send(n, h) => if let Some(k) = truth.of(n) {
@@ -226,7 +226,7 @@ proptest! {
                 Event::See(h) => {
                     let has = truth.has.entry(h).or_default().clone();
                     let seen: Vec<u32> = has.iter().copied().collect();
-                    keys.seen(host(h), &keys_of(&seen), at(second));
+                    keys.host_seen(host(h), &keys_of(&seen), at(second));
                     truth.maybe.insert(h, has);
                 }
                 Event::Empty(h) => { truth.has.remove(&h); }
@@ -234,7 +234,7 @@ proptest! {
             }
         }
         for number in 1..16 {
-            prop_assert_eq!(keys.state(key(number)) != KeyState::Free, truth.is_held(number));
+            prop_assert_eq!(keys.key_state(key(number)) != KeyState::Free, truth.is_held(number));
         }
     }
 

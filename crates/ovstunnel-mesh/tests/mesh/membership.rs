@@ -5,7 +5,7 @@ use std::time::Duration;
 use ovstunnel_mesh::Moment;
 use ovstunnel_mesh::membership::{
     Attachment, Because, BridgeSeen, Call, LastCall, Rules, Says, Testimony, Witness, by_api, by_bridges, by_vifs,
-    judge,
+    judge_attachment,
 };
 use proptest::prelude::*;
 
@@ -63,8 +63,8 @@ fn says(words: [Says; 3], as_of: Moment) -> Vec<Testimony> {
 
 /// What is judged after these words have stood for longer than the lingering.
 fn after_lingering(before: Attachment, words: [Says; 3], rules: &Rules) -> Attachment {
-    let first = judge(before, &says(words, at(1000)), rules, at(1000));
-    judge(first.attachment, &says(words, at(1030)), rules, at(1030)).attachment
+    let first = judge_attachment(before, &says(words, at(1000)), rules, at(1000));
+    judge_attachment(first.attachment, &says(words, at(1030)), rules, at(1030)).attachment
 }
 
 #[test]
@@ -99,7 +99,10 @@ fn a_silent_host_leaves_only_by_the_api_once_dead() {
         let silent = |now: u64, attachment| {
             let mut said = says([Says::Out, last_words, last_words], at(100));
             said[0].as_of = at(now);
-            (judge(attachment, &said, &hosts_only, at(now)), judge(attachment, &said, &Rules::default(), at(now)))
+            (
+                judge_attachment(attachment, &said, &hosts_only, at(now)),
+                judge_attachment(attachment, &said, &Rules::default(), at(now)),
+            )
         };
         for now in [111, 500, 10_000, 1_000_000] {
             let (judged, _) = silent(now, Attachment::In);
@@ -119,26 +122,27 @@ fn a_silent_host_leaves_only_by_the_api_once_dead() {
 fn lingering_begins_with_the_last_out_and_ends_by_doubt() {
     let rules = Rules::default();
     let (all_out, none) = ([Says::Out; 3], [Says::Unknown; 3]);
-    let mut judged = judge(Attachment::In, &says(all_out, at(100)), &rules, at(100));
+    let mut judged = judge_attachment(Attachment::In, &says(all_out, at(100)), &rules, at(100));
     assert_eq!((judged.attachment, judged.again_at), (Attachment::Lingering { since: at(100) }, Some(at(130))));
-    judged = judge(judged.attachment, &says(all_out, at(129)), &rules, at(129));
+    judged = judge_attachment(judged.attachment, &says(all_out, at(129)), &rules, at(129));
     assert!(judged.attachment.is_in_mesh());
     // A VM starts in the last second, and stops again: the time begins anew.
-    judged = judge(judged.attachment, &says([Says::Out, Says::Out, Says::In], at(129)), &rules, at(129));
+    judged = judge_attachment(judged.attachment, &says([Says::Out, Says::Out, Says::In], at(129)), &rules, at(129));
     assert_eq!((judged.attachment, judged.because), (Attachment::In, Because::SaidIn(Witness::Vifs)));
-    judged = judge(judged.attachment, &says(all_out, at(130)), &rules, at(130));
+    judged = judge_attachment(judged.attachment, &says(all_out, at(130)), &rules, at(130));
     // Nobody can tell any more.
-    judged = judge(judged.attachment, &says(none, at(160)), &rules, at(160));
+    judged = judge_attachment(judged.attachment, &says(none, at(160)), &rules, at(160));
     assert_eq!((judged.attachment, judged.because, judged.again_at), (Attachment::In, Because::NobodyKnows, None));
-    judged = judge(judged.attachment, &says(all_out, at(200)), &rules, at(200));
-    judged = judge(judged.attachment, &says(all_out, at(230)), &rules, at(230));
+    judged = judge_attachment(judged.attachment, &says(all_out, at(200)), &rules, at(200));
+    judged = judge_attachment(judged.attachment, &says(all_out, at(230)), &rules, at(230));
     assert_eq!(judged.attachment, Attachment::Out);
 }
 
 #[test]
 fn an_out_counts_while_it_is_fresh() {
     let rules = Rules::default();
-    let judged = |now| judge(Attachment::Lingering { since: at(0) }, &says([Says::Out; 3], at(100)), &rules, at(now));
+    let judged =
+        |now| judge_attachment(Attachment::Lingering { since: at(0) }, &says([Says::Out; 3], at(100)), &rules, at(now));
     assert_eq!(judged(110).attachment, Attachment::Out);
     assert_eq!(judged(111).attachment, Attachment::In);
 }
@@ -148,9 +152,9 @@ fn a_disagreement_is_shown_after_a_minute() {
     let rules = Rules::default();
     let mut said = says([Says::In, Says::Out, Says::Unknown], at(100));
     said[1].since = at(40);
-    assert_eq!(judge(Attachment::In, &said, &rules, at(100)).disagree_since, None);
-    assert_eq!(judge(Attachment::In, &said, &rules, at(101)).disagree_since, Some(at(40)));
-    assert_eq!(judge(Attachment::In, &said[..1], &rules, at(101)).disagree_since, None);
+    assert_eq!(judge_attachment(Attachment::In, &said, &rules, at(100)).disagree_since, None);
+    assert_eq!(judge_attachment(Attachment::In, &said, &rules, at(101)).disagree_since, Some(at(40)));
+    assert_eq!(judge_attachment(Attachment::In, &said[..1], &rules, at(101)).disagree_since, None);
 }
 
 #[test]
@@ -202,7 +206,7 @@ proptest! {
         for (step, words, age) in history {
             now += step;
             let said = says(words, at(now - age));
-            let judged = judge(attachment, &said, &rules, at(now));
+            let judged = judge_attachment(attachment, &said, &rules, at(now));
             if words.contains(&Says::In) {
                 last_in = now;
                 prop_assert!(judged.attachment.is_in_mesh());

@@ -161,7 +161,7 @@ fn emptied(hosts: u64, leave: u64, brakes: Brakes) -> (Zone, Brakes) {
 
 fn stopped(zone: &Zone, brakes: &Brakes, zone_tunnels: usize, approved: &[Hold]) -> Vec<Hold> {
     let earlier = Earlier { approved, ..Earlier::default() };
-    brakes.holds(&[zone.difference()], zone_tunnels, &earlier).iter().cloned().collect()
+    brakes.hold_back(&[zone.difference()], zone_tunnels, &earlier).iter().cloned().collect()
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn a_hold_keeps_all_until_what_was_shown_is_approved() {
 }
 
 #[test]
-fn what_goes_little_by_little_is_counted_together_and_what_was_stopped_stays_so() {
+fn gradual_removals_add_up_and_what_was_stopped_stays_stopped() {
     let (zone, brakes) = emptied(10, 2, Brakes::default());
     let goes: BTreeSet<Goes> =
         zone.difference().removals().map(|removal| (zone.difference().network, removal.clone())).collect();
@@ -210,7 +210,7 @@ fn what_goes_little_by_little_is_counted_together_and_what_was_stopped_stays_so(
     let mut rest = Zone::meshed(3..=10);
     (3..=4).for_each(|number| rest.leave(number));
     let held = |zone: &Zone, earlier: Earlier| -> Vec<Hold> {
-        brakes.holds(&[zone.difference()], 10_000, &earlier).iter().cloned().collect()
+        brakes.hold_back(&[zone.difference()], 10_000, &earlier).iter().cloned().collect()
     };
     assert_eq!(held(&rest, Earlier::default()), []);
     let found = held(&rest, Earlier { gone: &goes, ..Earlier::default() });

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::zone::{Zone, at, host, ip};
 use ovstunnel_mesh::observed::{Bridge, Host, Snapshot, Unmet};
-use ovstunnel_mesh::proof::{Finding, HARMLESS, Proof, Prover, prove};
+use ovstunnel_mesh::proof::{Finding, HARMLESS, Proof, Prover, prove_once};
 use ovstunnel_types::{FlowsState, GreKey, HealthState, HostNumber, Ipv6Policy, TunnelState};
 use proptest::prelude::*;
 
@@ -36,14 +36,14 @@ fn findings(proof: &Proof) -> Vec<String> {
 #[test]
 fn a_whole_mesh_is_proved_at_named_versions() {
     let zone = Zone::meshed(1..=5);
-    let proof = prove(&zone.mesh(), &seen(&zone), at(3));
-    assert!(proof.is_whole() && proof.reason().is_none());
+    let proof = prove_once(&zone.mesh(), &seen(&zone), at(3));
+    assert!(proof.is_whole() && proof.first_reason().is_none());
     assert_eq!((proof.wanted, proof.proven, proof.hosts.len()), (20, 20, 5));
     let first = &proof.hosts[0];
     assert_eq!((first.host, first.version, first.age), (host(1), 1, Duration::from_secs(3)));
     // A network of one host needs no tunnel, one of none no host.
     for zone in [Zone::meshed(1..=1), Zone::empty()] {
-        assert!(prove(&zone.mesh(), &seen(&zone), at(3)).is_whole());
+        assert!(prove_once(&zone.mesh(), &seen(&zone), at(3)).is_whole());
     }
 }
 
@@ -122,15 +122,15 @@ fn each_planted_fault_is_named_and_health_comes_back() {
     for (fault, said, evidence) in FAULTS {
         let mut hosts = whole.clone();
         change(&mut hosts, 2, fault);
-        let proof = prover.prove(&mesh, &hosts, at(1));
+        let proof = prover.prove_network(&mesh, &hosts, at(1));
         assert!(!proof.is_whole());
         assert_eq!(findings(&proof), [said]);
-        assert_eq!(proof.reason().map(|reason| reason.evidence.as_str()), Some(evidence));
+        assert_eq!(proof.first_reason().map(|reason| reason.evidence.as_str()), Some(evidence));
         assert_eq!(
             proof.proven < proof.wanted,
             said.contains("->") && !said.contains("many") || said.contains("bridge")
         );
-        assert!(prover.prove(&mesh, &whole, at(1)).is_whole(), "{said} stays");
+        assert!(prover.prove_network(&mesh, &whole, at(1)).is_whole(), "{said} stays");
     }
 }
 
@@ -142,7 +142,7 @@ fn hosts_that_cannot_be_judged_are_named() {
     zone.endpoints.remove(host(3));
     let mut hosts = seen(&zone);
     hosts.remove(&host(4));
-    let proof = prove(&zone.mesh(), &hosts, at(1));
+    let proof = prove_once(&zone.mesh(), &hosts, at(1));
     assert_eq!(findings(&proof), ["host_unknown 4", "host_unseen 2", "host_silent 1", "address_unknown 3"]);
     assert!(!proof.is_whole());
 }
@@ -151,11 +151,11 @@ fn hosts_that_cannot_be_judged_are_named() {
 fn what_a_host_that_left_still_has_is_too_much() {
     let mut zone = Zone::meshed(1..=3);
     zone.leave(3);
-    let proof = prove(&zone.mesh(), &seen(&zone), at(1));
+    let proof = prove_once(&zone.mesh(), &seen(&zone), at(1));
     let many = ["tunnel_too_many 1->3", "tunnel_too_many 2->3", "tunnel_too_many 3->1", "tunnel_too_many 3->2"];
     assert_eq!(findings(&proof), many);
     zone.settle();
-    assert!(prove(&zone.mesh(), &seen(&zone), at(1)).is_whole());
+    assert!(prove_once(&zone.mesh(), &seen(&zone), at(1)).is_whole());
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn the_networks_own_policy_counts_where_it_says_one() {
     let zone = Zone::meshed(1..=3);
     let mut mesh = zone.mesh();
     mesh.ipv6 = Some(Ipv6Policy::Allow);
-    let proof = prove(&mesh, &seen(&zone), at(1));
+    let proof = prove_once(&mesh, &seen(&zone), at(1));
     assert_eq!(findings(&proof), ["ipv6_mixed 1", "ipv6_mixed 2", "ipv6_mixed 3"]);
 }
 
@@ -173,7 +173,7 @@ fn what_is_harmless_or_told_of_a_tunnel_is_no_reason() {
     let of = |what: &str, subject: &str, is_failure| {
         let mut hosts = seen(&zone);
         change(&mut hosts, 2, |b| unmet(b, what, subject, is_failure));
-        findings(&prove(&zone.mesh(), &hosts, at(1)))
+        findings(&prove_once(&zone.mesh(), &hosts, at(1)))
     };
     for word in HARMLESS {
         assert_eq!(of(word, "ovt1001", false), [""; 0], "{word}");
@@ -186,14 +186,14 @@ fn what_is_harmless_or_told_of_a_tunnel_is_no_reason() {
     }
     let mut hosts = seen(&zone);
     change(&mut hosts, 2, |b| b[0].health = HealthState::Failed);
-    assert_eq!(findings(&prove(&zone.mesh(), &hosts, at(1))), ["unhealthy 2"], "without a reason");
+    assert_eq!(findings(&prove_once(&zone.mesh(), &hosts, at(1))), ["unhealthy 2"], "without a reason");
 }
 
 #[test]
 fn a_host_without_open_vswitch_tells_from_memory() {
     let zone = Zone::meshed(1..=3);
     let (mut hosts, mut prover) = (seen(&zone), Prover::new());
-    assert!(prover.prove(&zone.mesh(), &hosts, at(1)).is_whole());
+    assert!(prover.prove_network(&zone.mesh(), &hosts, at(1)).is_whole());
     hosts.get_mut(&host(2)).unwrap().switch_fault = Some(Unmet {
         what: "openvswitch".into(),
         subject: "host".into(),
@@ -201,9 +201,9 @@ fn a_host_without_open_vswitch_tells_from_memory() {
         evidence: "Open vSwitch cannot be reached".into(),
         remedy: "start it".into(),
     });
-    assert_eq!(findings(&prover.prove(&zone.mesh(), &hosts, at(1))), ["switch_unreachable 2"]);
+    assert_eq!(findings(&prover.prove_network(&zone.mesh(), &hosts, at(1))), ["switch_unreachable 2"]);
     hosts.get_mut(&host(2)).unwrap().switch_fault = None;
-    assert!(prover.prove(&zone.mesh(), &hosts, at(1)).is_whole());
+    assert!(prover.prove_network(&zone.mesh(), &hosts, at(1)).is_whole());
 }
 
 #[test]
@@ -214,14 +214,14 @@ fn tunnels_that_carry_less_than_others_are_named() {
         (1..).zip(mtus).for_each(|(n, mtu)| change(&mut hosts, n, |b| b[0].max_guest_mtu = mtu));
         let mut mesh = zone.mesh();
         mesh.guest_mtu = said;
-        prove(&mesh, &hosts, at(1))
+        prove_once(&mesh, &hosts, at(1))
     };
     let found = |mtus, said| findings(&of(mtus, said));
     let usual = Some(1458);
     assert_eq!(found([usual, usual, Some(1408), usual], None), ["mtu_mixed 3"]);
     let proof = of([usual, usual, Some(1408), usual], None);
     assert_eq!(
-        proof.reason().map(|reason| (reason.evidence.as_str(), reason.remedy.as_str())),
+        proof.first_reason().map(|reason| (reason.evidence.as_str(), reason.remedy.as_str())),
         Some((
             "its tunnels carry frames of guests with an MTU of 1408 at most; those of other hosts carry 1458",
             "raise the MTU of the device below the host's tunnels by 50, or give the guests of the network an MTU of 1408"
@@ -241,7 +241,7 @@ fn tunnels_that_carry_less_than_others_are_named() {
 fn a_broken_mesh_of_many_hosts_lists_the_first_and_counts_all() {
     let mut zone = Zone::meshed(1..=30);
     zone.hosts.values_mut().for_each(|machine| machine.bridge.iter_mut().for_each(Vec::clear));
-    let proof = prove(&zone.mesh(), &seen(&zone), at(1));
+    let proof = prove_once(&zone.mesh(), &seen(&zone), at(1));
     assert_eq!((proof.found, proof.findings.len(), proof.proven), (870, 200, 0));
 }
 
@@ -256,12 +256,12 @@ fn a_network_of_72_hosts_is_proved_in_a_millisecond() {
     // The best of several: others use this machine, too.
     for _ in 0..50 {
         let began = Instant::now();
-        let proof = prove(&mesh, &hosts, at(1));
+        let proof = prove_once(&mesh, &hosts, at(1));
         whole = whole.min(began.elapsed());
         assert!(proof.is_whole() && proof.proven == 5112);
-        prover.prove(&mesh, &hosts, at(1));
+        prover.prove_network(&mesh, &hosts, at(1));
         let began = Instant::now();
-        assert!(prover.prove(&mesh, &changed, at(1)).is_whole());
+        assert!(prover.prove_network(&mesh, &changed, at(1)).is_whole());
         one_changed = one_changed.min(began.elapsed());
     }
     // The goal is that of an optimized build; one for tests is some twenty times slower.
@@ -291,11 +291,11 @@ proptest! {
             if let Some(snapshot) = &mut hosts.get_mut(&host(number)).unwrap().snapshot {
                 snapshot.version = version;
             }
-            let proof = prover.prove(&mesh, &hosts, at(1));
-            prop_assert_eq!(&proof, &prove(&mesh, &hosts, at(1)));
+            let proof = prover.prove_network(&mesh, &hosts, at(1));
+            prop_assert_eq!(&proof, &prove_once(&mesh, &hosts, at(1)));
             prop_assert_eq!(proof.is_whole(), faulty.values().all(|is_faulty| !is_faulty) || all_allow(&proof, &faulty, &hosts));
         }
-        prop_assert!(prove(&mesh, &whole, at(1)).is_whole());
+        prop_assert!(prove_once(&mesh, &whole, at(1)).is_whole());
     }
 }
 

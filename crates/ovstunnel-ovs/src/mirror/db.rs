@@ -49,8 +49,8 @@ pub struct Db {
 
 impl Db {
     /// Applies one transaction.
-    pub(super) fn apply(&mut self, update: Update) {
-        let (planned, all) = (Keys::planned(&update), Keys::all(&update));
+    pub(super) fn apply_update(&mut self, update: Update) {
+        let (planned, all) = (Keys::planned_keys(&update), Keys::all_keys(&update));
         // A bridge that loses a port is told from the old owners, one that gains a port from the new ones.
         self.note_touched(&planned, &all);
         if !(update.mirrors.is_empty() && update.flow_tables.is_empty()) {
@@ -83,7 +83,7 @@ impl Db {
         }
     }
 
-    pub(crate) fn touch(&mut self, bridges: &[Uuid], ports: &[Uuid], interfaces: &[Uuid]) {
+    pub(crate) fn touch_rows(&mut self, bridges: &[Uuid], ports: &[Uuid], interfaces: &[Uuid]) {
         let keys = Keys { bridges: bridges.to_vec(), ports: ports.to_vec(), interfaces: interfaces.to_vec() };
         self.note_touched(&keys, &keys);
     }
@@ -109,17 +109,17 @@ impl Db {
         let columns = match update {
             RowUpdate::Delete(()) => {
                 let ports = self.bridges.remove(&uuid).map(|row| row.ports).unwrap_or_default();
-                return ports.iter().for_each(|port| disown(&mut self.bridge_of, port, uuid));
+                return ports.iter().for_each(|port| remove_owner(&mut self.bridge_of, port, uuid));
             }
             RowUpdate::Initial(columns) | RowUpdate::Insert(columns) | RowUpdate::Modify(columns) => columns,
         };
         let row = self.bridges.entry(uuid).or_default();
-        replace(&mut row.name, columns.name);
-        replace(&mut row.stp_enable, columns.stp_enable);
-        replace(&mut row.rstp_enable, columns.rstp_enable);
-        replace(&mut row.fail_mode, columns.fail_mode);
-        replace(&mut row.datapath_type, columns.datapath_type);
-        replace(&mut row.mcast_snooping, columns.mcast_snooping_enable);
+        replace_column(&mut row.name, columns.name);
+        replace_column(&mut row.stp_enable, columns.stp_enable);
+        replace_column(&mut row.rstp_enable, columns.rstp_enable);
+        replace_column(&mut row.fail_mode, columns.fail_mode);
+        replace_column(&mut row.datapath_type, columns.datapath_type);
+        replace_column(&mut row.mcast_snooping, columns.mcast_snooping_enable);
         change_all(&mut row.controllers, columns.controller);
         change_all(&mut row.mirrors, columns.mirrors);
         for (table, uuid) in columns.flow_tables.into_iter().flatten() {
@@ -133,8 +133,8 @@ impl Db {
         change_all(&mut row.protocols, columns.protocols);
         for port in columns.ports.into_iter().flatten() {
             match change_set(&mut row.ports, port) {
-                true => own(&mut self.bridge_of, port, uuid),
-                false => disown(&mut self.bridge_of, &port, uuid),
+                true => add_owner(&mut self.bridge_of, port, uuid),
+                false => remove_owner(&mut self.bridge_of, &port, uuid),
             }
         }
     }
@@ -143,19 +143,19 @@ impl Db {
         let columns = match update {
             RowUpdate::Delete(()) => {
                 let interfaces = self.ports.remove(&uuid).map(|row| row.interfaces).unwrap_or_default();
-                return interfaces.iter().for_each(|interface| disown(&mut self.port_of, interface, uuid));
+                return interfaces.iter().for_each(|interface| remove_owner(&mut self.port_of, interface, uuid));
             }
             RowUpdate::Initial(columns) | RowUpdate::Insert(columns) | RowUpdate::Modify(columns) => columns,
         };
         let row = self.ports.entry(uuid).or_default();
-        replace(&mut row.name, columns.name);
-        replace(&mut row.protected, columns.protected.map(Option::unwrap_or_default));
+        replace_column(&mut row.name, columns.name);
+        replace_column(&mut row.protected, columns.protected.map(Option::unwrap_or_default));
         columns.external_ids.into_iter().for_each(|difference| change_pairs(&mut row.external_ids, difference));
         change_vlan(row, columns.tag, columns.trunks, columns.vlan_mode);
         for interface in columns.interfaces.into_iter().flatten() {
             match change_sorted(&mut row.interfaces, interface) {
-                true => own(&mut self.port_of, interface, uuid),
-                false => disown(&mut self.port_of, &interface, uuid),
+                true => add_owner(&mut self.port_of, interface, uuid),
+                false => remove_owner(&mut self.port_of, &interface, uuid),
             }
         }
     }
@@ -166,15 +166,15 @@ impl Db {
             RowUpdate::Initial(columns) | RowUpdate::Insert(columns) | RowUpdate::Modify(columns) => columns,
         };
         let row = self.interfaces.entry(uuid).or_default();
-        replace(&mut row.name, columns.name);
-        replace(&mut row.kind, columns.kind);
-        replace(&mut row.ofport, columns.ofport);
-        replace(&mut row.error, columns.error);
+        replace_column(&mut row.name, columns.name);
+        replace_column(&mut row.kind, columns.kind);
+        replace_column(&mut row.ofport, columns.ofport);
+        replace_column(&mut row.error, columns.error);
         let up = |state: Option<CompactString>| state.map(|state| state == "up");
-        replace(&mut row.admin_up, columns.admin_state.map(up));
-        replace(&mut row.link_up, columns.link_state.map(up));
-        replace(&mut row.mtu, columns.mtu);
-        replace(&mut row.mtu_request, columns.mtu_request);
+        replace_column(&mut row.admin_up, columns.admin_state.map(up));
+        replace_column(&mut row.link_up, columns.link_state.map(up));
+        replace_column(&mut row.mtu, columns.mtu);
+        replace_column(&mut row.mtu_request, columns.mtu_request);
         columns.options.into_iter().for_each(|difference| change_pairs(&mut row.options, difference));
         columns.external_ids.into_iter().for_each(|difference| change_pairs(&mut row.external_ids, difference));
         change_bfd(row, columns.bfd, columns.bfd_status);
@@ -201,19 +201,19 @@ struct Keys {
 
 impl Keys {
     /// Those that planning has to look at again.
-    fn planned(update: &Update) -> Keys {
-        fn keys<T>(rows: &HashMap<Uuid, RowUpdate<T>>, planned: impl Fn(&T) -> bool) -> Vec<Uuid> {
+    fn planned_keys(update: &Update) -> Keys {
+        fn row_keys<T>(rows: &HashMap<Uuid, RowUpdate<T>>, planned: impl Fn(&T) -> bool) -> Vec<Uuid> {
             let matters = |row: &RowUpdate<T>| !matches!(row, RowUpdate::Modify(columns) if !planned(columns));
             rows.iter().filter(|(_, row)| matters(row)).map(|(uuid, _)| *uuid).collect()
         }
         Keys {
-            bridges: keys(&update.bridges, BridgeColumns::planned),
-            ports: keys(&update.ports, |_| true),
-            interfaces: keys(&update.interfaces, InterfaceColumns::planned),
+            bridges: row_keys(&update.bridges, BridgeColumns::has_planned_column),
+            ports: row_keys(&update.ports, |_| true),
+            interfaces: row_keys(&update.interfaces, InterfaceColumns::has_planned_column),
         }
     }
 
-    fn all(update: &Update) -> Keys {
+    fn all_keys(update: &Update) -> Keys {
         Keys {
             bridges: update.bridges.keys().copied().collect(),
             ports: update.ports.keys().copied().collect(),
@@ -228,12 +228,12 @@ impl Db {
             return drop(self.mirrors.remove(&uuid));
         };
         let row = self.mirrors.entry(uuid).or_default();
-        replace(&mut row.name, columns.name);
-        replace(&mut row.select_all, columns.select_all);
+        replace_column(&mut row.name, columns.name);
+        replace_column(&mut row.select_all, columns.select_all);
         change_all(&mut row.select_src_port, columns.select_src_port);
         change_all(&mut row.select_dst_port, columns.select_dst_port);
-        replace(&mut row.output_port, columns.output_port);
-        replace(&mut row.output_vlan, columns.output_vlan);
+        replace_column(&mut row.output_port, columns.output_port);
+        replace_column(&mut row.output_vlan, columns.output_vlan);
     }
 
     fn apply_flow_table(&mut self, uuid: Uuid, update: RowUpdate<FlowTableColumns>) {
@@ -241,23 +241,23 @@ impl Db {
             return drop(self.flow_tables.remove(&uuid));
         };
         let row = self.flow_tables.entry(uuid).or_default();
-        replace(&mut row.flow_limit, columns.flow_limit);
-        replace(&mut row.overflow_policy, columns.overflow_policy);
+        replace_column(&mut row.flow_limit, columns.flow_limit);
+        replace_column(&mut row.overflow_policy, columns.overflow_policy);
     }
 }
 
-fn own(owners: &mut Rows<Uuid>, item: Uuid, owner: Uuid) {
+fn add_owner(owners: &mut Rows<Uuid>, item: Uuid, owner: Uuid) {
     owners.insert(item, owner);
 }
 
 /// A port that moves may have its new owner already when the old one lets it go.
-fn disown(owners: &mut Rows<Uuid>, item: &Uuid, owner: Uuid) {
+fn remove_owner(owners: &mut Rows<Uuid>, item: &Uuid, owner: Uuid) {
     if owners.get(item) == Some(&owner) {
         owners.remove(item);
     }
 }
 
-fn replace<T>(column: &mut T, value: Option<T>) {
+fn replace_column<T>(column: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *column = value;
     }
@@ -277,8 +277,8 @@ fn change_all<T: Ord>(set: &mut BTreeSet<T>, difference: Option<Vec<T>>) {
 /// VLAN columns of a port; one that has none of them takes no room for them.
 fn change_vlan(row: &mut PortRow, tag: Option<Option<u16>>, trunks: Option<Vec<u16>>, mode: Option<Option<String>>) {
     let mut vlan = row.vlan.take().map(|vlan| *vlan).unwrap_or_default();
-    replace(&mut vlan.tag, tag);
-    replace(&mut vlan.mode, mode);
+    replace_column(&mut vlan.tag, tag);
+    replace_column(&mut vlan.mode, mode);
     for trunk in trunks.into_iter().flatten() {
         change_sorted(&mut vlan.trunks, trunk);
     }
@@ -323,7 +323,7 @@ mod tests {
     const INTERFACE: &str = "8fee4b0a-4604-4507-a037-f970235a2963";
 
     fn apply(db: &mut Db, update: serde_json::Value) {
-        db.apply(serde_json::from_value(update).unwrap());
+        db.apply_update(serde_json::from_value(update).unwrap());
     }
 
     fn with_tunnel() -> Db {
@@ -337,7 +337,7 @@ mod tests {
             "Open_vSwitch": {PORT: {"initial": {"next_cfg": 2, "ovs_version": "3.1.0"}}},
         });
         // Strings are borrowed from the text, as they are from the socket.
-        db.apply(serde_json::from_str(&text.to_string()).unwrap());
+        db.apply_update(serde_json::from_str(&text.to_string()).unwrap());
         db
     }
 
@@ -353,7 +353,7 @@ mod tests {
             db.view().endpoint_users(interface.tunnel_endpoint().unwrap()),
             [("b1".to_owned(), "t1".to_owned())]
         );
-        assert_eq!((db.version.as_deref(), db.configurations()), (Some("3.1.0"), (2, 0)));
+        assert_eq!((db.version.as_deref(), db.configuration_numbers()), (Some("3.1.0"), (2, 0)));
     }
 
     #[test]

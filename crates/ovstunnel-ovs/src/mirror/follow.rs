@@ -20,8 +20,8 @@ use tokio_util::codec::FramedRead;
 use super::db::Db;
 use super::frame::JsonFrames;
 use super::pulse::{Judge, LOOKS, Pulse, look_at, process_of};
-use super::tables::{Schema, Update, monitored};
-use crate::seconds::{is_whole, seconds};
+use super::tables::{Schema, Update, monitor_request};
+use crate::seconds::{aligned_ticks, is_whole};
 use crate::{Health, Observer};
 
 /// The sign of life that the database is asked for, and the id of its answer.
@@ -60,7 +60,7 @@ pub(crate) async fn follow_database(observer: Observer, socket: PathBuf) {
             Err(error) => error,
         };
         let reason = format!("its database at {} cannot be followed: {error}", socket.display());
-        let was_connected = observer.health().borrow().database.is_ok();
+        let was_connected = observer.watch_health().borrow().database.is_ok();
         if was_connected {
             tracing::warn!(%reason, "lost the database of Open vSwitch");
         }
@@ -74,24 +74,24 @@ pub(crate) async fn follow_database(observer: Observer, socket: PathBuf) {
 struct Anew;
 
 async fn follow_once(observer: &Observer, socket: &Path, judge: &mut Judge) -> io::Result<Anew> {
-    let mut asked_for = observer.connection();
+    let mut asked_for = observer.watch_connection();
     // Before it is opened: who asks later wants another one.
     let number = *asked_for.borrow_and_update();
     let connection = UnixStream::connect(socket).await?;
     let (process, (read, mut write)) = (process_of(&connection), connection.into_split());
     write.write_all(SCHEMA).await?;
-    judge.asked(Instant::now());
-    let (mut frames, mut tick, mut told) = (FramedRead::new(read, JsonFrames::default()), seconds(LOOKS), false);
+    judge.question_sent(Instant::now());
+    let (mut frames, mut tick, mut told) = (FramedRead::new(read, JsonFrames::default()), aligned_ticks(LOOKS), false);
     loop {
         let frame = tokio::select! {
             frame = frames.next() => frame,
             Ok(()) = asked_for.changed() => return Ok(Anew),
             now = tick.tick() => {
                 if judge.is_due(is_whole(now)) {
-                    judge.asked(now);
+                    judge.question_sent(now);
                     write.write_all(ECHO).await?;
                 }
-                let pulse = judge.judge(now, || look_at(process?));
+                let pulse = judge.judge_pulse(now, || look_at(process?));
                 // That it has begun to answer is not yet that the mirror is its content.
                 if pulse != Pulse::Answers || observer.has_begun_anew(number) {
                     observer.tell_pulse(Daemon::Database, pulse);
@@ -99,17 +99,17 @@ async fn follow_once(observer: &Observer, socket: &Path, judge: &mut Judge) -> i
                 continue;
             }
         };
-        judge.heard();
+        judge.answer_received();
         let closed = || io::Error::new(io::ErrorKind::UnexpectedEof, "the database closed the connection");
         let frame = frame.ok_or_else(closed)??;
         if !std::mem::replace(&mut told, true) {
-            let params = serde_json::json!(["Open_vSwitch", null, monitored(&schema(&frame)?)]);
+            let params = serde_json::json!(["Open_vSwitch", null, monitor_request(&parse_schema(&frame)?)]);
             let request = serde_json::json!({"id": 1, "method": "monitor_cond", "params": params});
             write.write_all(request.to_string().as_bytes()).await?;
-            judge.asked(Instant::now());
+            judge.question_sent(Instant::now());
             continue;
         }
-        if let Some(answer) = take(observer, &frame, number)? {
+        if let Some(answer) = take_message(observer, &frame, number)? {
             write.write_all(answer.as_bytes()).await?;
         }
         if observer.has_begun_anew(number) {
@@ -119,7 +119,7 @@ async fn follow_once(observer: &Observer, socket: &Path, judge: &mut Judge) -> i
 }
 
 /// The schema in the database's answer. It is the first thing that a database says: it asks for no echo before that.
-fn schema(frame: &Bytes) -> io::Result<Schema> {
+fn parse_schema(frame: &Bytes) -> io::Result<Schema> {
     #[derive(Deserialize)]
     struct Answer {
         result: Option<Schema>,
@@ -130,7 +130,7 @@ fn schema(frame: &Bytes) -> io::Result<Schema> {
 }
 
 /// Takes one message of a connection in; gives the answer where one is due.
-pub(crate) fn take(observer: &Observer, frame: &Bytes, connection: u64) -> io::Result<Option<String>> {
+pub(crate) fn take_message(observer: &Observer, frame: &Bytes, connection: u64) -> io::Result<Option<String>> {
     let message: Message = serde_json::from_slice(frame)?;
     if let Some(error) = message.error.filter(|error| !error.is_null()) {
         return Err(io::Error::other(format!("it answers {error}")));
@@ -142,21 +142,21 @@ pub(crate) fn take(observer: &Observer, frame: &Bytes, connection: u64) -> io::R
         }
         (Some("update2"), Some(params), _) => {
             let (_, update): (serde::de::IgnoredAny, Update) = serde_json::from_str(params.get())?;
-            observer.write(|db| db.apply(update));
+            observer.write(|db| db.apply_update(update));
         }
         // Our own question came back.
         (None, _, Some(_)) if message.id.is_some_and(|id| id.get() == ECHO_ID) => {}
-        (None, _, Some(content)) => begin(observer, serde_json::from_str(content.get())?, connection),
+        (None, _, Some(content)) => take_contents(observer, serde_json::from_str(content.get())?, connection),
         _ => {}
     }
     Ok(None)
 }
 
 /// Takes in the whole content, in place of what was known before.
-fn begin(observer: &Observer, content: Update, connection: u64) {
+fn take_contents(observer: &Observer, content: Update, connection: u64) {
     let version = observer.write(|db| {
         let before = std::mem::take(db);
-        db.apply(content);
+        db.apply_update(content);
         db.touched.extend(before.bridges.into_values().map(|row| row.name));
         (db.connection, db.next_cfg_at_first) = (connection, db.next_cfg);
         db.version.clone()
@@ -180,7 +180,7 @@ pub(crate) async fn follow_vswitchd(observer: Observer, rundir: PathBuf) {
                     health.generation += 1;
                     health.no_meters = None;
                 });
-                tracing::info!(generation = observer.health().borrow().generation, "ovs-vswitchd runs");
+                tracing::info!(generation = observer.watch_health().borrow().generation, "ovs-vswitchd runs");
                 until_closed(&observer, connection).await;
                 tracing::warn!("ovs-vswitchd has ended");
                 "ovs-vswitchd has ended".to_owned()
@@ -205,24 +205,24 @@ pub(crate) async fn control_socket(rundir: &Path) -> io::Result<UnixStream> {
 async fn until_closed(observer: &Observer, connection: UnixStream) {
     let (process, (read, mut write)) = (process_of(&connection), connection.into_split());
     let mut frames = FramedRead::new(read, JsonFrames::default());
-    let (mut judge, mut tick) = (Judge::default(), seconds(LOOKS));
+    let (mut judge, mut tick) = (Judge::default(), aligned_ticks(LOOKS));
     loop {
         tokio::select! {
             frame = frames.next() => match frame {
                 Some(Ok(_)) => {
-                    judge.heard();
+                    judge.answer_received();
                     observer.tell_pulse(Daemon::Vswitchd, Pulse::Answers);
                 }
                 _ => return,
             },
             now = tick.tick() => {
                 if judge.is_due(is_whole(now)) {
-                    judge.asked(now);
+                    judge.question_sent(now);
                     if write.write_all(VERSION).await.is_err() {
                         return;
                     }
                 }
-                observer.tell_pulse(Daemon::Vswitchd, judge.judge(now, || look_at(process?)));
+                observer.tell_pulse(Daemon::Vswitchd, judge.judge_pulse(now, || look_at(process?)));
             }
         }
     }
@@ -258,8 +258,8 @@ impl Observer {
             }
         });
         if changed {
-            let health = self.health().borrow().clone();
-            match (health.trouble(), health.busy()) {
+            let health = self.watch_health().borrow().clone();
+            match (health.first_trouble(), health.busy_reason()) {
                 (Some(reason), _) => tracing::error!(reason, "Open vSwitch hangs"),
                 (None, Some(words)) => tracing::warn!("{words}"),
                 (None, None) => tracing::warn!("Open vSwitch answers again"),

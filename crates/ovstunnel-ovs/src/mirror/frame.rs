@@ -20,7 +20,7 @@ pub(crate) struct JsonFrames {
 
 impl JsonFrames {
     /// Looks at one byte; true where it ends an object.
-    fn ends(&mut self, byte: u8) -> bool {
+    fn ends_object(&mut self, byte: u8) -> bool {
         if self.in_string {
             match byte {
                 _ if self.escaped => self.escaped = false,
@@ -50,7 +50,7 @@ impl Decoder for JsonFrames {
     fn decode(&mut self, buffer: &mut BytesMut) -> io::Result<Option<Bytes>> {
         while let Some(byte) = buffer.get(self.scanned).copied() {
             self.scanned += 1;
-            if self.ends(byte) {
+            if self.ends_object(byte) {
                 let end = std::mem::take(self).scanned;
                 let message = buffer.split_to(end).freeze();
                 if buffer.is_empty() {

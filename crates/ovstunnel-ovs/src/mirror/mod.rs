@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 pub use db::Db;
 pub(crate) use db::{Bfd, BridgeRow, InterfaceRow, Pairs, PortRow};
-pub(crate) use follow::{control_socket, follow_database, follow_vswitchd, take};
+pub(crate) use follow::{control_socket, follow_database, follow_vswitchd, take_message};
 pub(crate) use frame::JsonFrames;
 pub use view::{SwitchView, TunnelAddresses};
 
@@ -54,7 +54,7 @@ impl Observer {
     }
 
     /// The connection that is asked for, now and from now on.
-    pub(crate) fn connection(&self) -> watch::Receiver<u64> {
+    pub(crate) fn watch_connection(&self) -> watch::Receiver<u64> {
         self.connection.subscribe()
     }
 
@@ -75,12 +75,12 @@ impl Observer {
     }
 
     /// A number that grows with each change of the mirror.
-    pub fn revision(&self) -> watch::Receiver<u64> {
+    pub fn watch_revision(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
     }
 
     /// Whether the switch can be worked with.
-    pub fn health(&self) -> watch::Receiver<Health> {
+    pub fn watch_health(&self) -> watch::Receiver<Health> {
         self.health.subscribe()
     }
 

@@ -60,17 +60,17 @@ impl Judge {
     }
 
     /// A question goes out. One that has had no answer yet counts from its own time, also over another connection.
-    pub fn asked(&mut self, now: Instant) {
+    pub fn question_sent(&mut self, now: Instant) {
         self.asked.get_or_insert(now);
     }
 
     /// Something came.
-    pub fn heard(&mut self) {
+    pub fn answer_received(&mut self) {
         *self = Judge { heard: true, ..Judge::default() };
     }
 
     /// How it is; `look` looks at the process, if that is needed.
-    pub fn judge(&mut self, now: Instant, look: impl FnOnce() -> Option<Seen>) -> Pulse {
+    pub fn judge_pulse(&mut self, now: Instant, look: impl FnOnce() -> Option<Seen>) -> Pulse {
         let Some(asked) = self.asked.filter(|asked| now.saturating_duration_since(*asked) >= LOOK_EVERY) else {
             return Pulse::Answers;
         };
@@ -120,9 +120,9 @@ mod tests {
     fn silent_for(seconds: u64, cpu: impl Fn(u64) -> Option<Seen>) -> Vec<(u64, Pulse)> {
         let (start, mut judge) = (Instant::now(), Judge::default());
         assert!(judge.is_due(false));
-        judge.asked(start);
+        judge.question_sent(start);
         let looks = (0..=seconds * 4).map(|n| n * 250);
-        looks.map(|ms| (ms, judge.judge(start + Duration::from_millis(ms), || cpu(ms)))).collect()
+        looks.map(|ms| (ms, judge.judge_pulse(start + Duration::from_millis(ms), || cpu(ms)))).collect()
     }
 
     fn seen(ms: u64, state: char) -> Option<Seen> {
@@ -167,13 +167,13 @@ mod tests {
     fn an_answer_ends_it_until_the_next_second() {
         let (start, mut judge) = (Instant::now(), Judge::default());
         let at = |ms| start + Duration::from_millis(ms);
-        judge.asked(at(0));
+        judge.question_sent(at(0));
         for ms in (0..5000).step_by(250) {
-            judge.judge(at(ms), || seen(1, 'S'));
+            judge.judge_pulse(at(ms), || seen(1, 'S'));
         }
         assert!(!judge.is_due(true));
-        judge.heard();
-        assert_eq!(judge.judge(at(5000), || seen(1, 'S')), Pulse::Answers);
+        judge.answer_received();
+        assert_eq!(judge.judge_pulse(at(5000), || seen(1, 'S')), Pulse::Answers);
         assert_eq!([false, true].map(|begins| judge.is_due(begins)), [false, true]);
     }
 

@@ -129,7 +129,7 @@ pub(super) struct BridgeColumns {
 
 impl BridgeColumns {
     /// Whether there is a column in it that planning looks at.
-    pub(super) fn planned(&self) -> bool {
+    pub(super) fn has_planned_column(&self) -> bool {
         self.name.is_some()
             || self.ports.is_some()
             || self.external_ids.is_some()
@@ -189,7 +189,7 @@ pub(super) struct InterfaceColumns {
 
 impl InterfaceColumns {
     /// Whether there is a column in it that planning looks at.
-    pub(super) fn planned(&self) -> bool {
+    pub(super) fn has_planned_column(&self) -> bool {
         self.name.is_some()
             || self.kind.is_some()
             || self.options.is_some()
@@ -282,7 +282,7 @@ struct Table {
 }
 
 /// The mirrored tables and columns that a database of this schema has: the argument of `monitor_cond`.
-pub(super) fn monitored(schema: &Schema) -> serde_json::Value {
+pub(super) fn monitor_request(schema: &Schema) -> serde_json::Value {
     let table = |(name, always, where_known): &(&str, &[&str], &[&str])| {
         let has = |column: &&&str| schema.tables.get(*name).is_some_and(|table| table.columns.contains_key(**column));
         let columns: Vec<&str> = always.iter().chain(where_known.iter().filter(has)).copied().collect();
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_an_older_version_does_not_have_is_not_asked_for() {
-        let all = |schema: &str| monitored(&serde_json::from_str(schema).unwrap());
+        let all = |schema: &str| monitor_request(&serde_json::from_str(schema).unwrap());
         let old = all(
             r#"{"name": "Open_vSwitch", "tables": {"Bridge": {"columns": {"name": {"type": "string"}, "mirrors": {}}},
                          "Mirror": {"columns": {"output_vlan": {}}}}}"#,

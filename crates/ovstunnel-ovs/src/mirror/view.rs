@@ -51,7 +51,7 @@ impl<T> Index<T> {
     }
 
     /// The index, unless this is one of the first questions.
-    fn get(&self, make: impl FnOnce() -> T) -> Option<&T> {
+    fn get_or_build(&self, make: impl FnOnce() -> T) -> Option<&T> {
         let asked = self.asked.replace(self.asked.get().saturating_add(1));
         (asked >= FEW).then(|| self.made.get_or_init(make))
     }
@@ -140,7 +140,7 @@ impl Db {
     }
 
     /// Which configuration vswitchd was last asked to take up, and which it has taken up.
-    pub fn configurations(&self) -> (i64, i64) {
+    pub fn configuration_numbers(&self) -> (i64, i64) {
         (self.next_cfg, self.cur_cfg)
     }
 }
@@ -148,33 +148,34 @@ impl Db {
 impl<'a> SwitchView<'a> {
     fn bridge_row(&self, name: &str) -> Option<(Uuid, &'a BridgeRow)> {
         let rows = &self.db.bridges;
-        let uuid = match self.bridges.get(|| rows.iter().map(|(uuid, row)| (row.name.as_str(), *uuid)).collect()) {
-            Some(index) => *index.get(name)?,
-            None => *rows.iter().find(|(_, row)| row.name == name)?.0,
-        };
+        let uuid =
+            match self.bridges.get_or_build(|| rows.iter().map(|(uuid, row)| (row.name.as_str(), *uuid)).collect()) {
+                Some(index) => *index.get(name)?,
+                None => *rows.iter().find(|(_, row)| row.name == name)?.0,
+            };
         Some((uuid, rows.get(&uuid)?))
     }
 
     fn port_uuid(&self, name: &str) -> Option<Uuid> {
         let rows = &self.db.ports;
-        match self.ports.get(|| rows.iter().map(|(uuid, row)| (row.name.as_str(), *uuid)).collect()) {
+        match self.ports.get_or_build(|| rows.iter().map(|(uuid, row)| (row.name.as_str(), *uuid)).collect()) {
             Some(index) => index.get(name).copied(),
             None => rows.iter().find(|(_, row)| row.name == name).map(|(uuid, _)| *uuid),
         }
     }
 
-    fn owner(&self, port: &Uuid) -> Option<&BridgeRow> {
+    fn owner_of(&self, port: &Uuid) -> Option<&BridgeRow> {
         self.db.bridges.get(self.db.bridge_of.get(port)?)
     }
 
     /// The ports that keep others from leading there.
     fn endpoint_ports(&self, endpoint: TunnelEndpoint) -> Vec<Uuid> {
-        match self.endpoints.get(|| self.all_endpoint_ports()) {
+        match self.endpoints.get_or_build(|| self.all_endpoint_ports()) {
             Some(index) => index.get(&endpoint).cloned().unwrap_or_default(),
             None => {
                 // An address has one text only.
                 let remote = endpoint.remote_ip.to_string();
-                let rows = self.db.ports.iter().filter(|(_, row)| row.mentions(&remote, self.db));
+                let rows = self.db.ports.iter().filter(|(_, row)| row.has_value(&remote, self.db));
                 let users = rows.filter(|(uuid, row)| {
                     observed_port(self.db, **uuid, row).tunnel_endpoints().any(|used| used == endpoint)
                 });
@@ -204,16 +205,16 @@ impl InterfaceRow {
 impl PortRow {
     /// Whether it is a tunnel of a kind of ours or has marks that may say so: to look into no other port.
     fn may_be_tunnel(&self, db: &Db) -> bool {
-        !self.external_ids.is_empty() || self.rows(db).any(InterfaceRow::is_of_our_kind)
+        !self.external_ids.is_empty() || self.interface_rows(db).any(InterfaceRow::is_of_our_kind)
     }
 
     /// Whether its marks or options have this text as a value.
-    fn mentions(&self, text: &str, db: &Db) -> bool {
+    fn has_value(&self, text: &str, db: &Db) -> bool {
         let has = |pairs: &Pairs| pairs.iter().any(|(_, value)| value == text);
-        has(&self.external_ids) || self.rows(db).any(|row| has(&row.options))
+        has(&self.external_ids) || self.interface_rows(db).any(|row| has(&row.options))
     }
 
-    fn rows<'a>(&'a self, db: &'a Db) -> impl Iterator<Item = &'a InterfaceRow> {
+    fn interface_rows<'a>(&'a self, db: &'a Db) -> impl Iterator<Item = &'a InterfaceRow> {
         self.interfaces.iter().filter_map(|uuid| db.interfaces.get(uuid))
     }
 }
@@ -232,16 +233,16 @@ impl View for SwitchView<'_> {
 
     fn port(&self, bridge: &str, port: &str) -> Option<ObservedPort> {
         let uuid = self.port_uuid(port)?;
-        self.owner(&uuid).filter(|owner| owner.name == bridge)?;
+        self.owner_of(&uuid).filter(|owner| owner.name == bridge)?;
         Some(observed_port(self.db, uuid, self.db.ports.get(&uuid)?))
     }
 
     fn bridge_of_port(&self, port: &str) -> Option<String> {
-        self.owner(&self.port_uuid(port)?).map(|bridge| bridge.name.clone())
+        self.owner_of(&self.port_uuid(port)?).map(|bridge| bridge.name.clone())
     }
 
     fn endpoint_users(&self, endpoint: TunnelEndpoint) -> Vec<(String, String)> {
-        let names = |uuid| Some((self.owner(&uuid)?.name.clone(), self.db.ports.get(&uuid)?.name.to_string()));
+        let names = |uuid| Some((self.owner_of(&uuid)?.name.clone(), self.db.ports.get(&uuid)?.name.to_string()));
         self.endpoint_ports(endpoint).into_iter().filter_map(names).collect()
     }
 
@@ -257,7 +258,7 @@ impl View for SwitchView<'_> {
 fn all_keys(db: &Db) -> HashMap<GreKey, Vec<String>> {
     let mut keys: HashMap<GreKey, Vec<String>> = HashMap::new();
     for (uuid, row) in &db.bridges {
-        let of = DesiredBridge::keys(&observed_bridge(db, *uuid, row, &BTreeSet::new()));
+        let of = DesiredBridge::recorded_keys(&observed_bridge(db, *uuid, row, &BTreeSet::new()));
         of.into_iter().for_each(|key| keys.entry(key).or_default().push(row.name.clone()));
     }
     keys
@@ -268,8 +269,8 @@ fn observed_bridge(db: &Db, uuid: Uuid, row: &BridgeRow, ports: &BTreeSet<Uuid>)
     ObservedBridge {
         uuid,
         name: row.name.clone(),
-        external_ids: tree(&row.external_ids),
-        other_config: tree(&row.other_config),
+        external_ids: to_tree(&row.external_ids),
+        other_config: to_tree(&row.other_config),
         stp_enable: row.stp_enable,
         rstp_enable: row.rstp_enable,
         protocols: row.protocols.iter().cloned().collect(),
@@ -289,7 +290,7 @@ fn observed_port(db: &Db, uuid: Uuid, row: &PortRow) -> ObservedPort {
         uuid,
         name: row.name.to_string(),
         protected: row.protected,
-        external_ids: tree(&row.external_ids),
+        external_ids: to_tree(&row.external_ids),
         vlan: row.vlan.as_deref().cloned().unwrap_or_default(),
         interfaces: interfaces.collect(),
     }
@@ -300,10 +301,10 @@ fn observed_interface(uuid: Uuid, row: &InterfaceRow) -> ObservedInterface {
         uuid,
         name: row.name.to_string(),
         kind: row.kind.to_string(),
-        options: tree(&row.options),
-        external_ids: tree(&row.external_ids),
-        bfd: row.bfd.as_ref().map(|bfd| tree(&bfd.config)).unwrap_or_default(),
-        bfd_status: row.bfd.as_ref().map(|bfd| tree(&bfd.status)).unwrap_or_default(),
+        options: to_tree(&row.options),
+        external_ids: to_tree(&row.external_ids),
+        bfd: row.bfd.as_ref().map(|bfd| to_tree(&bfd.config)).unwrap_or_default(),
+        bfd_status: row.bfd.as_ref().map(|bfd| to_tree(&bfd.status)).unwrap_or_default(),
         ofport: row.ofport,
         error: row.error.clone(),
         admin_up: row.admin_up,
@@ -329,7 +330,7 @@ fn flow_limit(db: &Db, row: &BridgeRow) -> Option<FlowLimit> {
     Some(FlowLimit { flows, evicts: table.overflow_policy.as_deref() == Some("evict") })
 }
 
-fn tree(pairs: &Pairs) -> BTreeMap<String, String> {
+fn to_tree(pairs: &Pairs) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
 }
 

@@ -83,7 +83,7 @@ impl Database {
 }
 
 /// The rows that these operations `select`, of one moment, on a connection of its own: reading does not wait for what is written.
-pub(crate) async fn select(socket: &Path, operations: &[Value]) -> Result<Vec<Value>, CommitError> {
+pub(crate) async fn select_rows(socket: &Path, operations: &[Value]) -> Result<Vec<Value>, CommitError> {
     let failed = |error: io::Error| CommitError::Unavailable(format!("its database at {}: {error}", socket.display()));
     let mut connection = Connection::open(socket).await.map_err(failed)?;
     let answer = connection.transact(operations).await.map_err(failed)?;
@@ -138,7 +138,7 @@ fn read_answer(answer: Message, operations: &Operations) -> Result<i64, CommitEr
     for (position, result) in results.iter().enumerate() {
         let Ok(Failed { error, details }) = Failed::deserialize(result) else { continue };
         let words = details.map_or_else(|| error.clone(), |details| format!("{error}: {details}"));
-        return Err(CommitError::Refused(match operations.guards(position) {
+        return Err(CommitError::Refused(match operations.guard_failure(position) {
             Some(what) => format!("{what} ({words})"),
             None => words,
         }));
@@ -155,8 +155,8 @@ mod tests {
     use crate::{Db, native};
 
     #[test]
-    fn a_refusal_has_the_databases_own_words_and_names_what_has_changed() {
-        let operations = native::operations(&[Step::TryAgain { attempt: 1 }], &Db::default()).unwrap();
+    fn a_refusal_quotes_the_database_and_names_what_has_changed() {
+        let operations = native::transaction_operations(&[Step::TryAgain { attempt: 1 }], &Db::default()).unwrap();
         let read = |result: Value| {
             let answer = json!({"id": 1, "result": result, "error": null});
             read_answer(serde_json::from_value(answer).unwrap(), &operations)

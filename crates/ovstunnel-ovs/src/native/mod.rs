@@ -14,9 +14,9 @@ use std::path::Path;
 use tokio::net::unix::OwnedReadHalf;
 use tokio_util::codec::FramedRead;
 
-pub(crate) use database::select;
+pub(crate) use database::select_rows;
 pub use openflow::{FlowNews, FlowsRead, FlowsTold};
-pub(crate) use transact::operations;
+pub(crate) use transact::transaction_operations;
 
 /// Whether nothing has come on a connection since what was read last, not even its end.
 fn is_idle<Codec>(frames: &FramedRead<OwnedReadHalf, Codec>) -> bool {

@@ -53,17 +53,17 @@ impl Operations {
     }
 
     /// What is no longer so, where the operation at this position guards something.
-    pub fn guards(&self, position: usize) -> Option<&str> {
+    pub fn guard_failure(&self, position: usize) -> Option<&str> {
         self.guards.get(&position).map(String::as_str)
     }
 }
 
 /// The transaction that carries out the steps on what the mirror shows.
-pub(crate) fn operations(steps: &[Step], db: &Db) -> Result<Operations, NoSuchRow> {
+pub(crate) fn transaction_operations(steps: &[Step], db: &Db) -> Result<Operations, NoSuchRow> {
     let mut transaction = Transaction::new(db);
     transaction.guard_root();
-    steps.iter().try_for_each(|step| transaction.step(step))?;
-    Ok(transaction.end())
+    steps.iter().try_for_each(|step| transaction.add_step(step))?;
+    Ok(transaction.finish_operations())
 }
 
 /// Ports that join a bridge and leave it: one change of its row, however many.
@@ -102,27 +102,31 @@ impl<'a> Transaction<'a> {
     /// `ovs-vsctl` would make this row where it is missing; whoever runs `ovs-vswitchd` has done that.
     fn guard_root(&mut self) {
         let op = json!({"op": "wait", "timeout": 0, "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"], "until": "!=", "rows": []});
-        self.guard(op, "table Open_vSwitch has no row: run `ovs-vsctl init`".to_owned());
+        self.add_guard(op, "table Open_vSwitch has no row: run `ovs-vsctl init`".to_owned());
     }
 
-    fn guard(&mut self, op: Value, what: String) {
+    fn add_guard(&mut self, op: Value, what: String) {
         self.done.guards.insert(self.done.ops.len(), what);
         self.done.ops.push(op);
     }
 
-    fn step(&mut self, step: &Step) -> Result<(), NoSuchRow> {
+    fn add_step(&mut self, step: &Step) -> Result<(), NoSuchRow> {
         match step {
             Step::CreateBridge(spec) => self.create_bridge(spec),
             Step::EditBridge { bridge, edits } => return self.edit_bridge(bridge.as_str(), edits),
             Step::DeleteBridge { uuid, .. } => {
-                self.mutate("Open_vSwitch", None, json!([["bridges", "delete", set([there(*uuid)])]]));
+                self.mutate_row(
+                    "Open_vSwitch",
+                    None,
+                    json!([["bridges", "delete", ovsdb_set([uuid_reference(*uuid)])]]),
+                );
             }
             Step::AddTunnel { bridge, tunnel } => return self.add_tunnel(bridge.as_str(), tunnel),
             Step::EditTunnel { port, edits, .. } => return self.edit_tunnel(port.as_str(), edits),
             Step::RemoveTunnel { bridge, uuid, .. } => {
                 // Nothing is to be done where the bridge has gone with all on it.
-                if let Ok(row) = self.row(Table::Bridge, bridge) {
-                    self.members_of(row).go.push(there(*uuid));
+                if let Ok(row) = self.guarded_row(Table::Bridge, bridge) {
+                    self.members_of(row).go.push(uuid_reference(*uuid));
                 }
             }
             Step::TryAgain { attempt } => {
@@ -137,27 +141,27 @@ impl<'a> Transaction<'a> {
     }
 
     /// The row of this name, guarded where this transaction does not make it itself.
-    fn row(&mut self, table: Table, name: &str) -> Result<Value, NoSuchRow> {
+    fn guarded_row(&mut self, table: Table, name: &str) -> Result<Value, NoSuchRow> {
         if let Some(row) = self.made.get(&(table, name.to_owned())) {
             return Ok(row.clone());
         }
         let db = self.db;
-        let rows = self.there.entry(table).or_insert_with(|| names(table, db));
+        let rows = self.there.entry(table).or_insert_with(|| rows_by_name(table, db));
         let missing = || NoSuchRow { table, name: name.to_owned() };
         let uuid = *rows.get(name).ok_or_else(missing)?;
-        let row = there(uuid);
+        let row = uuid_reference(uuid);
         if self.guarded.insert(uuid) {
             let op = json!({
                 "op": "wait", "timeout": 0, "table": table.name(), "where": [["_uuid", "==", row]],
                 "columns": ["name"], "until": "==", "rows": [{"name": name}],
             });
-            self.guard(op, format!("row \"{name}\" of table {} has changed meanwhile", table.name()));
+            self.add_guard(op, format!("row \"{name}\" of table {} has changed meanwhile", table.name()));
         }
         Ok(row)
     }
 
     /// Inserts a row under a name of this transaction.
-    fn insert(&mut self, table: Table, name: &str, mut columns: Value) -> Value {
+    fn insert_row(&mut self, table: Table, name: &str, mut columns: Value) -> Value {
         self.named += 1;
         let id = format!("row{}", self.named);
         columns["name"] = name.into();
@@ -167,11 +171,11 @@ impl<'a> Transaction<'a> {
 
     fn create_bridge(&mut self, spec: &BridgeSpec) {
         let name = spec.name.as_str();
-        let interface = self.insert(Table::Interface, name, json!({"type": "internal"}));
-        let port = self.insert(Table::Port, name, json!({"interfaces": interface, "protected": true}));
+        let interface = self.insert_row(Table::Interface, name, json!({"type": "internal"}));
+        let port = self.insert_row(Table::Port, name, json!({"interfaces": interface, "protected": true}));
         let mut columns = json!({
             "ports": &port, "stp_enable": false,
-            "external_ids": map(&spec.external_ids), "other_config": map(&spec.other_config),
+            "external_ids": ovsdb_map(&spec.external_ids), "other_config": ovsdb_map(&spec.other_config),
         });
         if !spec.datapath_type.is_empty() {
             columns["datapath_type"] = spec.datapath_type.as_str().into();
@@ -179,26 +183,27 @@ impl<'a> Transaction<'a> {
         if let Some(mode) = spec.fail_mode {
             columns["fail_mode"] = mode.as_str().into();
         }
-        let bridge = self.insert(Table::Bridge, name, columns);
+        let bridge = self.insert_row(Table::Bridge, name, columns);
         // The bridge and its own port can be named by other steps; of a new tunnel there is none.
         self.made.insert((Table::Port, name.to_owned()), port);
         self.made.insert((Table::Bridge, name.to_owned()), bridge.clone());
-        self.mutate("Open_vSwitch", None, json!([["bridges", "insert", set([bridge])]]));
+        self.mutate_row("Open_vSwitch", None, json!([["bridges", "insert", ovsdb_set([bridge])]]));
     }
 
     fn add_tunnel(&mut self, bridge: &str, tunnel: &DesiredTunnel) -> Result<(), NoSuchRow> {
-        let (bridge, name) = (self.row(Table::Bridge, bridge)?, tunnel.port());
+        let (bridge, name) = (self.guarded_row(Table::Bridge, bridge)?, tunnel.port_name());
         let kind = tunnel.encap.kind().interface_type();
-        let mut interface = json!({"type": kind, "options": map(tunnel.options())});
+        let mut interface = json!({"type": kind, "options": ovsdb_map(tunnel.interface_options())});
         if let Some(interval) = tunnel.bfd {
-            interface["bfd"] = map(interval.column());
+            interface["bfd"] = ovsdb_map(interval.bfd_column());
         }
-        let interface = self.insert(Table::Interface, name.as_str(), interface);
-        let mut port = json!({"interfaces": interface, "protected": true, "external_ids": map(tunnel.external_ids())});
+        let interface = self.insert_row(Table::Interface, name.as_str(), interface);
+        let mut port =
+            json!({"interfaces": interface, "protected": true, "external_ids": ovsdb_map(tunnel.external_ids())});
         if tunnel.second {
             port["tag"] = NO_VLAN.into();
         }
-        let port = self.insert(Table::Port, name.as_str(), port);
+        let port = self.insert_row(Table::Port, name.as_str(), port);
         self.members_of(bridge).come.push(port);
         Ok(())
     }
@@ -219,25 +224,29 @@ impl<'a> Transaction<'a> {
                 BridgeEdit::NoVlan | BridgeEdit::Protect(_) => Table::Port,
                 _ => Table::Bridge,
             };
-            let row = self.row(table, name)?;
+            let row = self.guarded_row(table, name)?;
             match edit {
                 BridgeEdit::NoVlan => self.no_vlan(&row),
-                BridgeEdit::Protect(on) => self.update("Port", &row, json!({"protected": on})),
+                BridgeEdit::Protect(on) => self.update_row("Port", &row, json!({"protected": on})),
                 BridgeEdit::SetId(key, value) => self.set_key("Bridge", Some(&row), "external_ids", (key, value)),
                 BridgeEdit::DropId(key) => self.drop_key("Bridge", Some(&row), "external_ids", key),
                 BridgeEdit::SetConfig(key, value) => self.set_key("Bridge", Some(&row), "other_config", (key, value)),
                 BridgeEdit::DropConfig(key) => self.drop_key("Bridge", Some(&row), "other_config", key),
-                BridgeEdit::StpOff => self.update("Bridge", &row, json!({"stp_enable": false})),
-                BridgeEdit::RstpOff => self.update("Bridge", &row, json!({"rstp_enable": false})),
+                BridgeEdit::StpOff => self.update_row("Bridge", &row, json!({"stp_enable": false})),
+                BridgeEdit::RstpOff => self.update_row("Bridge", &row, json!({"rstp_enable": false})),
                 BridgeEdit::OpenFlow14(on) => {
                     let verb = if *on { "insert" } else { "delete" };
-                    self.mutate("Bridge", Some(&row), json!([["protocols", verb, set(["OpenFlow14".into()])]]));
+                    self.mutate_row(
+                        "Bridge",
+                        Some(&row),
+                        json!([["protocols", verb, ovsdb_set(["OpenFlow14".into()])]]),
+                    );
                 }
                 BridgeEdit::FailMode(mode) => {
-                    let mode = mode.map_or_else(|| set([]), |mode| mode.as_str().into());
-                    self.update("Bridge", &row, json!({"fail_mode": mode}));
+                    let mode = mode.map_or_else(|| ovsdb_set([]), |mode| mode.as_str().into());
+                    self.update_row("Bridge", &row, json!({"fail_mode": mode}));
                 }
-                BridgeEdit::McastSnooping(on) => self.update("Bridge", &row, json!({"mcast_snooping_enable": on})),
+                BridgeEdit::McastSnooping(on) => self.update_row("Bridge", &row, json!({"mcast_snooping_enable": on})),
             }
         }
         Ok(())
@@ -252,17 +261,23 @@ impl<'a> Transaction<'a> {
                 PortEdit::SetOption(..) | PortEdit::DropOption(_) => Table::Interface,
                 PortEdit::SetBfd(..) | PortEdit::DropBfd(_) => Table::Interface,
             };
-            let row = self.row(table, name)?;
+            let row = self.guarded_row(table, name)?;
             match edit {
                 PortEdit::SetId(key, value) => self.set_key("Port", Some(&row), "external_ids", (key, value)),
                 PortEdit::DropId(key) => self.drop_key("Port", Some(&row), "external_ids", key),
-                PortEdit::Protect => self.update("Port", &row, json!({"protected": true})),
+                PortEdit::Protect => self.update_row("Port", &row, json!({"protected": true})),
                 PortEdit::NoVlan => self.no_vlan(&row),
                 PortEdit::ReceiveOnly => {
-                    self.update("Port", &row, json!({"tag": NO_VLAN, "trunks": set([]), "vlan_mode": set([])}));
+                    self.update_row(
+                        "Port",
+                        &row,
+                        json!({"tag": NO_VLAN, "trunks": ovsdb_set([]), "vlan_mode": ovsdb_set([])}),
+                    );
                 }
-                PortEdit::Detach => self.update("Interface", &row, json!({"type": "null"})),
-                PortEdit::MakeTunnel(kind) => self.update("Interface", &row, json!({"type": kind.interface_type()})),
+                PortEdit::Detach => self.update_row("Interface", &row, json!({"type": "null"})),
+                PortEdit::MakeTunnel(kind) => {
+                    self.update_row("Interface", &row, json!({"type": kind.interface_type()}))
+                }
                 PortEdit::SetOption(key, value) => self.set_key("Interface", Some(&row), "options", (key, value)),
                 PortEdit::DropOption(key) => self.drop_key("Interface", Some(&row), "options", key),
                 PortEdit::SetBfd(key, value) => self.set_key("Interface", Some(&row), "bfd", (key, value)),
@@ -273,36 +288,41 @@ impl<'a> Transaction<'a> {
     }
 
     fn no_vlan(&mut self, port: &Value) {
-        self.update("Port", port, json!({"tag": set([]), "trunks": set([]), "vlan_mode": set([])}));
+        self.update_row(
+            "Port",
+            port,
+            json!({"tag": ovsdb_set([]), "trunks": ovsdb_set([]), "vlan_mode": ovsdb_set([])}),
+        );
     }
 
-    fn update(&mut self, table: &str, row: &Value, columns: Value) {
+    fn update_row(&mut self, table: &str, row: &Value, columns: Value) {
         self.done.ops.push(json!({"op": "update", "table": table, "where": [["_uuid", "==", row]], "row": columns}));
     }
 
     /// An insert leaves a key that is there as it is: so it goes first.
     fn set_key(&mut self, table: &str, row: Option<&Value>, column: &str, (key, value): (&str, &str)) {
-        let mutations = json!([[column, "delete", set([key.into()])], [column, "insert", ["map", [[key, value]]]]]);
-        self.mutate(table, row, mutations);
+        let mutations =
+            json!([[column, "delete", ovsdb_set([key.into()])], [column, "insert", ["map", [[key, value]]]]]);
+        self.mutate_row(table, row, mutations);
     }
 
     fn drop_key(&mut self, table: &str, row: Option<&Value>, column: &str, key: &str) {
-        self.mutate(table, row, json!([[column, "delete", set([key.into()])]]));
+        self.mutate_row(table, row, json!([[column, "delete", ovsdb_set([key.into()])]]));
     }
 
     /// Mutates a row, or without one the only one of its table.
-    fn mutate(&mut self, table: &str, row: Option<&Value>, mutations: Value) {
+    fn mutate_row(&mut self, table: &str, row: Option<&Value>, mutations: Value) {
         let condition = row.map_or_else(|| json!([]), |row| json!([["_uuid", "==", row]]));
         self.done.ops.push(json!({"op": "mutate", "table": table, "where": condition, "mutations": mutations}));
     }
 
-    fn end(mut self) -> Operations {
+    fn finish_operations(mut self) -> Operations {
         for (bridge, Members { come, go }) in std::mem::take(&mut self.members) {
             let changes = [("delete", go), ("insert", come)].into_iter().filter(|(_, ports)| !ports.is_empty());
-            let mutations: Vec<Value> = changes.map(|(verb, ports)| json!(["ports", verb, set(ports)])).collect();
-            self.mutate("Bridge", Some(&bridge), mutations.into());
+            let mutations: Vec<Value> = changes.map(|(verb, ports)| json!(["ports", verb, ovsdb_set(ports)])).collect();
+            self.mutate_row("Bridge", Some(&bridge), mutations.into());
         }
-        self.mutate("Open_vSwitch", None, json!([["next_cfg", "+=", 1]]));
+        self.mutate_row("Open_vSwitch", None, json!([["next_cfg", "+=", 1]]));
         self.done.ops.push(json!({"op": "comment", "comment": "ovstunneld"}));
         self.done.ops.push(json!({"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"]}));
         self.done
@@ -310,7 +330,7 @@ impl<'a> Transaction<'a> {
 }
 
 /// The rows of a table that the mirror has.
-fn names(table: Table, db: &Db) -> HashMap<&str, Uuid> {
+fn rows_by_name(table: Table, db: &Db) -> HashMap<&str, Uuid> {
     match table {
         Table::Bridge => db.bridges.iter().map(|(uuid, row)| (row.name.as_str(), *uuid)).collect(),
         Table::Port => db.ports.iter().map(|(uuid, row)| (row.name.as_str(), *uuid)).collect(),
@@ -318,15 +338,15 @@ fn names(table: Table, db: &Db) -> HashMap<&str, Uuid> {
     }
 }
 
-fn there(uuid: Uuid) -> Value {
+fn uuid_reference(uuid: Uuid) -> Value {
     json!(["uuid", uuid.to_string()])
 }
 
-fn set(items: impl IntoIterator<Item = Value>) -> Value {
+fn ovsdb_set(items: impl IntoIterator<Item = Value>) -> Value {
     json!(["set", items.into_iter().collect::<Vec<_>>()])
 }
 
-fn map<K: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (K, V)>) -> Value {
+fn ovsdb_map<K: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (K, V)>) -> Value {
     let pairs = pairs.into_iter().map(|(key, value)| json!([key.as_ref(), value.as_ref()]));
     json!(["map", pairs.collect::<Vec<Value>>()])
 }
@@ -336,7 +356,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tunnels_of_a_bridge_join_it_at_once_and_rows_that_are_there_are_guarded() {
+    fn tunnels_join_a_bridge_in_one_mutation_and_guard_its_rows() {
         let uuid: Uuid = "4c0fed29-03a1-4d36-88b9-982057a0e28f".parse().unwrap();
         let mut db = Db::default();
         db.bridges.entry(uuid).or_default().name = "xapi1".into();
@@ -345,16 +365,16 @@ mod tests {
             let tunnel = DesiredTunnel::new(from, to.parse().unwrap(), key, remote_ip, ovstunnel_plan::Encap::GRE);
             Step::AddTunnel { bridge: "xapi1".parse().unwrap(), tunnel }
         };
-        let done = operations(&[tunnel("2"), tunnel("3")], &db).unwrap();
+        let done = transaction_operations(&[tunnel("2"), tunnel("3")], &db).unwrap();
         let kinds: Vec<&str> = done.as_slice().iter().filter_map(|op| op["op"].as_str()).collect();
         let expected =
             ["wait", "wait", "insert", "insert", "insert", "insert", "mutate", "mutate", "comment", "select"];
         assert_eq!(kinds, expected);
-        assert_eq!(done.guards(1), Some("row \"xapi1\" of table Bridge has changed meanwhile"));
+        assert_eq!(done.guard_failure(1), Some("row \"xapi1\" of table Bridge has changed meanwhile"));
         let ports = json!([["ports", "insert", ["set", [["named-uuid", "row2"], ["named-uuid", "row4"]]]]]);
         assert_eq!(done.as_slice()[6]["mutations"], ports);
         let edit = Step::EditBridge { bridge: "xapi2".parse().unwrap(), edits: vec![BridgeEdit::StpOff] };
-        let missing = operations(&[edit], &db).unwrap_err().to_string();
+        let missing = transaction_operations(&[edit], &db).unwrap_err().to_string();
         assert_eq!(missing, "no row \"xapi2\" in table Bridge");
     }
 }

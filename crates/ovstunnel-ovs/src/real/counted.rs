@@ -6,8 +6,8 @@ use ovstunnel_plan::TunnelKind;
 use serde_json::{Value, json};
 
 use super::RealSwitch;
-use crate::native::select;
-use crate::rows::plain;
+use crate::native::select_rows;
+use crate::rows::plain_json;
 use crate::{CommitError, Row};
 
 /// What a tunnel has counted since its port was made.
@@ -38,19 +38,19 @@ fn of_kind(kind: TunnelKind) -> Value {
 }
 
 /// A row of the database's answer.
-fn row(value: Value) -> Row {
+fn parse_row(value: Value) -> Row {
     let Value::Object(columns) = value else { return Row::new() };
-    columns.into_iter().map(|(name, value)| (name, plain(value))).collect()
+    columns.into_iter().map(|(name, value)| (name, plain_json(value))).collect()
 }
 
 impl RealSwitch {
-    pub(crate) async fn counted(&self) -> Result<BTreeMap<String, Counted>, CommitError> {
+    pub(crate) async fn tunnel_counters(&self) -> Result<BTreeMap<String, Counted>, CommitError> {
         let socket = self.tools.rundir.join("db.sock");
         let late = |_| CommitError::Unavailable("its database has not answered in time".to_owned());
         let questions = TunnelKind::ALL.map(of_kind);
-        let asked = tokio::time::timeout(self.tools.timeout, select(&socket, &questions));
+        let asked = tokio::time::timeout(self.tools.timeout, select_rows(&socket, &questions));
         let rows = asked.await.map_err(late)??;
-        Ok(Counted::of_rows(rows.into_iter().map(row).collect()))
+        Ok(Counted::of_rows(rows.into_iter().map(parse_row).collect()))
     }
 }
 
@@ -59,12 +59,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_are_read_from_the_databases_notation_and_what_was_not_counted_is_left_out() {
+    fn counters_are_parsed_and_what_was_not_counted_is_left_out() {
         let rows = vec![
             json!({"name": "t1001-1-2", "statistics": ["map", [["rx_bytes", 9], ["rx_packets", 3], ["tx_packets", 5]]]}),
             json!({"name": "t1001-1-3", "statistics": ["map", []]}),
         ];
-        let counted = Counted::of_rows(rows.into_iter().map(row).collect());
+        let counted = Counted::of_rows(rows.into_iter().map(parse_row).collect());
         assert_eq!(counted, BTreeMap::from([("t1001-1-2".to_owned(), Counted { rx_packets: 3, tx_packets: 5 })]));
     }
 }

@@ -31,14 +31,14 @@ impl RealSwitch {
         if let Some(native) = &self.native {
             return self.change_flows_natively(native, bridge, change).await.map(Some);
         }
-        let FlowCommands { meters, bundle, freed } = self.tools.flow_commands(bridge, change, self.pps());
+        let FlowCommands { meters, bundle, freed } = self.tools.flow_commands(bridge, change, self.meter_rate());
         for (meter, add) in meters {
             self.set_meter(bridge, meter, &add).await?;
         }
-        self.ofctl(&bundle).await?;
+        self.run_ofctl(&bundle).await?;
         for command in freed {
             // One that is left over limits nothing, and is set anew before it is used again.
-            let _ = self.run(&command, Needs::Vswitchd).await;
+            let _ = self.run_command(&command, Needs::Vswitchd).await;
         }
         Ok(None)
     }
@@ -49,35 +49,35 @@ impl RealSwitch {
         bridge: &str,
         change: &FlowChange,
     ) -> Result<FlowsRead, CommitError> {
-        let FlowCommands { meters, bundle, freed } = self.tools.flow_commands(bridge, change, self.pps());
-        let pps = self.pps();
+        let FlowCommands { meters, bundle, freed } = self.tools.flow_commands(bridge, change, self.meter_rate());
+        let pps = self.meter_rate();
         for (meter, add) in meters {
             let made = native.bridges.set_meter(bridge, meter, pps);
-            let made = self.bounded(METER, Needs::Vswitchd, made, || vec![add]).await;
+            let made = self.run_bounded(METER, Needs::Vswitchd, made, || vec![add]).await;
             self.note_meters(bridge, &made);
             made?;
         }
-        let changed = native.bridges.change(bridge, change);
-        let read = self.bounded(BUNDLE, Needs::Vswitchd, changed, || vec![bundle]).await?;
+        let changed = native.bridges.change_flows(bridge, change);
+        let read = self.run_bounded(BUNDLE, Needs::Vswitchd, changed, || vec![bundle]).await?;
         for (meter, command) in change.meters_freed().into_iter().zip(freed) {
             // One that is left over limits nothing, and is set anew before it is used again.
             let removed = native.bridges.delete_meter(bridge, meter);
-            let _ = self.bounded(METER, Needs::Vswitchd, removed, || vec![command]).await;
+            let _ = self.run_bounded(METER, Needs::Vswitchd, removed, || vec![command]).await;
         }
         Ok(read)
     }
 
     /// Changes flows of a bridge by a bundle's lines.
-    pub(crate) async fn bundle(&self, bridge: &str, lines: String) -> Result<(), CommitError> {
-        self.ofctl(&self.tools.bundle(bridge, lines)).await.map(drop)
+    pub(crate) async fn run_bundle(&self, bridge: &str, lines: String) -> Result<(), CommitError> {
+        self.run_ofctl(&self.tools.bundle_command(bridge, lines)).await.map(drop)
     }
 
     /// Makes a meter, or sets the one that is there. A switch that has no meters is remembered as such.
     async fn set_meter(&self, bridge: &str, meter: u32, add: &Command) -> Result<(), CommitError> {
-        let result = match self.ofctl(add).await {
+        let result = match self.run_ofctl(add).await {
             Err(CommitError::Refused(words)) if words.contains("METER_EXISTS") => {
-                let change = ofctl::set_meter("mod-meter", &self.tools, bridge, (meter, self.pps()));
-                self.ofctl(&self.tools.ofctl(change, None)).await
+                let change = ofctl::set_meter("mod-meter", &self.tools, bridge, (meter, self.meter_rate()));
+                self.run_ofctl(&self.tools.ofctl_command(change, None)).await
             }
             result => result,
         };
@@ -108,17 +108,17 @@ impl RealSwitch {
     /// Our flows of a bridge, with what says later whether they still hold.
     pub(crate) async fn read_flows(&self, bridge: &str) -> Result<FlowsRead, CommitError> {
         self.check_health()?;
-        let dump = self.tools.ofctl(ofctl::dump(&self.tools, bridge), None);
+        let dump = self.tools.ofctl_command(ofctl::dump_args(&self.tools, bridge), None);
         if let Some(native) = &self.native {
-            return self.bounded(FLOWS, Needs::Vswitchd, native.bridges.flows(bridge), || vec![dump]).await;
+            return self.run_bounded(FLOWS, Needs::Vswitchd, native.bridges.read_flows(bridge), || vec![dump]).await;
         }
-        let finished = self.ofctl(&dump).await?;
+        let finished = self.run_ofctl(&dump).await?;
         Ok(FlowsRead { flows: FlowsSeen::parse_dump(&finished.stdout), seqno: None })
     }
 
     /// What flow monitors tell; nothing where changes are written by commands, which have none.
     pub fn flow_news(&self) -> Option<&FlowNews> {
-        self.native.as_ref().map(|native| native.bridges.news())
+        self.native.as_ref().map(|native| native.bridges.flow_news())
     }
 
     /// Has a flow monitor watch a bridge's flows from now on.
@@ -128,32 +128,33 @@ impl RealSwitch {
     pub async fn monitor_flows(&self, bridge: &str) -> Result<(), CommitError> {
         let Some(native) = &self.native else { return Ok(()) };
         let within = self.tools.timeout.min(MONITOR_WITHIN);
-        let monitored = tokio::time::timeout(within, native.bridges.monitor(bridge)).await;
+        let monitored = tokio::time::timeout(within, native.bridges.monitor_flows(bridge)).await;
         monitored.unwrap_or_else(|_| Err(CommitError::Unavailable(format!("bridge {bridge} does not answer"))))
     }
 
     /// A number that stays the same as long as a flow monitor watches a bridge and nobody else changes a flow of ours there; nothing where
     /// none does.
     pub fn flow_seqno(&self, bridge: &str) -> Option<u64> {
-        self.native.as_ref()?.bridges.seqno(bridge)
+        self.native.as_ref()?.bridges.monitor_seqno(bridge)
     }
 
     /// Bridges that flow monitors watch.
     pub fn flows_monitored(&self) -> usize {
-        self.native.as_ref().map_or(0, |native| native.bridges.monitored())
+        self.native.as_ref().map_or(0, |native| native.bridges.monitored_count())
     }
 
     pub(crate) async fn printed_flows(&self, bridge: &str) -> Result<String, CommitError> {
         let printed = tokio::select! {
-            printed = self.printed(bridge) => printed,
-            reason = self.gone(Needs::Vswitchd) => Err(std::io::Error::other(reason)),
+            printed = self.print_tables(bridge) => printed,
+            reason = self.wait_gone(Needs::Vswitchd) => Err(std::io::Error::other(reason)),
         };
         printed.map_err(|error| CommitError::Unavailable(error.to_string()))
     }
 
     pub(crate) async fn dump_all_flows(&self, bridge: &str, which: Option<&str>) -> Result<String, CommitError> {
         self.check_health()?;
-        let finished = self.ofctl(&self.tools.ofctl(ofctl::dump_all(&self.tools, bridge, which), None)).await?;
+        let finished =
+            self.run_ofctl(&self.tools.ofctl_command(ofctl::dump_all(&self.tools, bridge, which), None)).await?;
         Ok(finished.stdout)
     }
 }

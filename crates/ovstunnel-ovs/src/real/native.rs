@@ -8,7 +8,7 @@ use std::time::Instant;
 use ovstunnel_plan::Step;
 
 use super::{Needs, RealSwitch, RunResult};
-use crate::native::{Native, operations};
+use crate::native::{Native, transaction_operations};
 use crate::{Command, CommitError};
 
 /// What a transaction is counted as.
@@ -16,25 +16,25 @@ const TRANSACT: &str = "transact";
 
 impl RealSwitch {
     /// One transaction, up to when `ovs-vswitchd` has taken it up: what `ovs-vsctl` waits for.
-    pub(super) async fn transact(&self, native: &Native, steps: &[Step]) -> Result<(), CommitError> {
+    pub(super) async fn transact_natively(&self, native: &Native, steps: &[Step]) -> Result<(), CommitError> {
         if steps.is_empty() {
             return Ok(());
         }
-        let operations = self.observer.read(|db| operations(steps, db));
+        let operations = self.observer.read(|db| transaction_operations(steps, db));
         let operations = operations.map_err(|error| CommitError::Refused(error.to_string()))?;
         let written = async {
             let next = native.database.transact(&operations).await?;
             self.taken_up(next).await
         };
-        self.bounded(TRANSACT, Needs::Everything, written, || self.tools.transaction(steps)).await
+        self.run_bounded(TRANSACT, Needs::Everything, written, || self.tools.transaction_commands(steps)).await
     }
 
     /// Waits until `ovs-vswitchd` says that it has taken this configuration up.
     async fn taken_up(&self, next: i64) -> Result<(), CommitError> {
-        let mut revision = self.observer.revision();
+        let mut revision = self.observer.watch_revision();
         loop {
             revision.borrow_and_update();
-            if self.observer.read(|db| db.configurations().1) >= next {
+            if self.observer.read(|db| db.configuration_numbers().1) >= next {
                 return Ok(());
             }
             if revision.changed().await.is_err() {
@@ -44,7 +44,7 @@ impl RealSwitch {
     }
 
     /// A change within the bounds of a command, told as one. What is cut short has an unknown outcome, and its connection is gone.
-    pub(super) async fn bounded<T>(
+    pub(super) async fn run_bounded<T>(
         &self,
         name: &str,
         needs: Needs,
@@ -57,10 +57,10 @@ impl RealSwitch {
             biased;
             result = change => result,
             () = tokio::time::sleep(self.tools.timeout) => Err(cut_short("was not answered".to_owned())),
-            reason = self.gone(needs) => Err(cut_short(format!("waited in vain ({reason})"))),
+            reason = self.wait_gone(needs) => Err(cut_short(format!("waited in vain ({reason})"))),
         };
         let (took, told) = (started.elapsed(), result_of(&result));
-        self.hook.tell(name, told, took);
+        self.hook.report_command(name, told, took);
         let error = result.as_ref().err();
         match error {
             Some(error @ CommitError::Unknown(_)) => tracing::warn!(command = name, %error, "did not run to its end"),

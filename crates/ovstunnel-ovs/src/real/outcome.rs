@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use ovstunnel_plan::{Step, visible};
+use ovstunnel_plan::{Step, steps_visible};
 use tokio::time::Instant;
 
 use super::{Needs, RealSwitch, ended_well};
@@ -22,18 +22,18 @@ impl RealSwitch {
     pub(crate) async fn commit(&self, steps: &[Step]) -> Result<(), CommitError> {
         self.check_health()?;
         match &self.native {
-            Some(native) => self.transact(native, steps).await?,
+            Some(native) => self.transact_natively(native, steps).await?,
             None => self.run_vsctl(steps).await?,
         }
-        self.settled(steps).await
+        self.wait_settled(steps).await
     }
 
     async fn run_vsctl(&self, steps: &[Step]) -> Result<(), CommitError> {
-        for (n, command) in self.tools.transaction(steps).iter().enumerate() {
-            let result = self.run(command, Needs::Everything).await;
-            ended_well(result, vsctl::classify).map_err(|error| match n {
+        for (n, command) in self.tools.transaction_commands(steps).iter().enumerate() {
+            let result = self.run_command(command, Needs::Everything).await;
+            ended_well(result, vsctl::classify_failure).map_err(|error| match n {
                 0 => error,
-                _ => error.after(format_args!("only the first {n} transactions of the change were made")),
+                _ => error.after_change(format_args!("only the first {n} transactions of the change were made")),
             })?;
         }
         Ok(())
@@ -43,13 +43,14 @@ impl RealSwitch {
     ///
     /// That was waited for already; the mirror hears of it over a connection of its own, in a moment. A port's
     /// number can be wrong before vswitchd has taken up the whole configuration, so that is waited for, too.
-    async fn settled(&self, steps: &[Step]) -> Result<(), CommitError> {
-        let mut revision = self.observer.revision();
+    async fn wait_settled(&self, steps: &[Step]) -> Result<(), CommitError> {
+        let mut revision = self.observer.watch_revision();
         let deadline = Instant::now() + BEHIND;
         let mut written = None;
         loop {
             revision.borrow_and_update();
-            let (shown, (next, current)) = self.observer.read(|db| (visible(steps, &db.view()), db.configurations()));
+            let (shown, (next, current)) =
+                self.observer.read(|db| (steps_visible(steps, &db.view()), db.configuration_numbers()));
             if shown && current >= *written.get_or_insert(next) {
                 return Ok(());
             }

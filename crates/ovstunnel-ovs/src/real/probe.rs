@@ -9,7 +9,7 @@ impl RealSwitch {
     /// Lays the flows that count a probe's frames for so many seconds.
     pub(crate) async fn arm_probe(&self, bridge: &str, probe: &Probe, seconds: u32) -> Result<(), CommitError> {
         self.check_health()?;
-        self.bundle(bridge, probe.arm(seconds)).await
+        self.run_bundle(bridge, probe.arming_lines(seconds)).await
     }
 
     /// Sends so many frames of so many bytes into each tunnel of a probe.
@@ -21,6 +21,6 @@ impl RealSwitch {
     ) -> Result<(), CommitError> {
         self.check_health()?;
         let args = ofctl::bundle_with_packets(&self.tools, bridge);
-        self.ofctl(&self.tools.ofctl(args, Some(probe.send(size, count)))).await.map(drop)
+        self.run_ofctl(&self.tools.ofctl_command(args, Some(probe.sending_lines(size, count)))).await.map(drop)
     }
 }

@@ -59,13 +59,13 @@ pub struct Questions {
 
 impl Questions {
     async fn try_ask(&mut self, method: &str, parameters: &[&str]) -> io::Result<String> {
-        let answer = self.control.ask(method, parameters).await;
+        let answer = self.control.send_command(method, parameters).await;
         answer.inspect_err(|error| {
-            self.unknown.note(method, parameters, error);
+            self.unknown.note_answer(method, parameters, error);
         })
     }
 
-    async fn ask(&mut self, method: &str, parameters: &[&str]) -> Option<String> {
+    async fn ask_socket(&mut self, method: &str, parameters: &[&str]) -> Option<String> {
         let answer = self.try_ask(method, parameters).await;
         answer.inspect_err(|error| tracing::trace!(method, ?parameters, %error, "no answer")).ok()
     }
@@ -74,7 +74,7 @@ impl Questions {
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn count(&mut self, counter: Counter) -> io::Result<Option<u64>> {
+    pub async fn read_counter(&mut self, counter: Counter) -> io::Result<Option<u64>> {
         match self.try_ask("coverage/read-counter", &[counter.name()]).await {
             Ok(text) => Ok(text.trim().parse().ok()),
             Err(error) if error.kind() == io::ErrorKind::Other => Ok(None),
@@ -83,61 +83,61 @@ impl Questions {
     }
 
     /// The flow tables of a bridge; nothing where they are not told or not understood.
-    pub async fn tables(&mut self, bridge: &str) -> Option<Tables> {
+    pub async fn read_tables(&mut self, bridge: &str) -> Option<Tables> {
         let before = Instant::now();
-        let printed = self.ask("bridge/dump-flows", &[bridge]).await?;
+        let printed = self.ask_socket("bridge/dump-flows", &[bridge]).await?;
         Tables::parse(&printed, (before, Instant::now()))
     }
 
     /// The counters of a bridge's table of addresses.
     pub async fn address_counts(&mut self, bridge: &str) -> Option<AddressCounts> {
-        AddressCounts::parse(&self.ask("fdb/stats-show", &[bridge]).await?)
+        AddressCounts::parse(&self.ask_socket("fdb/stats-show", &[bridge]).await?)
     }
 
     /// The addresses that a bridge knows, as they are printed. That can be long.
-    pub async fn addresses(&mut self, bridge: &str) -> Option<String> {
-        self.ask("fdb/show", &[bridge]).await
+    pub async fn print_addresses(&mut self, bridge: &str) -> Option<String> {
+        self.ask_socket("fdb/show", &[bridge]).await
     }
 
     /// The addresses that somebody has set by hand, of what was printed: port and address.
     pub fn fixed_addresses(printed: &str) -> Vec<(String, String)> {
-        addresses::fixed(printed)
+        addresses::static_addresses(printed)
     }
 
     /// The port with most addresses, of what was printed, and how many.
     pub fn fullest_port(printed: &str) -> Option<(String, u64)> {
-        addresses::fullest(printed)
+        addresses::fullest_port(printed)
     }
 
     /// The addresses that a bridge has learnt.
-    pub async fn learnt(&mut self, bridge: &str) -> Vec<Learnt> {
-        self.addresses(bridge).await.map(|printed| Learnt::parse(&printed)).unwrap_or_default()
+    pub async fn learnt_addresses(&mut self, bridge: &str) -> Vec<Learnt> {
+        self.print_addresses(bridge).await.map(|printed| Learnt::parse(&printed)).unwrap_or_default()
     }
 
     /// The ports of all bridges by their numbers in the datapath.
     pub async fn datapath_ports(&mut self) -> Option<BTreeMap<String, DatapathPorts>> {
-        Some(DatapathPorts::parse(&self.ask("dpif/show", &[]).await?))
+        Some(DatapathPorts::parse(&self.ask_socket("dpif/show", &[]).await?))
     }
 
     /// From where to where tunnels' packets come in at present: the other host's address, and that of this one. That can be long.
     pub async fn tunnel_ends(&mut self) -> BTreeSet<(Ipv4Addr, Ipv4Addr)> {
         let mut ends = BTreeSet::new();
-        let datapaths = self.ask("dpctl/dump-dps", &[]).await.unwrap_or_default();
+        let datapaths = self.ask_socket("dpctl/dump-dps", &[]).await.unwrap_or_default();
         for datapath in datapaths.split_whitespace() {
-            let printed = self.ask("dpctl/dump-flows", &[datapath]).await.unwrap_or_default();
-            ends.extend(crate::told::ends::parse(&printed));
+            let printed = self.ask_socket("dpctl/dump-flows", &[datapath]).await.unwrap_or_default();
+            ends.extend(crate::told::ends::parse_tunnel_ends(&printed));
         }
         ends
     }
 
     /// What is printed of a frame that is followed through a bridge's tables. Has no side effects.
-    pub async fn trace(&mut self, bridge: &str, flow: &str) -> Option<String> {
-        self.ask("ofproto/trace", &[bridge, flow]).await
+    pub async fn print_trace(&mut self, bridge: &str, flow: &str) -> Option<String> {
+        self.ask_socket("ofproto/trace", &[bridge, flow]).await
     }
 
     /// Follows a frame through a bridge's tables; nothing where what is printed is not understood. Has no side effects.
-    pub async fn follow(&mut self, bridge: &str, frame: &Frame, ports: &DatapathPorts) -> Option<Followed> {
-        ports.followed(&self.trace(bridge, &frame.flow).await?)
+    pub async fn trace_frame(&mut self, bridge: &str, frame: &Frame, ports: &DatapathPorts) -> Option<Followed> {
+        ports.parse_trace(&self.print_trace(bridge, &frame.flow).await?)
     }
 }
 
@@ -148,12 +148,12 @@ impl RealSwitch {
     }
 
     /// Whether it can be worked with, now and from now on.
-    pub fn health(&self) -> watch::Receiver<Health> {
-        self.observer.health()
+    pub fn watch_health(&self) -> watch::Receiver<Health> {
+        self.observer.watch_health()
     }
 
     /// A connection for questions, made with the first one.
-    pub fn questions(&self) -> Questions {
+    pub fn new_questions(&self) -> Questions {
         Questions {
             control: Control::new(&self.tools.rundir, self.tools.timeout),
             unknown: self.asking.unknown.clone(),
@@ -161,9 +161,9 @@ impl RealSwitch {
     }
 
     /// A connection for questions that is there already, or a new one. The switch takes ten new ones in a round of its main loop.
-    pub fn lend(&self) -> Questions {
+    pub fn lend_questions(&self) -> Questions {
         let kept = self.asking.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        kept.map_or_else(|| self.questions(), |(_, questions)| questions)
+        kept.map_or_else(|| self.new_questions(), |(_, questions)| questions)
     }
 
     /// Keeps a connection that has answered for the next question.
@@ -184,12 +184,12 @@ impl RealSwitch {
     }
 
     /// The flow tables of a bridge, as they are printed.
-    pub(super) async fn printed(&self, bridge: &str) -> io::Result<String> {
-        let mut questions = self.lend();
+    pub(super) async fn print_tables(&self, bridge: &str) -> io::Result<String> {
+        let mut questions = self.lend_questions();
         let mut printed = questions.try_ask("bridge/dump-flows", &[bridge]).await;
         if printed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Other) {
             // One that was kept may be to a switch that has ended.
-            questions = self.questions();
+            questions = self.new_questions();
             printed = questions.try_ask("bridge/dump-flows", &[bridge]).await;
         }
         if printed.is_ok() {
@@ -199,13 +199,13 @@ impl RealSwitch {
     }
 
     /// The flow tables of a bridge; nothing where they are not told or not understood.
-    pub async fn tables(&self, bridge: &str) -> Option<Tables> {
-        let mut questions = self.lend();
-        let mut told = questions.tables(bridge).await;
+    pub async fn read_tables(&self, bridge: &str) -> Option<Tables> {
+        let mut questions = self.lend_questions();
+        let mut told = questions.read_tables(bridge).await;
         if told.is_none() {
             // One that was kept may be to a switch that has ended.
-            questions = self.questions();
-            told = questions.tables(bridge).await;
+            questions = self.new_questions();
+            told = questions.read_tables(bridge).await;
         }
         if told.is_some() {
             self.give_back(questions);
@@ -219,12 +219,12 @@ impl RealSwitch {
     /// When it does not answer.
     pub async fn ports_told(&self, bridge: &str) -> Result<PortsTold, CommitError> {
         self.check_health()?;
-        Ok(PortsTold::parse(&self.ofctl(&self.tools.show(bridge)).await?.stdout))
+        Ok(PortsTold::parse(&self.run_ofctl(&self.tools.show_command(bridge)).await?.stdout))
     }
 
     /// Sets one part of a port's configuration, as `ovs-ofctl mod-port` takes it.
     pub(crate) async fn set_port(&self, bridge: &str, port: u32, how: &str) -> Result<(), CommitError> {
         let args = ofctl::mod_port(&self.tools, bridge, &port.to_string(), how);
-        self.ofctl(&self.tools.ofctl(args, None)).await.map(drop)
+        self.run_ofctl(&self.tools.ofctl_command(args, None)).await.map(drop)
     }
 }

@@ -13,7 +13,7 @@ pub(crate) struct Unknown(Arc<Mutex<BTreeSet<String>>>);
 
 impl Unknown {
     /// Notes what an answer says of the question; gives whether that was news.
-    pub(crate) fn note(&self, method: &str, parameters: &[&str], error: &io::Error) -> bool {
+    pub(crate) fn note_answer(&self, method: &str, parameters: &[&str], error: &io::Error) -> bool {
         let words = error.to_string();
         let question = match words.as_str() {
             // `"fdb/stats-show" is not a valid command (use "list-commands" to see a list of valid commands)`
@@ -23,14 +23,14 @@ impl Unknown {
         };
         let news = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(question.clone());
         if news {
-            tracing::info!(question, without = without(method), "this Open vSwitch cannot be asked this");
+            tracing::info!(question, without = fallback_words(method), "this Open vSwitch cannot be asked this");
         }
         news
     }
 }
 
 /// What the daemon does where a question is not known.
-fn without(method: &str) -> &'static str {
+fn fallback_words(method: &str) -> &'static str {
     match method {
         "coverage/read-counter" => "changes are looked for at intervals, not counted",
         "bridge/dump-flows" => "flows are read by ovs-ofctl",
@@ -49,12 +49,15 @@ mod tests {
         let (unknown, error) = (Unknown::default(), |text: &str| io::Error::other(text.to_owned()));
         let command = error("fdb/stats-show: \"fdb/stats-show\" is not a valid command (use \"list-commands\" to …)");
         let counter = error("coverage/read-counter: No such counter");
-        assert!(unknown.note("fdb/stats-show", &["xapi1"], &command));
-        assert!(!unknown.clone().note("fdb/stats-show", &["xapi2"], &command), "it is said once, whatever bridge");
-        assert!(unknown.note("coverage/read-counter", &["rev_flow_table"], &counter));
-        assert!(unknown.note("coverage/read-counter", &["rev_reconfigure"], &counter), "another counter");
+        assert!(unknown.note_answer("fdb/stats-show", &["xapi1"], &command));
+        assert!(
+            !unknown.clone().note_answer("fdb/stats-show", &["xapi2"], &command),
+            "it is said once, whatever bridge"
+        );
+        assert!(unknown.note_answer("coverage/read-counter", &["rev_flow_table"], &counter));
+        assert!(unknown.note_answer("coverage/read-counter", &["rev_reconfigure"], &counter), "another counter");
         for other in [error("fdb/stats-show: no such bridge"), io::ErrorKind::UnexpectedEof.into()] {
-            assert!(!unknown.note("fdb/show", &["xapi1"], &other), "{other}");
+            assert!(!unknown.note_answer("fdb/show", &["xapi1"], &other), "{other}");
         }
     }
 }

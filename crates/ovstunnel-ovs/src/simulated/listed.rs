@@ -15,11 +15,11 @@ impl SimulatedSwitch {
     /// `datapath_type` of a Bridge.
     pub fn set_column(&self, table: &str, name: &str, column: &str, value: Value) {
         let row = (table.to_owned(), name.to_owned());
-        self.state().columns.entry(row).or_default().insert(column.to_owned(), value);
+        self.lock_state().columns.entry(row).or_default().insert(column.to_owned(), value);
     }
 
-    pub(crate) fn rows(&self) -> Rows {
-        let columns = self.state().columns.clone();
+    pub(crate) fn list_rows(&self) -> Rows {
+        let columns = self.lock_state().columns.clone();
         let row = |table: &str, name: &str, own: Value| {
             let own = own.as_object().cloned().unwrap_or_default().into_iter();
             let more = columns.get(&(table.to_owned(), name.to_owned())).cloned().unwrap_or_default();

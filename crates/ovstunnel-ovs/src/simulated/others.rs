@@ -17,9 +17,9 @@ impl SimulatedSwitch {
     ///
     /// # Errors
     /// When it is none of these, or what it names is not there.
-    pub fn vsctl(&self, command: &str) -> Result<(), String> {
+    pub fn run_vsctl(&self, command: &str) -> Result<(), String> {
         let words: Vec<&str> = command.split_whitespace().collect();
-        let ofport = self.ofport();
+        let ofport = self.next_ofport();
         let done = self.observer.write(|db| match words.as_slice() {
             ["add-br", name] => {
                 add_bridge(db, name, false, Pairs::new(), Pairs::new());
@@ -34,9 +34,9 @@ impl SimulatedSwitch {
             ["del-port", name] => port_uuid(db, name).map(|uuid| remove_port(db, uuid)),
             ["set", table, name, assignment] => {
                 let (column, value) = assignment.split_once('=')?;
-                write(db, table, name, column, Some(value))
+                write_column(db, table, name, column, Some(value))
             }
-            ["remove", table, name, column, key] => write(db, table, name, &format!("{column}:{key}"), None),
+            ["remove", table, name, column, key] => write_column(db, table, name, &format!("{column}:{key}"), None),
             _ => None,
         });
         done.ok_or_else(|| format!("the simulated switch cannot do `{command}`"))
@@ -48,7 +48,7 @@ fn port_uuid(db: &Db, name: &str) -> Option<Uuid> {
 }
 
 /// Sets a column, or a key of one; with no value the key goes.
-fn write(db: &mut Db, table: &str, name: &str, column: &str, value: Option<&str>) -> Option<()> {
+fn write_column(db: &mut Db, table: &str, name: &str, column: &str, value: Option<&str>) -> Option<()> {
     let (column, key) = column.split_once(':').unwrap_or((column, ""));
     if let ("Open_vSwitch", ".", "external_ids") = (table, name, column) {
         set_pair(&mut db.external_ids, key, value);
@@ -56,7 +56,7 @@ fn write(db: &mut Db, table: &str, name: &str, column: &str, value: Option<&str>
     }
     if table == "Bridge" {
         let uuid = bridge_uuid(db, name)?;
-        db.touch(&[uuid], &[], &[]);
+        db.touch_rows(&[uuid], &[], &[]);
         let row = db.bridges.get_mut(&uuid)?;
         match (column, value) {
             ("external_ids", value) => set_pair(&mut row.external_ids, key, value),
@@ -73,7 +73,7 @@ fn write(db: &mut Db, table: &str, name: &str, column: &str, value: Option<&str>
         return Some(());
     }
     let uuid = port_uuid(db, name)?;
-    db.touch(&[], &[uuid], &[]);
+    db.touch_rows(&[], &[uuid], &[]);
     let row = db.ports.get_mut(&uuid)?;
     match (table, column, value) {
         ("Port", "external_ids", value) => set_pair(&mut row.external_ids, key, value),

@@ -30,13 +30,13 @@ pub(super) struct Outcomes {
 impl SimulatedSwitch {
     /// Has every command that changes the database killed from now on; with nothing they live.
     pub fn kill_commits(&self, becomes: Option<Becomes>) {
-        self.state().outcomes.kill = becomes;
+        self.lock_state().outcomes.kill = becomes;
     }
 
     /// Has the database say nothing on new connections, or answer again.
     pub fn set_silent(&self, silent: bool) {
-        self.state().outcomes.silent = silent;
-        if !silent && self.state().outcomes.waiting {
+        self.lock_state().outcomes.silent = silent;
+        if !silent && self.lock_state().outcomes.waiting {
             self.begin_anew();
         }
     }
@@ -52,14 +52,14 @@ impl SimulatedSwitch {
 
     /// Has changes of a bridge's flows end well and do nothing, or do what they say again.
     pub fn ignore_flows(&self, bridge: &str, ignore: bool) {
-        let mut state = self.state();
+        let mut state = self.lock_state();
         state.ignored_flows.retain(|other| other != bridge);
         state.ignored_flows.extend(ignore.then(|| bridge.to_owned()));
     }
 
     /// Has the switch refuse meters, as an old kernel's datapath does.
     pub fn refuse_meters(&self) {
-        self.state().no_meters = true;
+        self.lock_state().no_meters = true;
     }
 
     /// A meter is refused, and remembered to be.
@@ -71,7 +71,7 @@ impl SimulatedSwitch {
 
     pub(crate) fn database_answers(&self) -> Result<(), CommitError> {
         self.check_health()?;
-        match self.state().outcomes.silent {
+        match self.lock_state().outcomes.silent {
             true => Err(CommitError::Unavailable("its database does not answer (timed out)".into())),
             false => Ok(()),
         }
@@ -79,13 +79,13 @@ impl SimulatedSwitch {
 
     /// A new connection, whose first answer has all that was written before.
     pub(crate) fn begin_anew(&self) {
-        self.state().outcomes.waiting = true;
-        if self.state().outcomes.silent {
+        self.lock_state().outcomes.waiting = true;
+        if self.lock_state().outcomes.silent {
             return;
         }
-        let later = std::mem::take(&mut self.state().outcomes.later);
-        self.state().outcomes.waiting = false;
-        let number = *self.observer.connection().borrow();
+        let later = std::mem::take(&mut self.lock_state().outcomes.later);
+        self.lock_state().outcomes.waiting = false;
+        let number = *self.observer.watch_connection().borrow();
         if !later.is_empty() {
             self.carry_out(&later);
         }
@@ -93,19 +93,19 @@ impl SimulatedSwitch {
     }
 
     /// A transaction whose command is killed, if it is.
-    pub(super) fn killed(&self, steps: &[Step]) -> Result<(), CommitError> {
-        let Some(becomes) = self.state().outcomes.kill.filter(|_| !steps.is_empty()) else { return Ok(()) };
+    pub(super) fn commit_killed(&self, steps: &[Step]) -> Result<(), CommitError> {
+        let Some(becomes) = self.lock_state().outcomes.kill.filter(|_| !steps.is_empty()) else { return Ok(()) };
         match becomes {
             Becomes::Nothing => {}
             Becomes::Done => self.carry_out(steps),
-            Becomes::DoneLater => self.state().outcomes.later.extend(steps.iter().cloned()),
+            Becomes::DoneLater => self.lock_state().outcomes.later.extend(steps.iter().cloned()),
         }
         Err(CommitError::Unknown("ovs-vsctl was ended by signal 9".into()))
     }
 
     pub(crate) fn printed_flows(&self, bridge: &str) -> Result<String, CommitError> {
         self.check_health()?;
-        let state = self.state();
+        let state = self.lock_state();
         let Some(FlowsSeen::Known { flows, .. }) = state.flows.get(bridge) else { return Ok(String::new()) };
         let line = |flow: &ovstunnel_plan::Flow| {
             let text = flow.to_string();

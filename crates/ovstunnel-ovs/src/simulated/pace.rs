@@ -39,7 +39,7 @@ impl Pace {
         Pace(Arc::new(claims))
     }
 
-    pub(super) fn of(&self, work: &Work<'_>) -> Duration {
+    pub(super) fn delay_of(&self, work: &Work<'_>) -> Duration {
         (self.0)(work)
     }
 }

@@ -17,34 +17,34 @@ pub(super) struct Recorded {
 impl SimulatedSwitch {
     /// Records commands from now on.
     pub fn record_commands(&self) {
-        self.state().recorded.commands = Some(Vec::new());
+        self.lock_state().recorded.commands = Some(Vec::new());
     }
 
     /// The commands since then or since this was last asked.
     pub fn take_commands(&self) -> Vec<Command> {
-        self.state().recorded.commands.as_mut().map(std::mem::take).unwrap_or_default()
+        self.lock_state().recorded.commands.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     pub(crate) fn limit_vifs(&self, pps: u32) {
-        self.state().recorded.pps = pps;
+        self.lock_state().recorded.pps = pps;
     }
 
-    pub(crate) fn pps(&self) -> u32 {
-        self.state().recorded.pps
+    pub(crate) fn meter_rate(&self) -> u32 {
+        self.lock_state().recorded.pps
     }
 
     fn record(&self, commands: impl FnOnce(&Tools) -> Vec<Command>) {
-        if let Some(recorded) = &mut self.state().recorded.commands {
+        if let Some(recorded) = &mut self.lock_state().recorded.commands {
             recorded.extend(commands(&Tools::default()));
         }
     }
 
     pub(super) fn record_transaction(&self, steps: &[Step]) {
-        self.record(|tools| tools.transaction(steps));
+        self.record(|tools| tools.transaction_commands(steps));
     }
 
     pub(super) fn record_flows(&self, bridge: &str, change: &FlowChange) {
-        let pps = self.pps();
+        let pps = self.meter_rate();
         self.record(|tools| {
             let FlowCommands { meters, bundle, freed } = tools.flow_commands(bridge, change, pps);
             meters.into_iter().map(|(_, command)| command).chain([bundle]).chain(freed).collect()
@@ -52,14 +52,14 @@ impl SimulatedSwitch {
     }
 
     pub(crate) fn lay_transition(&self, bridge: &ObservedBridge) -> TransitionFlows {
-        let transition = TransitionFlows::over(bridge, &[]);
-        self.record(|tools| vec![tools.lay(&bridge.name, &transition)]);
+        let transition = TransitionFlows::over_bridge(bridge, &[]);
+        self.record(|tools| vec![tools.lay_transition(&bridge.name, &transition)]);
         transition
     }
 
     pub(crate) fn lift_transition(&self, bridge: &str, transition: &TransitionFlows) -> Result<(), CommitError> {
         self.check_health()?;
-        self.record(|tools| vec![tools.lift(bridge, transition)]);
+        self.record(|tools| vec![tools.lift_transition(bridge, transition)]);
         Ok(())
     }
 

@@ -43,11 +43,11 @@ pub(super) fn add_port(db: &mut Db, bridge: &str, mut row: PortRow, interface: I
     if let Some(bridge_row) = db.bridges.get_mut(&bridge) {
         bridge_row.ports.insert(port_uuid);
     }
-    db.touch(&[bridge], &[], &[]);
+    db.touch_rows(&[bridge], &[], &[]);
 }
 
 pub(super) fn remove_port(db: &mut Db, uuid: Uuid) {
-    db.touch(&[], &[uuid], &[]);
+    db.touch_rows(&[], &[uuid], &[]);
     if let Some(bridge) = db.bridge_of.remove(&uuid).and_then(|bridge| db.bridges.get_mut(&bridge)) {
         bridge.ports.remove(&uuid);
     }
@@ -58,7 +58,7 @@ pub(super) fn remove_port(db: &mut Db, uuid: Uuid) {
 }
 
 pub(super) fn remove_bridge(db: &mut Db, uuid: Uuid) {
-    db.touch(&[uuid], &[], &[]);
+    db.touch_rows(&[uuid], &[], &[]);
     let ports = db.bridges.get(&uuid).map(|row| row.ports.clone()).unwrap_or_default();
     ports.into_iter().for_each(|port| remove_port(db, port));
     db.bridges.remove(&uuid);
@@ -68,7 +68,7 @@ pub(super) fn bridge_uuid(db: &Db, name: &str) -> Option<Uuid> {
     db.bridges.iter().find(|(_, row)| row.name == name).map(|(uuid, _)| *uuid)
 }
 
-pub(super) fn sorted(pairs: Vec<(&'static str, String)>) -> Pairs {
+pub(super) fn sorted_pairs(pairs: Vec<(&'static str, String)>) -> Pairs {
     let mut pairs: Pairs = pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
     pairs.sort();
     pairs
@@ -103,11 +103,11 @@ pub(super) fn edit_bridge(db: &mut Db, name: &str, edit: &BridgeEdit) {
         BridgeEdit::McastSnooping(on) => row.mcast_snooping = *on,
         BridgeEdit::Protect(_) | BridgeEdit::NoVlan => {}
     }
-    db.touch(&[uuid], &[], &[]);
+    db.touch_rows(&[uuid], &[], &[]);
 }
 
 /// What vswitchd notes at a tunnel that it has looked at.
-pub(super) fn report(interface: &mut InterfaceRow, refused: bool, ofport: i64) {
+pub(super) fn report_tunnel(interface: &mut InterfaceRow, refused: bool, ofport: i64) {
     let error = format!("could not add network device {} to ofproto (File exists)", interface.name);
     (interface.ofport, interface.error) = if refused { (Some(-1), Some(error)) } else { (Some(ofport), None) };
 }
@@ -115,7 +115,7 @@ pub(super) fn report(interface: &mut InterfaceRow, refused: bool, ofport: i64) {
 /// Edits a tunnel's port; gives its interface.
 pub(super) fn edit_port<'a>(db: &'a mut Db, name: &str, edits: &[PortEdit]) -> Option<&'a mut InterfaceRow> {
     let uuid = db.ports.iter().find(|(_, row)| row.name == name).map(|(uuid, _)| *uuid)?;
-    db.touch(&[], &[uuid], &[]);
+    db.touch_rows(&[], &[uuid], &[]);
     let row = db.ports.get_mut(&uuid)?;
     for edit in edits {
         match edit {
@@ -170,7 +170,7 @@ fn set_bfd(interface: &mut InterfaceRow, key: &str, value: Option<&str>) {
 
 /// The columns of an interface on which BFD is to run from the beginning.
 pub(super) fn with_bfd(columns: impl Iterator<Item = (&'static str, String)>) -> Option<Box<Bfd>> {
-    let mut bfd = Bfd { config: sorted(columns.collect()), status: Pairs::new() };
+    let mut bfd = Bfd { config: sorted_pairs(columns.collect()), status: Pairs::new() };
     note_bfd(&mut bfd);
     Some(Box::new(bfd)).filter(|bfd| !bfd.config.is_empty())
 }

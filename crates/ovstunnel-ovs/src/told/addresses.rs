@@ -33,7 +33,7 @@ impl AddressCounts {
 }
 
 /// Lines of `fdb/show`: port, VLAN with address, and its age, or `static` where it was set by hand.
-fn entries(printed: &str) -> impl Iterator<Item = (&str, (&str, &str), &str)> {
+fn table_entries(printed: &str) -> impl Iterator<Item = (&str, (&str, &str), &str)> {
     printed.lines().filter_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [port, vlan, mac, age] = words.as_slice() else { return None };
@@ -57,34 +57,34 @@ pub struct Address {
 }
 
 /// The addresses of what `fdb/show` has printed.
-pub fn addresses(printed: &str) -> Vec<Address> {
+pub fn parse_addresses(printed: &str) -> Vec<Address> {
     let address = |(port, (vlan, mac), age): (&str, (&str, &str), &str)| Address {
         port: port.to_owned(),
         vlan: vlan.parse().unwrap_or_default(),
         mac: mac.to_owned(),
         age: age.parse().ok(),
     };
-    entries(printed).map(address).collect()
+    table_entries(printed).map(address).collect()
 }
 
 /// The addresses that somebody has set by hand: port and address.
-pub(crate) fn fixed(printed: &str) -> Vec<(String, String)> {
-    let by_hand = entries(printed).filter(|(_, _, age)| *age == "static");
+pub(crate) fn static_addresses(printed: &str) -> Vec<(String, String)> {
+    let by_hand = table_entries(printed).filter(|(_, _, age)| *age == "static");
     by_hand.map(|(port, (_, mac), _)| (port.to_owned(), mac.to_owned())).collect()
 }
 
 /// The port with most addresses, and how many.
-pub(crate) fn fullest(printed: &str) -> Option<(String, u64)> {
+pub(crate) fn fullest_port(printed: &str) -> Option<(String, u64)> {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-    entries(printed).for_each(|(port, ..)| *counts.entry(port).or_default() += 1);
+    table_entries(printed).for_each(|(port, ..)| *counts.entry(port).or_default() += 1);
     counts.into_iter().max_by_key(|(_, count)| *count).map(|(port, count)| (port.to_owned(), count))
 }
 
 /// The two ports between which most addresses have moved, by what `fdb/show` has printed before and after.
 pub fn moved_between(before: &str, after: &str) -> Option<(String, String)> {
-    let then: HashMap<_, _> = entries(before).map(|(port, address, _)| (address, port)).collect();
+    let then: HashMap<_, _> = table_entries(before).map(|(port, address, _)| (address, port)).collect();
     let mut moves: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-    for (port, address, _) in entries(after) {
+    for (port, address, _) in table_entries(after) {
         if let Some(earlier) = then.get(&address).filter(|earlier| **earlier != port) {
             *moves.entry((port.min(earlier), port.max(earlier))).or_default() += 1;
         }
@@ -125,14 +125,14 @@ LOCAL     0  be:34:8d:f0:83:40  123
 
     #[test]
     fn fixed_addresses_and_the_fullest_port_are_found() {
-        assert_eq!(fixed(SHOWN), [("4".to_owned(), "02:bb:00:00:00:09".to_owned())]);
-        assert_eq!(fullest(SHOWN), Some(("4".to_owned(), 2)));
-        assert_eq!((fixed(""), fullest("")), (vec![], None));
+        assert_eq!(static_addresses(SHOWN), [("4".to_owned(), "02:bb:00:00:00:09".to_owned())]);
+        assert_eq!(fullest_port(SHOWN), Some(("4".to_owned(), 2)));
+        assert_eq!((static_addresses(""), fullest_port("")), (vec![], None));
     }
 
     #[test]
     fn each_address_has_its_port_vlan_and_age() {
-        let all = addresses(&SHOWN.replace("    2     0", "    2     7"));
+        let all = parse_addresses(&SHOWN.replace("    2     0", "    2     7"));
         let short: Vec<_> =
             all.iter().map(|a| (a.port.as_str(), a.vlan, a.mac.get(15..).unwrap_or_default(), a.age)).collect();
         assert_eq!(

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 /// The two addresses of each tunnel whose packets come in: that of the other host, and that of this one.
-pub(crate) fn parse(printed: &str) -> BTreeSet<(Ipv4Addr, Ipv4Addr)> {
-    printed.lines().filter_map(ends).collect()
+pub(crate) fn parse_tunnel_ends(printed: &str) -> BTreeSet<(Ipv4Addr, Ipv4Addr)> {
+    printed.lines().filter_map(line_ends).collect()
 }
 
-fn ends(line: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
+fn line_ends(line: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
     // What is sent has its addresses among the actions.
     let matched = line.split("actions:").next()?;
     let tunnel = matched.split_once("tunnel(")?.1;
@@ -34,6 +34,6 @@ recirc_id(0),tunnel(tun_id=0x3e9),in_port(2), actions:drop
 ";
         let two = |text: [&str; 2]| (text[0].parse().unwrap(), text[1].parse().unwrap());
         let expected = [two(["192.0.2.2", "192.0.2.101"]), two(["192.0.2.3", "192.0.2.1"])];
-        assert_eq!(parse(printed), expected.into());
+        assert_eq!(parse_tunnel_ends(printed), expected.into());
     }
 }

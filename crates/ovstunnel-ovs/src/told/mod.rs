@@ -6,7 +6,7 @@ pub(crate) mod ports;
 pub(crate) mod tables;
 pub(crate) mod trace;
 
-pub use addresses::{Address, AddressCounts, addresses, moved_between};
+pub use addresses::{Address, AddressCounts, moved_between, parse_addresses};
 pub use ports::PortsTold;
 pub use tables::Tables;
 pub use trace::DatapathPorts;

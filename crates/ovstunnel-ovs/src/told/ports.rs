@@ -24,7 +24,7 @@ impl PortsTold {
             if let Some((number, _)) = line.split_once('(').filter(|(_, rest)| rest.contains("): addr:")) {
                 port = if number == "LOCAL" { Some(LOCAL) } else { number.parse().ok() };
             } else if let (Some(words), Some(port)) = (line.strip_prefix("config:"), port) {
-                told.ports.insert(port, config(words));
+                told.ports.insert(port, port_config(words));
             } else if line.starts_with("OFPT_GET_CONFIG_REPLY") {
                 let frags = line.split(' ').find_map(|word| word.strip_prefix("frags="));
                 told.fragments = frags.filter(|mode| *mode != "normal").map(|mode| mode.chars().take(32).collect());
@@ -34,7 +34,7 @@ impl PortsTold {
     }
 }
 
-fn config(words: &str) -> PortConfig {
+fn port_config(words: &str) -> PortConfig {
     let has = |what: &str| words.split_whitespace().any(|word| word == what);
     PortConfig {
         no_flood: has("NO_FLOOD"),

@@ -1,5 +1,5 @@
 //! The flow tables of a bridge as `bridge/dump-flows` prints them: every flow, hidden ones too; cookies only by newer versions.
-//! Must not take a line for a flow of ours by itself: `foreign` is told which those are.
+//! Must not take a line for a flow of ours by itself: `foreign_flows` is told which those are.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -41,8 +41,8 @@ impl Tables {
         let mut tables = Tables { digest, hidden: vec![], bare: true, probes: probes.finish(), first: vec![] };
         for line in lines {
             let (table, flow) = without_statistics(line);
-            match (table, priority(&flow)) {
-                (None, Some(priority)) if priority > PRIORITY_MAX => tables.hidden.push(shortened(flow)),
+            match (table, flow_priority(&flow)) {
+                (None, Some(priority)) if priority > PRIORITY_MAX => tables.hidden.push(shorten_flow(flow)),
                 (None, _) if flow == "priority=0,actions=NORMAL" => {}
                 (None, _) => tables.first.push(flow),
                 // Open vSwitch's own table.
@@ -57,25 +57,26 @@ impl Tables {
 
     /// The flows of the first table that are not among ours, the first of them. One that looks like one of ours is taken for it:
     /// whether it has our cookie is not printed by every version.
-    pub fn foreign(&self, ours: &FlowsSeen) -> Vec<String> {
+    pub fn foreign_flows(&self, ours: &FlowsSeen) -> Vec<String> {
         let FlowsSeen::Known { flows, .. } = ours else { return vec![] };
-        let ours: BTreeSet<Plain> = flows.iter().filter(|flow| flow.table == 0).map(plain).collect();
-        let is_ours = |line: &&String| line.parse::<Flow>().is_ok_and(|flow| ours.contains(&plain(&flow)));
-        self.first.iter().filter(|line| !is_ours(line)).take(KEPT).cloned().map(shortened).collect()
+        let ours: BTreeSet<Plain> = flows.iter().filter(|flow| flow.table == 0).map(plain_flow).collect();
+        let is_ours = |line: &&String| line.parse::<Flow>().is_ok_and(|flow| ours.contains(&plain_flow(&flow)));
+        self.first.iter().filter(|line| !is_ours(line)).take(KEPT).cloned().map(shorten_flow).collect()
     }
 
     /// Whether some flow of ours in the first table is not there.
-    pub fn lacks(&self, ours: &FlowsSeen) -> bool {
+    pub fn lacks_flow(&self, ours: &FlowsSeen) -> bool {
         let FlowsSeen::Known { flows, .. } = ours else { return false };
-        let there: BTreeSet<Plain> = self.first.iter().filter_map(|line| Some(plain(&line.parse().ok()?))).collect();
-        flows.iter().any(|flow| flow.table == 0 && !there.contains(&plain(flow)))
+        let there: BTreeSet<Plain> =
+            self.first.iter().filter_map(|line| Some(plain_flow(&line.parse().ok()?))).collect();
+        flows.iter().any(|flow| flow.table == 0 && !there.contains(&plain_flow(flow)))
     }
 }
 
 /// A flow but for its cookie.
 type Plain = (u16, Match, Vec<Action>);
 
-fn plain(flow: &Flow) -> Plain {
+fn plain_flow(flow: &Flow) -> Plain {
     (flow.priority, flow.matches, flow.actions.clone())
 }
 
@@ -93,11 +94,11 @@ fn without_statistics(line: &str) -> (Option<u8>, String) {
     (table, rest.join(","))
 }
 
-fn priority(flow: &str) -> Option<u32> {
+fn flow_priority(flow: &str) -> Option<u32> {
     flow.split(',').find_map(|field| field.strip_prefix("priority="))?.parse().ok()
 }
 
-fn shortened(flow: String) -> String {
+fn shorten_flow(flow: String) -> String {
     match flow.char_indices().nth(LENGTH) {
         Some((end, _)) => format!("{}…", &flow[..end]),
         None => flow,
@@ -140,11 +141,11 @@ table_id=254, duration=411s, n_packets=0, n_bytes=0, priority=0,reg0=0x2,actions
         let tables = read(&format!("{HIDDEN}{ours}{theirs}{OWN}"));
         assert_eq!(tables.hidden, ["priority=15790320,actions=NORMAL"]);
         let seen = FlowsSeen::parse_dump(&ours);
-        assert_eq!(seen.count(), Some(1), "{seen:?}");
-        assert_eq!(tables.foreign(&seen), ["cookie=0x77,priority=500,ip,in_port=3,actions=drop"]);
-        assert!(!tables.lacks(&seen) && read(&format!("{theirs}{OWN}")).lacks(&seen));
+        assert_eq!(seen.flow_count(), Some(1), "{seen:?}");
+        assert_eq!(tables.foreign_flows(&seen), ["cookie=0x77,priority=500,ip,in_port=3,actions=drop"]);
+        assert!(!tables.lacks_flow(&seen) && read(&format!("{theirs}{OWN}")).lacks_flow(&seen));
         let elsewhere = cookie("0x77", "table_id=5, duration=1s, n_packets=0, n_bytes=0, actions=drop\n");
-        assert!(!read(&elsewhere).bare && read(&elsewhere).foreign(&seen).is_empty());
+        assert!(!read(&elsewhere).bare && read(&elsewhere).foreign_flows(&seen).is_empty());
     }
 
     #[test]
@@ -166,10 +167,10 @@ table_id=254, duration=411s, n_packets=0, n_bytes=0, priority=0,reg0=0x2,actions
         assert_eq!(tables.hidden, ["priority=15790320,actions=NORMAL"]);
         let ours = format!(" cookie=0x6f76737401000000, {}", OURS.replace("8s", "8.1s"));
         let seen = FlowsSeen::parse_dump(&ours);
-        assert_eq!(seen.count(), Some(1), "{seen:?}");
-        assert_eq!(tables.foreign(&seen), ["priority=500,ip,in_port=3,actions=drop"]);
-        assert!(!tables.lacks(&seen) && read(&format!("{THEIRS}{OWN}")).lacks(&seen));
-        assert_eq!(tables.foreign(&FlowsSeen::none()).len(), 2);
-        assert!(tables.foreign(&FlowsSeen::Unknown).is_empty());
+        assert_eq!(seen.flow_count(), Some(1), "{seen:?}");
+        assert_eq!(tables.foreign_flows(&seen), ["priority=500,ip,in_port=3,actions=drop"]);
+        assert!(!tables.lacks_flow(&seen) && read(&format!("{THEIRS}{OWN}")).lacks_flow(&seen));
+        assert_eq!(tables.foreign_flows(&FlowsSeen::none()).len(), 2);
+        assert!(tables.foreign_flows(&FlowsSeen::Unknown).is_empty());
     }
 }

@@ -30,7 +30,7 @@ impl DatapathPorts {
             match (indent, line.trim().strip_suffix(':'), &bridge) {
                 (2, Some(name), _) => bridge = Some(name.to_owned()),
                 (4, _, Some(name)) => {
-                    if let Some((port, datapath, kind)) = port(line.trim()) {
+                    if let Some((port, datapath, kind)) = parse_port(line.trim()) {
                         let ports = bridges.entry(name.clone()).or_default();
                         match is_device(kind) {
                             false => drop(ports.tunnels.insert(datapath, TunnelKind::of_interface_type(kind))),
@@ -46,20 +46,20 @@ impl DatapathPorts {
     }
 
     /// Reads where a frame came out; nothing where that is not understood.
-    pub fn followed(&self, printed: &str) -> Option<Followed> {
+    pub fn parse_trace(&self, printed: &str) -> Option<Followed> {
         let mut actions = printed.lines().filter_map(|line| line.trim().strip_prefix("Datapath actions: "));
         let (only, more) = (actions.next()?, actions.next());
         if more.is_some() || printed.contains("recirculat") || printed.contains("Translation failed") {
             return None;
         }
         let mut outs = Vec::new();
-        self.read(only, &mut None, &mut outs)?;
+        self.read_actions(only, &mut None, &mut outs)?;
         let unresolved = printed.lines().filter_map(|line| line.trim().strip_prefix("-> neighbor cache miss for "));
         let unresolved = unresolved.filter_map(|rest| rest.split(' ').next()?.parse().ok()).collect();
-        Some(Followed { outs, flooded: printed.contains(", flooding"), unresolved, evidence: evidence(printed) })
+        Some(Followed { outs, flooded: printed.contains(", flooding"), unresolved, evidence: trace_evidence(printed) })
     }
 
-    fn read(&self, actions: &str, tunnel: &mut Option<Led>, outs: &mut Vec<Out>) -> Option<()> {
+    fn read_actions(&self, actions: &str, tunnel: &mut Option<Led>, outs: &mut Vec<Out>) -> Option<()> {
         for action in at_top(actions)? {
             let (name, inner) = match action.split_once('(') {
                 Some((name, rest)) => (name, rest.strip_suffix(')')?),
@@ -67,20 +67,20 @@ impl DatapathPorts {
             };
             match name {
                 "drop" | "meter" | "pop_vlan" | "push_vlan" | "" => {}
-                "clone" => self.read(inner, &mut tunnel.clone(), outs)?,
-                "tnl_push" => outs.push(Out::Tunnel(self.pushed(inner)?)),
-                "set" if inner.starts_with("tunnel(") => *tunnel = Some(set(inner)?),
+                "clone" => self.read_actions(inner, &mut tunnel.clone(), outs)?,
+                "tnl_push" => outs.push(Out::Tunnel(self.pushed_tunnel(inner)?)),
+                "set" if inner.starts_with("tunnel(") => *tunnel = Some(parse_set(inner)?),
                 "set" => {}
-                number => self.output(number.parse().ok()?, *tunnel, outs)?,
+                number => self.add_output(number.parse().ok()?, *tunnel, outs)?,
             }
         }
         Some(())
     }
 
-    fn output(&self, number: u32, tunnel: Option<Led>, outs: &mut Vec<Out>) -> Option<()> {
+    fn add_output(&self, number: u32, tunnel: Option<Led>, outs: &mut Vec<Out>) -> Option<()> {
         match (self.ports.get(&number), self.tunnels.contains_key(&number)) {
             (Some(port), _) => outs.push(Out::Port(*port)),
-            (None, true) => outs.push(Out::Tunnel(self.endpoint(number, tunnel?)?)),
+            (None, true) => outs.push(Out::Tunnel(self.endpoint_at(number, tunnel?)?)),
             // Of another bridge: that by which a tunnel leaves the host.
             (None, false) => {}
         }
@@ -88,22 +88,25 @@ impl DatapathPorts {
     }
 
     /// The tunnel of `tnl_push` (userspace): its outer header.
-    fn pushed(&self, inner: &str) -> Option<TunnelEndpoint> {
-        let number = value(inner, "tnl_port(")?.parse().ok()?;
+    fn pushed_tunnel(&self, inner: &str) -> Option<TunnelEndpoint> {
+        let number = named_value(inner, "tnl_port(")?.parse().ok()?;
         let (_, ip) = inner.split_once("ipv4(")?;
         let (ip, rest) = ip.split_once(')')?;
-        self.endpoint(number, leads(value(ip, "dst=")?, value(rest, "key=").or_else(|| value(rest, "vni="))?)?)
+        self.endpoint_at(
+            number,
+            tunnel_target(named_value(ip, "dst=")?, named_value(rest, "key=").or_else(|| named_value(rest, "vni="))?)?,
+        )
     }
 
     /// A tunnel that leaves by this port of the datapath, which all of its kind share.
-    fn endpoint(&self, number: u32, (remote_ip, key): Led) -> Option<TunnelEndpoint> {
+    fn endpoint_at(&self, number: u32, (remote_ip, key): Led) -> Option<TunnelEndpoint> {
         let kind = (*self.tunnels.get(&number)?)?;
         Some(TunnelEndpoint { kind, remote_ip, key })
     }
 }
 
 /// One line of `dpif/show`: OpenFlow port, port in the datapath, and type of Interface.
-fn port(line: &str) -> Option<(u32, u32, &str)> {
+fn parse_port(line: &str) -> Option<(u32, u32, &str)> {
     let mut words = line.split(' ');
     let (_, numbers, kind) = (words.next()?, words.next()?, words.next()?);
     let (port, datapath) = numbers.strip_suffix(':')?.split_once('/')?;
@@ -134,24 +137,24 @@ fn at_top(actions: &str) -> Option<Vec<&str>> {
 }
 
 /// What stands behind `name=`, up to a comma or a parenthesis.
-fn value<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+fn named_value<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let (_, rest) = text.split_once(name)?;
     Some(rest.split([',', ')', '(', '/']).next().unwrap_or(rest))
 }
 
 /// The tunnel of `set(tunnel(…))` (kernel).
-fn set(inner: &str) -> Option<Led> {
-    leads(value(inner, ",dst=").or_else(|| value(inner, "(dst="))?, value(inner, "tun_id=")?)
+fn parse_set(inner: &str) -> Option<Led> {
+    tunnel_target(named_value(inner, ",dst=").or_else(|| named_value(inner, "(dst="))?, named_value(inner, "tun_id=")?)
 }
 
 /// Where a tunnel with this address and key leads.
-fn leads(remote: &str, key: &str) -> Option<Led> {
+fn tunnel_target(remote: &str, key: &str) -> Option<Led> {
     let key = u32::from_str_radix(key.strip_prefix("0x")?, 16).ok()?;
     Some((remote.parse().ok()?, key))
 }
 
 /// The lines of the frame's own bridge that say what was done with it.
-fn evidence(printed: &str) -> String {
+fn trace_evidence(printed: &str) -> String {
     let lines = printed.lines().skip_while(|line| !line.starts_with("bridge(")).skip(2);
     // The bridge of the underlay, by which a tunnel leaves, is told of in between: below a heading, and further in.
     let mut below = None::<usize>;
@@ -228,7 +231,7 @@ Megaflow: recirc_id=0,eth,in_port=4,dl_src=02:aa:00:00:00:01,dl_dst=ff:ff:ff:ff:
 
     fn followed(actions: &str) -> Option<Vec<Out>> {
         let ports = DatapathPorts::parse(PORTS).remove("xapi1").unwrap();
-        ports.followed(&format!("{HEAD}Datapath actions: {actions}")).map(|followed| followed.outs)
+        ports.parse_trace(&format!("{HEAD}Datapath actions: {actions}")).map(|followed| followed.outs)
     }
 
     #[test]
@@ -263,7 +266,8 @@ Megaflow: recirc_id=0,eth,in_port=4,dl_src=02:aa:00:00:00:01,dl_dst=ff:ff:ff:ff:
             );
             let kernel = format!("set(tunnel(tun_id=0x3e9,dst=192.0.2.2,ttl=64,tp_dst={udp},flags(df|key))),3,4");
             let ports = DatapathPorts::parse(&ports).remove("xapi1").unwrap();
-            let followed = |actions: &str| ports.followed(&format!("{HEAD}Datapath actions: {actions}")).unwrap().outs;
+            let followed =
+                |actions: &str| ports.parse_trace(&format!("{HEAD}Datapath actions: {actions}")).unwrap().outs;
             assert_eq!(followed(&push), followed(&kernel));
             followed(&push)
         };
@@ -285,8 +289,8 @@ Megaflow: recirc_id=0,eth,in_port=4,dl_src=02:aa:00:00:00:01,dl_dst=ff:ff:ff:ff:
             assert_eq!(followed(odd), None, "{odd}");
         }
         let ports = DatapathPorts::parse(PORTS).remove("xapi1").unwrap();
-        assert_eq!(ports.followed("Datapath actions: 6\nDatapath actions: 4\n"), None);
-        assert_eq!(ports.followed(""), None);
+        assert_eq!(ports.parse_trace("Datapath actions: 6\nDatapath actions: 4\n"), None);
+        assert_eq!(ports.parse_trace(""), None);
     }
 
     #[test]
@@ -294,7 +298,7 @@ Megaflow: recirc_id=0,eth,in_port=4,dl_src=02:aa:00:00:00:01,dl_dst=ff:ff:ff:ff:
         let ports = DatapathPorts::parse(PORTS).remove("xapi1").unwrap();
         let miss = "     -> neighbor cache miss for 192.0.2.3 on bridge br-phy, sending ARP request\n";
         let printed = format!("{HEAD}{miss}Datapath actions: 5");
-        let followed = ports.followed(&printed).unwrap();
+        let followed = ports.parse_trace(&printed).unwrap();
         assert!(followed.flooded);
         assert_eq!(followed.unresolved, [Ipv4Addr::new(192, 0, 2, 3)]);
         assert_eq!(followed.evidence, "0. priority 0; NORMAL; -> no learned MAC for destination, flooding");
@@ -305,7 +309,7 @@ Megaflow: recirc_id=0,eth,in_port=4,dl_src=02:aa:00:00:00:01,dl_dst=ff:ff:ff:ff:
         let ports = DatapathPorts::parse(PORTS).remove("xapi1").unwrap();
         let failed = "     -> output to native tunnel\n     >> native tunnel routing failed\n\nbridge(\"br-phy\")\n 0. priority 7\n";
         let printed = HEAD.replace("\nFinal flow", &format!("{failed}\nFinal flow"));
-        let followed = ports.followed(&format!("{printed}Datapath actions: 5")).unwrap();
+        let followed = ports.parse_trace(&format!("{printed}Datapath actions: 5")).unwrap();
         let decides =
             "0. priority 0; NORMAL; -> no learned MAC for destination, flooding; >> native tunnel routing failed";
         assert_eq!(followed.evidence, decides);

@@ -16,7 +16,7 @@ impl ChangeSet<'_> {
         settings: &Settings,
         change: &ChangeKind,
     ) -> Result<(), Rejected> {
-        let touched = self.touched(view, &change.bridge);
+        let touched = self.touched_bridge(view, &change.bridge);
         let (observed, desired) = (touched.observed.clone(), touched.desired.clone());
         let (mut next, observed) = match (desired, observed) {
             (Some(desired), Some(observed)) => (desired, observed),
@@ -53,13 +53,13 @@ impl ChangeSet<'_> {
             }
         }
         self.claim_all(view, &next, Some(&observed))?;
-        self.touched(view, &change.bridge).desired = Some(next);
+        self.touched_bridge(view, &change.bridge).desired = Some(next);
         Ok(())
     }
 }
 
 fn prepare(next: &mut DesiredBridge, to: TunnelKind, settings: &Settings) -> Result<(), Rejected> {
-    let encap = if settings.encap.kind() == to { settings.encap } else { Encap::of(to) };
+    let encap = if settings.encap.kind() == to { settings.encap } else { Encap::of_kind(to) };
     for key in next.kind.keys() {
         check_range("key", key, encap)?;
     }

@@ -11,7 +11,7 @@ impl ChangeSet<'_> {
     /// Has BFD run on exactly these tunnels of the bridge.
     pub(super) fn set_bfd(&mut self, view: &dyn View, set: &SetBfd) -> Result<(), Rejected> {
         let name = &set.bridge;
-        let touched = self.touched(view, name);
+        let touched = self.touched_bridge(view, name);
         let Some(desired) = touched.desired.as_mut() else {
             return Err(match &touched.observed {
                 Some(observed) => not_managed(name, observed),

@@ -16,7 +16,7 @@ fn in_the_way_of(bridge: &BridgeName, port: &ObservedPort, kind: &str) -> Reject
 
 impl ChangeSet<'_> {
     /// Has a bridge be gone, or given back where it was there before us.
-    pub(super) fn destroy(
+    pub(super) fn destroy_bridge(
         &mut self,
         view: &dyn View,
         settings: &Settings,
@@ -24,7 +24,7 @@ impl ChangeSet<'_> {
         dead: &BTreeSet<String>,
     ) -> Result<(), Rejected> {
         let cache = self.cache;
-        let touched = self.touched(view, name);
+        let touched = self.touched_bridge(view, name);
         let Some(observed) = &touched.observed else { return Ok(()) };
         if touched.desired.is_none() && cache.is_some_and(|cache| cache.is_released(observed.uuid)) {
             return Ok(());
@@ -52,14 +52,14 @@ impl ChangeSet<'_> {
     }
 
     /// Takes a bridge away with all tunnels on it, ours and the Python plugin's.
-    pub(super) fn delete(
+    pub(super) fn delete_bridge(
         &mut self,
         view: &dyn View,
         settings: &Settings,
         name: &BridgeName,
         dead: &BTreeSet<String>,
     ) -> Result<(), Rejected> {
-        let touched = self.touched(view, name);
+        let touched = self.touched_bridge(view, name);
         let Some(observed) = &touched.observed else { return Ok(()) };
         let in_the_way = observed.ports.values().find(|port| {
             let tunnel = port.is_tunnel_of_ours() || is_plugins_tunnel(port);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::twice::{between_hosts, named};
+use super::twice::{between_hosts, named_tunnel};
 use crate::change::{conflict, invalid};
 use crate::{
     BridgeKind, BridgeName, CreateTunnel, DesiredBridge, DesiredCache, DesiredTunnel, Encap, GreKey, HostId, Mark,
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What a bridge must be: as remembered, else as recorded.
-pub(super) fn record(cache: Option<&DesiredCache>, observed: &ObservedBridge) -> Option<DesiredBridge> {
+pub(super) fn bridge_record(cache: Option<&DesiredCache>, observed: &ObservedBridge) -> Option<DesiredBridge> {
     let remembered = cache.and_then(|cache| cache.get(&observed.name, observed.uuid)).cloned();
     remembered.or_else(|| DesiredBridge::from_record(observed))
 }
@@ -31,7 +31,7 @@ pub(super) fn first_record(
         host_id: None,
         ipv6: settings.ipv6,
         adopted: observed.is_some_and(|bridge| {
-            DesiredBridge::mark(bridge) == Mark::Foreign || DesiredBridge::recorded_as_adopted(bridge)
+            DesiredBridge::bridge_mark(bridge) == Mark::Foreign || DesiredBridge::recorded_as_adopted(bridge)
         }),
         uplink: None,
         claim: None,
@@ -51,7 +51,7 @@ pub(super) fn of_kind(
 ) -> Result<Encap, Rejected> {
     let Some(asked) = asked.filter(|asked| *asked != bridge.encap.kind()) else { return Ok(bridge.encap) };
     if bridge.tunnels.is_empty() && bridge.second.is_none() {
-        return Ok(if settings.encap.kind() == asked { settings.encap } else { Encap::of(asked) });
+        return Ok(if settings.encap.kind() == asked { settings.encap } else { Encap::of_kind(asked) });
     }
     let detail = format!(
         "bridge {0} has {1} tunnels of kind {2}, so it cannot be of kind {asked} at once; change it step by step \
@@ -77,7 +77,7 @@ pub(super) fn check_range(field: &str, key: GreKey, encap: Encap) -> Result<(), 
 }
 
 pub(super) fn not_managed(name: &BridgeName, observed: &ObservedBridge) -> Rejected {
-    let detail = match DesiredBridge::mark(observed) {
+    let detail = match DesiredBridge::bridge_mark(observed) {
         Mark::Damaged(reason) => format!("the record of bridge {name} is damaged ({reason}); set the bridge up again"),
         _ => format!("bridge {name} is not managed by ovstunnel; set it up first"),
     };
@@ -110,9 +110,9 @@ pub(super) fn checked_tunnel(create: &CreateTunnel, bridge: &DesiredBridge) -> R
     if create.renumbers {
         not_to_itself("to", &tunnel)?;
     }
-    between_hosts("", &tunnel, bridge.host(), &bridge.name)?;
+    between_hosts("", &tunnel, bridge.host_id(), &bridge.name)?;
     not_to_itself("to", &tunnel)?;
-    named(tunnel, create, bridge)
+    named_tunnel(tunnel, create, bridge)
 }
 
 fn not_to_itself(field: &str, tunnel: &DesiredTunnel) -> Result<(), Rejected> {
@@ -134,14 +134,14 @@ pub(super) fn complete_set(
     for (name, tunnel) in bridge.tunnels.iter().filter(|(_, tunnel)| tunnel.key == key) {
         there.entry(&tunnel.to).or_insert(name);
     }
-    let home = bridge.host().or_else(|| specs.first()?.from.as_ref());
+    let home = bridge.host_id().or_else(|| specs.first()?.from.as_ref());
     for (n, spec) in specs.iter().enumerate() {
         let Some(from) = spec.from.clone().or_else(|| bridge.host_id.clone()) else {
             let rule = "must be given where the bridge has no host_id";
             return Err(invalid(format!("tunnels[{n}].from"), rule, ""));
         };
         let mut tunnel = DesiredTunnel::new(from, spec.to.clone(), key, spec.remote_ip, bridge.encap);
-        between_hosts(&format!("tunnels[{n}]."), &tunnel, bridge.host(), &bridge.name)?;
+        between_hosts(&format!("tunnels[{n}]."), &tunnel, bridge.host_id(), &bridge.name)?;
         not_to_itself(&format!("tunnels[{n}].to"), &tunnel)?;
         between_hosts(&format!("tunnels[{n}]."), &tunnel, home, &bridge.name)?;
         if let Some(first) = addresses.insert(spec.remote_ip, n) {
@@ -160,7 +160,7 @@ pub(super) fn complete_set(
             tunnel.name.clone_from(name);
             tunnel.bfd = bridge.tunnels.get(*name).and_then(|before| before.bfd);
         }
-        tunnels.insert(tunnel.port(), tunnel);
+        tunnels.insert(tunnel.port_name(), tunnel);
     }
     Ok(tunnels)
 }

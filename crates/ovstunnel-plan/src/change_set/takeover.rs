@@ -18,8 +18,8 @@ pub fn takeover_begun(bridge: &ObservedBridge) -> bool {
 
 /// What ends a take-over, once nothing of the plugin's is left on a bridge.
 pub fn finish_takeover(bridge: &BridgeName) -> Plan {
-    let mut plan = BridgePlan::of(bridge.as_str());
-    plan.edit(bridge, vec![BridgeEdit::DropId(ids::TAKEOVER.to_owned())]);
+    let mut plan = BridgePlan::for_bridge(bridge.as_str());
+    plan.add_edits(bridge, vec![BridgeEdit::DropId(ids::TAKEOVER.to_owned())]);
     Plan::from_iter([plan])
 }
 
@@ -27,7 +27,7 @@ pub fn finish_takeover(bridge: &BridgeName) -> Plan {
 ///
 /// Marks and `protected` come in the transaction, the plugin's flows go in the bundle behind it. Should we die in between,
 /// one more mark says so; it goes once those flows have gone.
-pub(super) fn complete(mut plan: BridgePlan, touched: &Touched) -> BridgePlan {
+pub(super) fn complete_takeover(mut plan: BridgePlan, touched: &Touched) -> BridgePlan {
     let (Some(plugins), Some(observed), Some(desired)) = (&touched.plugins, &touched.observed, &touched.desired) else {
         return plan;
     };
@@ -39,7 +39,7 @@ pub(super) fn complete(mut plan: BridgePlan, touched: &Touched) -> BridgePlan {
     };
     let root_port = touched.stp_root_port.as_ref().filter(|_| observed.stp_enable);
     let root_port = root_port.map(|port| BridgeEdit::SetId(ids::STP_ROOT_PORT.to_owned(), port.clone()));
-    plan.edit(&desired.name, mark.into_iter().chain(root_port).collect());
+    plan.add_edits(&desired.name, mark.into_iter().chain(root_port).collect());
     if !plugins.is_empty() {
         plan.flows_after.get_or_insert_with(|| FlowChange::of_plugin(BTreeSet::new())).plugins = plugins.clone();
     }

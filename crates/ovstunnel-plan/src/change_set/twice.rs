@@ -7,15 +7,15 @@ use crate::change::conflict;
 use crate::{BridgeName, CreateTunnel, DesiredBridge, DesiredTunnel, GreKey, HostId, PortName, Rejected, View};
 
 /// Whether a request says that this host has another id than its bridge knows.
-pub(super) fn renumbers(create: &CreateTunnel, bridge: &DesiredBridge) -> bool {
+pub(super) fn renumbers_host(create: &CreateTunnel, bridge: &DesiredBridge) -> bool {
     let other = |id: &HostId| *id != create.from;
     create.renumbers && (bridge.host_id.as_ref().is_some_and(other) || bridge.tunnels.values().any(|t| other(&t.from)))
 }
 
 /// The bridge once this host has another id.
-pub(super) fn renumbered(bridge: &DesiredBridge, host: &HostId) -> Result<DesiredBridge, Rejected> {
+pub(super) fn renumbered_bridge(bridge: &DesiredBridge, host: &HostId) -> Result<DesiredBridge, Rejected> {
     let mut bridge = bridge.clone();
-    bridge.renumber(host);
+    bridge.renumber_host(host);
     leads_elsewhere(&bridge).map(|()| bridge)
 }
 
@@ -53,14 +53,14 @@ pub(super) fn between_hosts(
 
 /// The tunnel that a creation is about, where the bridge has it: the one to the same host, or, where hosts may have got other ids,
 /// to the same address. A host that was removed and added again has a new id and its old address.
-fn there<'b>(create: &CreateTunnel, key: GreKey, bridge: &'b DesiredBridge) -> Option<&'b DesiredTunnel> {
+fn existing_tunnel<'b>(create: &CreateTunnel, key: GreKey, bridge: &'b DesiredBridge) -> Option<&'b DesiredTunnel> {
     let to_address = |tunnel: &&DesiredTunnel| tunnel.key == key && tunnel.remote_ip == create.remote_ip;
     let anew = || bridge.tunnels.values().find(|tunnel| create.renumbers && to_address(tunnel));
     bridge.tunnel_to(&create.to, key).or_else(anew)
 }
 
 /// A tunnel under the name that it has on its bridge, if it is there: the management server has stored it, so it stays.
-pub(super) fn named(
+pub(super) fn named_tunnel(
     mut tunnel: DesiredTunnel,
     create: &CreateTunnel,
     bridge: &DesiredBridge,
@@ -70,7 +70,7 @@ pub(super) fn named(
             format!("port {name} of bridge {} leads to host {to} already, from host {from}; {words}", bridge.name);
         Err(conflict(name.as_str(), detail))
     };
-    match (there(create, tunnel.key, bridge), bridge.tunnels.get(&tunnel.name)) {
+    match (existing_tunnel(create, tunnel.key, bridge), bridge.tunnels.get(&tunnel.name)) {
         (Some(there), _) if there.from != tunnel.from => refuse(there, "a second tunnel to one host doubles frames"),
         (Some(there), _) => {
             tunnel.name.clone_from(&there.name);
@@ -83,8 +83,8 @@ pub(super) fn named(
 
 /// The port that a creation is about.
 pub(super) fn port_of(create: &CreateTunnel, key: GreKey, bridge: Option<&DesiredBridge>) -> PortName {
-    let there = bridge.and_then(|bridge| there(create, key, bridge));
-    there.map_or_else(|| PortName::tunnel(key, &create.from, &create.to), DesiredTunnel::port)
+    let there = bridge.and_then(|bridge| existing_tunnel(create, key, bridge));
+    there.map_or_else(|| PortName::tunnel_port(key, &create.from, &create.to), DesiredTunnel::port_name)
 }
 
 impl ChangeSet<'_> {
@@ -117,6 +117,7 @@ impl ChangeSet<'_> {
     /// Whether the change set says what a bridge's key is, or that it goes, so that what is there does not count.
     fn gives_up(&self, bridge: &str) -> bool {
         let Some(touched) = self.bridges.get(bridge) else { return false };
-        touched.desired.is_some() || touched.observed.as_ref().is_some_and(|observed| self.record(observed).is_some())
+        touched.desired.is_some()
+            || touched.observed.as_ref().is_some_and(|observed| self.record_of(observed).is_some())
     }
 }

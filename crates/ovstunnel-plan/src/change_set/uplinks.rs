@@ -12,7 +12,7 @@ pub(super) fn becomes_ours<'a>(
     desired: Option<&DesiredBridge>,
     observed: Option<&'a ObservedBridge>,
 ) -> Option<&'a ObservedBridge> {
-    observed.filter(|bridge| desired.is_none() && DesiredBridge::mark(bridge) == Mark::Foreign)
+    observed.filter(|bridge| desired.is_none() && DesiredBridge::bridge_mark(bridge) == Mark::Foreign)
 }
 
 /// That a bridge may become ours: it does not carry the tunnels, and nothing leads out of it but its declared uplink.
@@ -46,7 +46,7 @@ fn in_the_way(bridge: &str, port: &str, way: &WayOut, next: &DesiredBridge) -> S
 }
 
 /// The uplink of a bridge, as a request wants it: as it is, none, or this one.
-pub(super) fn uplink(
+pub(super) fn resolve_uplink(
     asked: Option<&Option<UplinkName>>,
     recorded: Option<UplinkName>,
     bridge: &str,

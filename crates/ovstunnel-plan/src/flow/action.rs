@@ -45,11 +45,13 @@ pub(super) fn read_all(text: &str) -> Result<Vec<Action>, String> {
     if text == "drop" {
         return Ok(vec![]);
     }
-    split(text).map(|action| read(action).ok_or_else(|| format!("cannot understand action '{action}'"))).collect()
+    split_actions(text)
+        .map(|action| parse_action(action).ok_or_else(|| format!("cannot understand action '{action}'")))
+        .collect()
 }
 
 /// Splits at the commas that stand outside of parentheses.
-fn split(text: &str) -> impl Iterator<Item = &str> {
+fn split_actions(text: &str) -> impl Iterator<Item = &str> {
     let mut depth = 0_u32;
     text.split(move |c: char| {
         match c {
@@ -61,7 +63,7 @@ fn split(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn read(text: &str) -> Option<Action> {
+fn parse_action(text: &str) -> Option<Action> {
     if text == "NORMAL" {
         return Some(Action::Normal);
     }

@@ -21,7 +21,7 @@ pub struct PortMask {
 
 impl PortMask {
     /// One port number.
-    pub fn exactly(port: u16) -> Self {
+    pub fn one_port(port: u16) -> Self {
         PortMask { value: port, mask: u16::MAX }
     }
 
@@ -76,7 +76,7 @@ impl Ipv4Match {
     }
 
     /// Takes up one field, where it is one of these.
-    pub(super) fn read(this: &mut Option<Self>, name: &str, value: &str) -> Option<()> {
+    pub(super) fn parse_field(this: &mut Option<Self>, name: &str, value: &str) -> Option<()> {
         if value.is_empty() {
             let word = WORDS.iter().find(|(_, word)| *word == name).map(|(number, _)| *number);
             let proto = if name == "igmp" { Some(2) } else { word };
@@ -98,11 +98,11 @@ impl Ipv4Match {
 }
 
 fn read_cidr(text: &str) -> Option<Cidr> {
-    if text.contains('/') { text.parse().ok() } else { text.parse().ok().map(Cidr::host) }
+    if text.contains('/') { text.parse().ok() } else { text.parse().ok().map(Cidr::single_host) }
 }
 
 fn read_port(text: &str) -> Option<PortMask> {
     let number = |text| super::number(text).and_then(|number| u16::try_from(number).ok());
-    let Some((value, mask)) = text.split_once('/') else { return number(text).map(PortMask::exactly) };
+    let Some((value, mask)) = text.split_once('/') else { return number(text).map(PortMask::one_port) };
     Some(PortMask { value: number(value)?, mask: number(mask)? })
 }

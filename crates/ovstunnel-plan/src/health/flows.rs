@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Facts, Reason, Severity, degraded};
+use super::{Facts, Reason, Severity, degraded_reason};
 use crate::{Cookie, ObservedInterface, bridge_flows};
 
 /// Flows of others that are named each by itself.
@@ -63,7 +63,7 @@ const TYPES: [(&str, &str); 13] = [
 ];
 
 impl<'a> Line<'a> {
-    fn read(line: &'a str) -> Option<Self> {
+    fn parse_line(line: &'a str) -> Option<Self> {
         let (fields, actions) = line.split_once("actions=")?;
         let mut read = Line {
             table: 0,
@@ -82,14 +82,14 @@ impl<'a> Line<'a> {
                 name if NO_MATCH.contains(&name) => {}
                 name => {
                     read.printed.push(field);
-                    read.add(name, value);
+                    read.add_field(name, value);
                 }
             }
         }
         Some(read)
     }
 
-    fn add(&mut self, name: &'a str, value: &'a str) {
+    fn add_field(&mut self, name: &'a str, value: &'a str) {
         match TYPES.iter().find(|(word, _)| *word == name) {
             Some((_, kind)) if value.is_empty() => drop(self.fields.insert("dl_type", kind)),
             _ => drop(self.fields.insert(name, value)),
@@ -97,7 +97,7 @@ impl<'a> Line<'a> {
     }
 
     /// Priority and match, as `ovs-ofctl --strict` takes them.
-    fn place(&self) -> String {
+    fn match_text(&self) -> String {
         let priority = format!("priority={}", self.priority);
         [priority.as_str()].into_iter().chain(self.printed.iter().copied()).collect::<Vec<_>>().join(",")
     }
@@ -114,7 +114,7 @@ impl<'a> Line<'a> {
     fn overlaps(&self, other: &Line<'_>) -> bool {
         self.fields
             .iter()
-            .all(|(name, value)| other.fields.get(name).is_none_or(|theirs| compatible(name, value, theirs)))
+            .all(|(name, value)| other.fields.get(name).is_none_or(|theirs| values_compatible(name, value, theirs)))
     }
 
     /// Whether every frame that matches the other matches this.
@@ -143,7 +143,7 @@ impl<'a> Line<'a> {
             let port = action.strip_prefix("output:").unwrap_or(action);
             port.parse::<u32>().is_ok_and(|port| ports.contains(&port))
         };
-        self.each_action().any(|action| floods(action) || to(action))
+        self.each_action().any(|action| is_flood(action) || to(action))
     }
 
     fn each_action(&self) -> impl Iterator<Item = &str> {
@@ -153,7 +153,7 @@ impl<'a> Line<'a> {
     /// How often a frame leaves by it, at least, for one port.
     fn doubles(&self) -> bool {
         let normal = self.each_action().filter(|action| action.eq_ignore_ascii_case("normal")).count();
-        let output = |action: &&str| floods(action) || action.starts_with("output:") || action.parse::<u32>().is_ok();
+        let output = |action: &&str| is_flood(action) || action.starts_with("output:") || action.parse::<u32>().is_ok();
         normal > 1 || (normal == 1 && self.each_action().any(|action| output(&action)))
     }
 }
@@ -164,12 +164,12 @@ fn is_group(mac: &str) -> bool {
     mac.get(..2).and_then(|byte| u8::from_str_radix(byte, 16).ok()).is_none_or(|byte| byte & 1 == 1)
 }
 
-fn floods(action: &str) -> bool {
+fn is_flood(action: &str) -> bool {
     matches!(action.to_ascii_lowercase().as_str(), "flood" | "all")
 }
 
 /// Whether a frame can have both values.
-fn compatible(name: &str, one: &str, other: &str) -> bool {
+fn values_compatible(name: &str, one: &str, other: &str) -> bool {
     match (name, one, other) {
         (_, one, other) if one == other => true,
         ("dl_dst", GROUP, mac) | ("dl_dst", mac, GROUP) if !mac.contains('/') => is_group(mac),
@@ -186,7 +186,7 @@ struct Table<'a> {
     closed: bool,
 }
 
-pub(super) fn reasons(facts: &Facts<'_>) -> Vec<Reason> {
+pub(super) fn flow_reasons(facts: &Facts<'_>) -> Vec<Reason> {
     if facts.witness.foreign.is_empty() {
         return vec![];
     }
@@ -197,31 +197,31 @@ pub(super) fn reasons(facts: &Facts<'_>) -> Vec<Reason> {
     let of_tunnels = bridge.ports.values().filter(|port| port.is_tunnel_of_ours()).flat_map(|port| &port.interfaces);
     let of_vifs = bridge.vifs(&facts.settings.vif_prefixes).flat_map(|port| &port.interfaces);
     let table = Table {
-        ours: ours.iter().filter_map(|line| Line::read(line)).filter(|line| line.table == 0).collect(),
+        ours: ours.iter().filter_map(|line| Line::parse_line(line)).filter(|line| line.table == 0).collect(),
         vifs: of_vifs.filter_map(number).collect(),
         tunnels: of_tunnels.filter_map(number).collect(),
         closed: facts.desired.needs_flows(),
     };
-    let foreign = facts.witness.foreign.iter().filter_map(|line| Line::read(line));
+    let foreign = facts.witness.foreign.iter().filter_map(|line| Line::parse_line(line));
     let mut found: Vec<(Severity, &'static str, Line<'_>)> = foreign
         .filter(|line| !line.is_ours() && line.table == 0)
-        .filter_map(|line| table.judge(&line).map(|(severity, words)| (severity, words, line)))
+        .filter_map(|line| table.judge_flow(&line).map(|(severity, words)| (severity, words, line)))
         .collect();
     found.sort_by_key(|(severity, ..)| std::cmp::Reverse(*severity));
     let more = found.len().saturating_sub(NAMED);
     let reason = |(n, (severity, words, line)): (usize, &(Severity, &'static str, Line<'_>))| {
-        let place = line.place();
+        let place = line.match_text();
         let more = if more > 0 && n + 1 == NAMED { format!("; and {more} more such flows") } else { String::new() };
         let evidence = format!("a flow of others on bridge {name} {words}: {place} actions={}{more}", line.actions);
         let remedy = format!("`ovs-ofctl --strict del-flows {name} {place}`, and find out whose it is");
-        Reason { severity: *severity, ..degraded("shadowing_flow", name, evidence, remedy) }
+        Reason { severity: *severity, ..degraded_reason("shadowing_flow", name, evidence, remedy) }
     };
     found.iter().take(NAMED).enumerate().map(reason).collect()
 }
 
 impl Table<'_> {
     /// What a flow of others does to frames of ours, if it does anything.
-    fn judge(&self, line: &Line<'_>) -> Option<(Severity, &'static str)> {
+    fn judge_flow(&self, line: &Line<'_>) -> Option<(Severity, &'static str)> {
         if line.priority == 0 {
             return None;
         }

@@ -1,7 +1,7 @@
 //! What the switch tells beside its database and our flows. Must not believe more than is told: what was not asked for yet is
 //! empty, and says nothing.
 
-use super::{Facts, Reason, Severity, by_itself, degraded, failed, some};
+use super::{Facts, Reason, Severity, by_itself, degraded_reason, failed_reason, some_names};
 use crate::{ObservedInterface, PortConfig};
 
 /// OpenFlow number of a bridge's own port.
@@ -10,14 +10,16 @@ const LOCAL: u32 = 65534;
 /// Moves of addresses in a second from which on a loop is running: VMs that move make a few.
 const STORM: u64 = 50;
 
-pub(super) fn reasons(facts: &Facts<'_>) -> Vec<Reason> {
+pub(super) fn frame_reasons(facts: &Facts<'_>) -> Vec<Reason> {
     let mut reasons: Vec<Reason> = Vec::new();
     reasons.extend(fail_open(facts));
-    reasons.extend(fragments(facts));
-    reasons.extend(addresses(facts));
-    reasons.extend(facts.witness.fixed_addresses.iter().map(|(port, address)| fixed(facts, port, address)));
-    reasons.extend(facts.witness.ports.iter().filter_map(|(number, config)| shut(facts, *number, *config)));
-    reasons.extend(traces(facts));
+    reasons.extend(fragment_reason(facts));
+    reasons.extend(address_reasons(facts));
+    reasons.extend(
+        facts.witness.fixed_addresses.iter().map(|(port, address)| static_address_reason(facts, port, address)),
+    );
+    reasons.extend(facts.witness.ports.iter().filter_map(|(number, config)| shut_port_reason(facts, *number, *config)));
+    reasons.extend(trace_reason(facts));
     reasons
 }
 
@@ -37,22 +39,22 @@ fn fail_open(facts: &Facts<'_>) -> Option<Reason> {
         "bridge {name} is in fail-open: its controller does not answer, and a hidden flow forwards everything past ours: {}",
         flow.trim()
     );
-    Some(failed("fail_open", name, evidence, format!("`ovs-vsctl del-controller {name}`")))
+    Some(failed_reason("fail_open", name, evidence, format!("`ovs-vsctl del-controller {name}`")))
 }
 
-fn fragments(facts: &Facts<'_>) -> Option<Reason> {
+fn fragment_reason(facts: &Facts<'_>) -> Option<Reason> {
     let (mode, name) = (facts.witness.fragments.as_deref().filter(|mode| *mode != "normal")?, &facts.observed.name);
     let remedy = format!("`ovs-ofctl set-frags {name} normal`");
     Some(match mode {
         "drop" => {
             let evidence = format!("bridge {name} drops IP fragments (set-frags drop): large packets of VMs are lost");
-            failed("fragments", name, evidence, remedy)
+            failed_reason("fragments", name, evidence, remedy)
         }
-        mode => degraded("fragments", name, format!("bridge {name} treats IP fragments as '{mode}'"), remedy),
+        mode => degraded_reason("fragments", name, format!("bridge {name} treats IP fragments as '{mode}'"), remedy),
     })
 }
 
-fn addresses(facts: &Facts<'_>) -> Vec<Reason> {
+fn address_reasons(facts: &Facts<'_>) -> Vec<Reason> {
     let (Some(table), name) = (facts.witness.addresses, &facts.observed.name) else { return vec![] };
     let mut reasons = Vec::new();
     if table.moves_per_second > STORM {
@@ -66,7 +68,7 @@ fn addresses(facts: &Facts<'_>) -> Vec<Reason> {
             Some(_) => "take the second way between the networks behind these two ports away".to_owned(),
             None => format!("`ovs-appctl fdb/show {name}`, twice, shows between which two: take the second way away"),
         };
-        reasons.push(failed("loop", name, evidence, remedy));
+        reasons.push(failed_reason("loop", name, evidence, remedy));
     }
     if table.max > 0 && table.entries >= table.max {
         let by = match &facts.witness.filled_by {
@@ -83,20 +85,20 @@ fn addresses(facts: &Facts<'_>) -> Vec<Reason> {
                 "`ovs-appctl fdb/show {name}` shows who fills it; once that stops `ovs-appctl fdb/flush {name}`"
             ),
         };
-        reasons.push(degraded("address_table_full", name, evidence, remedy));
+        reasons.push(degraded_reason("address_table_full", name, evidence, remedy));
     }
     reasons
 }
 
-fn fixed(facts: &Facts<'_>, port: &str, address: &str) -> Reason {
+fn static_address_reason(facts: &Facts<'_>, port: &str, address: &str) -> Reason {
     let name = &facts.observed.name;
     let evidence =
         format!("address {address} of bridge {name} was set by hand to port {port}: frames to it go nowhere else");
     // `fdb/del` is of 2.16 and newer, as `fdb/add` is.
-    failed("static_address", name, evidence, format!("`ovs-appctl fdb/del {name} 0 {address}`"))
+    failed_reason("static_address", name, evidence, format!("`ovs-appctl fdb/del {name} 0 {address}`"))
 }
 
-fn shut(facts: &Facts<'_>, number: u32, config: PortConfig) -> Option<Reason> {
+fn shut_port_reason(facts: &Facts<'_>, number: u32, config: PortConfig) -> Option<Reason> {
     let PortConfig { no_flood, down, no_receive, no_forward } = config;
     let words = [
         (no_flood, "no-flood", "flood"),
@@ -118,24 +120,24 @@ fn shut(facts: &Facts<'_>, number: u32, config: PortConfig) -> Option<Reason> {
         return None;
     }
     let (name, on) = (&port.name, set.iter().map(|(_, word, _)| (*word).to_owned()).collect::<Vec<_>>());
-    let evidence = format!("port {name} of bridge {} is set to {} over OpenFlow", bridge.name, some(&on, 4));
+    let evidence = format!("port {name} of bridge {} is set to {} over OpenFlow", bridge.name, some_names(&on, 4));
     Some(match own || ours {
-        true => failed("port_config", name, evidence, by_itself()),
+        true => failed_reason("port_config", name, evidence, by_itself()),
         false => {
             let remedy =
                 format!("`ovs-ofctl -O OpenFlow10 mod-port {} {name} {undo}`, unless it is meant to be", bridge.name);
-            degraded("port_config", name, evidence, remedy)
+            degraded_reason("port_config", name, evidence, remedy)
         }
     })
 }
 
 /// Frames that do not go where they must, after what explains it.
-fn traces(facts: &Facts<'_>) -> Option<Reason> {
+fn trace_reason(facts: &Facts<'_>) -> Option<Reason> {
     let astray: Vec<_> =
         facts.witness.traces.iter().filter(|trace| !trace.missing.is_empty() || !trace.surplus.is_empty()).collect();
     let first = astray.first()?;
     let name = &facts.observed.name;
-    let part = |what: &str, ports: &[String]| (!ports.is_empty()).then(|| format!("{what} {}", some(ports, 5)));
+    let part = |what: &str, ports: &[String]| (!ports.is_empty()).then(|| format!("{what} {}", some_names(ports, 5)));
     let parts: Vec<String> =
         [part("not by", &first.missing), part("also by", &first.surplus)].into_iter().flatten().collect();
     let more = match astray.len().saturating_sub(1) {
@@ -151,5 +153,5 @@ fn traces(facts: &Facts<'_>) -> Option<Reason> {
     let remedy =
         "see what else is told of this bridge: that is mostly the cause; `ovs-appctl ofproto/trace` shows each table"
             .to_owned();
-    Some(Reason { severity: Severity::Failed, ..degraded("trace", name, evidence, remedy) })
+    Some(Reason { severity: Severity::Failed, ..degraded_reason("trace", name, evidence, remedy) })
 }

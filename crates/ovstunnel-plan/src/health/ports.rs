@@ -1,19 +1,19 @@
 //! Single ports of a bridge: tunnels, ours and others', VIFs, the bridge's own. Must not say that a VIF of others is wrong where
 //! it may be meant: that is told as degraded.
 
-use super::{Facts, Reason, by_itself, degraded, failed};
+use super::{Facts, Reason, by_itself, degraded_reason, failed_reason};
 use crate::{NO_VLAN, ObservedInterface, ObservedPort, TunnelHealth, Vlan, WayOut, undeclared_uplinks};
 
 /// The smallest MTU that IPv6 permits: a VIF with less is hardly meant.
 const SMALLEST_MTU: u32 = 1280;
 
-pub(super) fn reasons(facts: &Facts<'_>) -> Vec<Reason> {
+pub(super) fn port_reasons(facts: &Facts<'_>) -> Vec<Reason> {
     let bridge = facts.observed;
     let mut reasons = Vec::new();
     for port in bridge.ports.values() {
         let (own, ours) = (port.name == bridge.name, port.is_tunnel_of_ours());
         if !port.protected && (own || port.is_tunnel()) {
-            reasons.push(open(facts, port, own || ours));
+            reasons.push(open_port_reason(facts, port, own || ours));
         }
         reasons.extend(in_vlan(facts, port, ours || (own && !facts.desired.adopted)));
         if ours {
@@ -22,12 +22,12 @@ pub(super) fn reasons(facts: &Facts<'_>) -> Vec<Reason> {
             reasons.extend(of_vif(facts, port));
         }
     }
-    reasons.extend(uplinks(facts));
+    reasons.extend(uplink_reasons(facts));
     reasons
 }
 
 /// Ports that lead out of the network and are not declared to.
-fn uplinks(facts: &Facts<'_>) -> Vec<Reason> {
+fn uplink_reasons(facts: &Facts<'_>) -> Vec<Reason> {
     let Facts { desired, observed, settings, host, .. } = facts;
     let (bridge, declared) = (&observed.name, desired.uplink.as_ref());
     let reason = |(port, way): (String, WayOut)| {
@@ -36,19 +36,19 @@ fn uplinks(facts: &Facts<'_>) -> Vec<Reason> {
         let remedy = format!(
             "`ovs-vsctl del-port {bridge} {port}`; or, where it is the network's only way out, declare it as `uplink` of {bridge}"
         );
-        failed("uplink", &port, evidence, remedy)
+        failed_reason("uplink", &port, evidence, remedy)
     };
     undeclared_uplinks(observed, declared, settings, host).into_iter().map(reason).collect()
 }
 
-fn open(facts: &Facts<'_>, port: &ObservedPort, ours: bool) -> Reason {
+fn open_port_reason(facts: &Facts<'_>, port: &ObservedPort, ours: bool) -> Reason {
     let (port, bridge) = (&port.name, &facts.observed.name);
     let evidence = format!("port {port} of bridge {bridge} is not protected: frames from tunnel to tunnel can storm");
     let remedy = match ours {
         true => by_itself(),
         false => format!("`ovs-vsctl set Port {port} protected=true`, or take that tunnel off the bridge"),
     };
-    failed("protected", port, evidence, remedy)
+    failed_reason("protected", port, evidence, remedy)
 }
 
 fn in_vlan(facts: &Facts<'_>, port: &ObservedPort, ours: bool) -> Option<Reason> {
@@ -70,10 +70,10 @@ fn in_vlan(facts: &Facts<'_>, port: &ObservedPort, ours: bool) -> Option<Reason>
         columns.join(" ")
     );
     Some(match ours {
-        true => failed("vlan", name, evidence, by_itself()),
+        true => failed_reason("vlan", name, evidence, by_itself()),
         false => {
             let remedy = format!("`ovs-vsctl clear Port {name} tag trunks vlan_mode`, unless it is meant to be");
-            degraded("vlan", name, evidence, remedy)
+            degraded_reason("vlan", name, evidence, remedy)
         }
     })
 }
@@ -89,7 +89,7 @@ fn in_error(facts: &Facts<'_>, port: &ObservedPort) -> Option<Reason> {
     let evidence = format!("tunnel {name} of bridge {bridge}{} is in error: {words}", to.unwrap_or_default());
     let remedy = "see that no other port has this remote address and key (`ovs-vsctl show`), and remove that one; Open vSwitch is \
                   asked to try again by itself";
-    Some(failed("tunnel_error", name, evidence, remedy.to_owned()))
+    Some(failed_reason("tunnel_error", name, evidence, remedy.to_owned()))
 }
 
 fn of_vif(facts: &Facts<'_>, port: &ObservedPort) -> Vec<Reason> {
@@ -98,26 +98,31 @@ fn of_vif(facts: &Facts<'_>, port: &ObservedPort) -> Vec<Reason> {
     if let TunnelHealth::Refused(words) = interface.health() {
         let evidence = format!("VIF {name} of bridge {bridge} has no device: {words}");
         let remedy = format!("`ovs-vsctl --if-exists del-port {bridge} {name}`, unless its VM is about to start");
-        return vec![degraded("vif_without_device", name, evidence, remedy)];
+        return vec![degraded_reason("vif_without_device", name, evidence, remedy)];
     }
     let mut reasons = Vec::new();
     if port.protected {
         let evidence = format!("VIF {name} of bridge {bridge} is protected: nothing passes between it and the tunnels");
         let remedy = format!("`ovs-vsctl set Port {name} protected=false`, unless it is meant to be");
-        reasons.push(degraded("vif_protected", name, evidence, remedy));
+        reasons.push(degraded_reason("vif_protected", name, evidence, remedy));
     }
-    reasons.extend(down(name, bridge, interface));
+    reasons.extend(down_reason(name, bridge, interface));
     if let Some(master) = facts.linux_bridges.get(name) {
         let evidence = format!(
             "VIF {name} of bridge {bridge} is a port of Linux bridge {master}, too: its frames go both ways, and can come twice"
         );
-        reasons.push(failed("vif_in_linux_bridge", name, evidence, format!("`ip link set dev {name} nomaster`")));
+        reasons.push(failed_reason(
+            "vif_in_linux_bridge",
+            name,
+            evidence,
+            format!("`ip link set dev {name} nomaster`"),
+        ));
     }
     reasons.extend(small_mtu(facts, name, interface));
     reasons
 }
 
-fn down(name: &str, bridge: &str, interface: &ObservedInterface) -> Option<Reason> {
+fn down_reason(name: &str, bridge: &str, interface: &ObservedInterface) -> Option<Reason> {
     let (evidence, remedy) = match (interface.admin_up, interface.link_up) {
         (Some(false), _) => (
             format!("the device of VIF {name} of bridge {bridge} is down (admin_state): it carries nothing"),
@@ -129,7 +134,7 @@ fn down(name: &str, bridge: &str, interface: &ObservedInterface) -> Option<Reaso
         ),
         _ => return None,
     };
-    Some(degraded("vif_down", name, evidence, remedy))
+    Some(degraded_reason("vif_down", name, evidence, remedy))
 }
 
 fn small_mtu(facts: &Facts<'_>, name: &str, interface: &ObservedInterface) -> Option<Reason> {
@@ -146,5 +151,5 @@ fn small_mtu(facts: &Facts<'_>, name: &str, interface: &ObservedInterface) -> Op
     let remedy = format!(
         "`ovs-vsctl clear Interface {name} mtu_request && ip link set dev {name} mtu {usual}`, unless it is meant to be"
     );
-    Some(degraded("vif_mtu", name, evidence, remedy))
+    Some(degraded_reason("vif_mtu", name, evidence, remedy))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Facts, Reason, Severity, by_itself, degraded, failed, some};
+use super::{Facts, Reason, Severity, by_itself, degraded_reason, failed_reason, some_names};
 use crate::{
     Cookie, FailMode, FlowChange, FlowsSeen, ObservedMirror, PlanItem, bridge_flows, plan_bridge, unplaced_vifs,
 };
@@ -10,23 +10,23 @@ use crate::{
 /// Flows beyond ours that a bridge may well need: xapi's, for some VIFs.
 const ROOM: u64 = 16;
 
-pub(super) fn reasons(facts: &Facts<'_>) -> Vec<Reason> {
+pub(super) fn setting_reasons(facts: &Facts<'_>) -> Vec<Reason> {
     let bridge = facts.observed;
     let name = &bridge.name;
     let mut reasons: Vec<Reason> = Vec::new();
     reasons.extend(spanning_tree(facts));
     if bridge.mcast_snooping {
         let evidence = format!("multicast snooping is on for bridge {name}: multicast is lost or doubled");
-        reasons.push(failed("mcast_snooping", name, evidence, by_itself()));
+        reasons.push(failed_reason("mcast_snooping", name, evidence, by_itself()));
     }
     reasons.extend(bridge.mirrors.iter().filter_map(|mirror| of_mirror(facts, mirror)));
-    reasons.extend(controller(facts));
+    reasons.extend(controller_reason(facts));
     reasons.extend(fail_mode(facts));
     reasons.extend(flow_limit(facts));
-    reasons.extend(datapath(facts));
+    reasons.extend(datapath_reason(facts));
     reasons.extend(own_device(facts));
-    reasons.extend(drift(facts));
-    reasons.extend(unplaced(facts));
+    reasons.extend(drift_reason(facts));
+    reasons.extend(unplaced_reason(facts));
     reasons
 }
 
@@ -40,7 +40,7 @@ fn spanning_tree(facts: &Facts<'_>) -> Option<Reason> {
     let name = &bridge.name;
     let evidence = format!("{which} is on for bridge {name}: it shuts tunnels of the full mesh, and VMs wait for it");
     let remedy = format!("`ovs-vsctl set Bridge {name} {column}=false`, and find out who sets it");
-    Some(failed("stp", name, evidence, remedy))
+    Some(failed_reason("stp", name, evidence, remedy))
 }
 
 fn of_mirror(facts: &Facts<'_>, mirror: &ObservedMirror) -> Option<Reason> {
@@ -52,7 +52,7 @@ fn of_mirror(facts: &Facts<'_>, mirror: &ObservedMirror) -> Option<Reason> {
             "mirror {} of bridge {name} floods copies in VLAN {vlan} (output_vlan): VMs get frames twice, and those of others",
             mirror.name
         );
-        return Some(failed("mirror", name, evidence, remedy));
+        return Some(failed_reason("mirror", name, evidence, remedy));
     }
     let output = bridge.ports.get(mirror.output_port.as_deref()?)?;
     let whose = match output.name == *name || output.is_tunnel_of_ours() {
@@ -64,10 +64,10 @@ fn of_mirror(facts: &Facts<'_>, mirror: &ObservedMirror) -> Option<Reason> {
         "port {} of bridge {name} is the output_port of mirror {}: it gets copies only, and what comes in by it is dropped",
         output.name, mirror.name
     );
-    Some(Reason { severity: whose, ..degraded("mirror", &output.name, evidence, remedy) })
+    Some(Reason { severity: whose, ..degraded_reason("mirror", &output.name, evidence, remedy) })
 }
 
-fn controller(facts: &Facts<'_>) -> Option<Reason> {
+fn controller_reason(facts: &Facts<'_>) -> Option<Reason> {
     let bridge = facts.observed;
     let name = &bridge.name;
     let secure = match bridge.fail_mode.as_deref() == Some(FailMode::Secure.as_str()) {
@@ -80,7 +80,7 @@ fn controller(facts: &Facts<'_>) -> Option<Reason> {
     let remedy = format!(
         "`ovs-vsctl del-controller {name}`, unless it is meant to be; `ovs-vsctl get-controller {name}` tells whose it is"
     );
-    (count > 0).then(|| degraded("controller", name, evidence, remedy))
+    (count > 0).then(|| degraded_reason("controller", name, evidence, remedy))
 }
 
 fn fail_mode(facts: &Facts<'_>) -> Option<Reason> {
@@ -90,7 +90,7 @@ fn fail_mode(facts: &Facts<'_>) -> Option<Reason> {
         "bridge {name} has fail_mode=secure: after a restart of ovs-vswitchd it forwards nothing until this daemon has written its flows"
     );
     let remedy = format!("`ovs-vsctl del-fail-mode {name}`");
-    (secure && !facts.desired.needs_flows()).then(|| degraded("fail_mode", name, evidence, remedy))
+    (secure && !facts.desired.needs_flows()).then(|| degraded_reason("fail_mode", name, evidence, remedy))
 }
 
 fn flow_limit(facts: &Facts<'_>) -> Option<Reason> {
@@ -104,8 +104,8 @@ fn flow_limit(facts: &Facts<'_>) -> Option<Reason> {
     );
     let remedy = format!("`ovs-vsctl remove Bridge {name} flow_tables 0`");
     match limit.flows {
-        flows if flows < needed => Some(failed("flow_limit", name, evidence, remedy)),
-        flows if flows < needed.saturating_add(ROOM) => Some(degraded("flow_limit", name, evidence, remedy)),
+        flows if flows < needed => Some(failed_reason("flow_limit", name, evidence, remedy)),
+        flows if flows < needed.saturating_add(ROOM) => Some(degraded_reason("flow_limit", name, evidence, remedy)),
         _ => None,
     }
 }
@@ -115,7 +115,7 @@ pub(super) fn datapath_name(kind: &str) -> &str {
     if kind.is_empty() { "system" } else { kind }
 }
 
-fn datapath(facts: &Facts<'_>) -> Option<Reason> {
+fn datapath_reason(facts: &Facts<'_>) -> Option<Reason> {
     let (bridge, configured) = (facts.observed, facts.settings.datapath_type.as_str());
     let (is, wanted) = (datapath_name(&bridge.datapath_type), datapath_name(configured));
     if configured.is_empty() || is == wanted {
@@ -127,11 +127,11 @@ fn datapath(facts: &Facts<'_>) -> Option<Reason> {
         true => {
             let remedy =
                 "set `[ovs] datapath_type` to what the host's bridges have; a bridge that was adopted keeps its own";
-            degraded("datapath", name, evidence, remedy.to_owned())
+            degraded_reason("datapath", name, evidence, remedy.to_owned())
         }
         false => {
             let remedy = format!("`ovs-vsctl set Bridge {name} datapath_type={wanted}`, and find out who changes it");
-            failed("datapath", name, evidence, remedy)
+            failed_reason("datapath", name, evidence, remedy)
         }
     })
 }
@@ -142,17 +142,17 @@ fn own_device(facts: &Facts<'_>) -> Option<Reason> {
     let evidence = format!("Open vSwitch has no device for bridge {name} itself: {words}");
     let remedy =
         "see that no other device of the host has its name, and that its datapath_type is one that this host has";
-    Some(degraded("port_error", name, evidence, remedy.to_owned()))
+    Some(degraded_reason("port_error", name, evidence, remedy.to_owned()))
 }
 
 /// What differs from the record: what a repair would do.
-fn drift(facts: &Facts<'_>) -> Option<Reason> {
+fn drift_reason(facts: &Facts<'_>) -> Option<Reason> {
     let name = &facts.observed.name;
     if *facts.flows == FlowsSeen::Unknown {
         let evidence = format!("our flows on bridge {name} were not read since ovs-vswitchd came up");
         let remedy =
             "the daemon reads them as soon as it can; where this stays, `ovstunnelctl reconcile` says why it cannot";
-        return Some(degraded("flows_unknown", name, evidence, remedy.to_owned()));
+        return Some(degraded_reason("flows_unknown", name, evidence, remedy.to_owned()));
     }
     let plan = plan_bridge(Some(facts.desired), Some(facts.observed), facts.flows, facts.settings);
     if plan.is_empty() {
@@ -164,8 +164,8 @@ fn drift(facts: &Facts<'_>) -> Option<Reason> {
     };
     let severity = if plan.items().any(dead) { Severity::Failed } else { Severity::Degraded };
     let words: Vec<String> = plan.items().map(|item| item.to_string()).collect();
-    let evidence = format!("what is ours on bridge {name} differs from its record; due is: {}", some(&words, 5));
-    Some(Reason { severity, ..degraded("drift", name, evidence, by_itself()) })
+    let evidence = format!("what is ours on bridge {name} differs from its record; due is: {}", some_names(&words, 5));
+    Some(Reason { severity, ..degraded_reason("drift", name, evidence, by_itself()) })
 }
 
 /// Whether the flow that forwards what no other matches is not there.
@@ -175,15 +175,15 @@ fn loses_forwarding(seen: &FlowsSeen, change: &FlowChange) -> bool {
     change.add.iter().any(|flow| flow.cookie == Cookie::FORWARD) && !there.contains(&Cookie::FORWARD)
 }
 
-fn unplaced(facts: &Facts<'_>) -> Option<Reason> {
+fn unplaced_reason(facts: &Facts<'_>) -> Option<Reason> {
     let topology = facts.desired.kind.vpc()?.topology.as_ref().map(|applied| &*applied.value);
     let vifs = unplaced_vifs(topology, facts.observed, facts.settings);
     let vifs: Vec<String> = vifs.into_iter().map(str::to_owned).collect();
     let name = &facts.observed.name;
     let evidence = format!(
         "VIFs of VPC bridge {name} are in no tier of its topology, and nothing is forwarded for them: {}",
-        some(&vifs, 5)
+        some_names(&vifs, 5)
     );
     let remedy = "the management server has to send the topology again; a VIF's MAC or `xs-network-uuid` must be in it";
-    (!vifs.is_empty()).then(|| degraded("unplaced_vif", name, evidence, remedy.to_owned()))
+    (!vifs.is_empty()).then(|| degraded_reason("unplaced_vif", name, evidence, remedy.to_owned()))
 }

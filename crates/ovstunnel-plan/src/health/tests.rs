@@ -48,7 +48,7 @@ fn network() -> ObservedBridge {
 /// The reasons of a bridge whose flows are those that it must have.
 fn reasons_of(bridge: &ObservedBridge, witness: &Witness, linux_bridges: &BTreeMap<String, String>) -> Vec<Reason> {
     let (desired, settings) = (DesiredBridge::from_record(bridge).unwrap(), EffectiveSettings::default());
-    let flows = FlowsSeen::exactly(bridge_flows(&desired, Some(bridge), &settings));
+    let flows = FlowsSeen::known_exactly(bridge_flows(&desired, Some(bridge), &settings));
     let facts = Facts {
         desired: &desired,
         observed: bridge,
@@ -284,7 +284,7 @@ fn what_differs_from_the_record_is_said_with_what_is_due() {
     assert_eq!(told(&judged(&FlowsSeen::none())), [("drift", "xapi1", FAILED)]);
     let mut flows = bridge_flows(&desired, Some(&bridge), &settings);
     flows.retain(|flow| flow.matches.in_port != Some(3));
-    assert_eq!(told(&judged(&FlowsSeen::exactly(flows))), [("drift", "xapi1", DEGRADED)], "a VIF's rule");
+    assert_eq!(told(&judged(&FlowsSeen::known_exactly(flows))), [("drift", "xapi1", DEGRADED)], "a VIF's rule");
     let edited = after(|bridge| drop(bridge.other_config.remove("gre_key")));
     assert_eq!(told(&edited), [("drift", "xapi1", FAILED)]);
 }

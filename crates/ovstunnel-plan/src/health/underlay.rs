@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::settings::datapath_name;
-use super::{Reason, degraded, failed, some, worst_first};
+use super::{Reason, degraded_reason, failed_reason, some_names, worst_first};
 use crate::{FailMode, ObservedBridge, ObservedInterface, ObservedPort};
 
 /// Other hosts that are named each by itself; more are told together.
@@ -48,7 +48,7 @@ pub struct Below {
 
 /// What keeps tunnels of all bridges from carrying anything, the worst first.
 pub fn host_health(underlay: &Below) -> Vec<Reason> {
-    let mut reasons = addresses(underlay);
+    let mut reasons = address_reasons(underlay);
     let devices: BTreeSet<&str> = underlay
         .ways
         .values()
@@ -67,7 +67,7 @@ pub fn host_health(underlay: &Below) -> Vec<Reason> {
         let evidence = "other_config:flow-restore-wait is true: an ovs-vswitchd that was started so handles no frame until it is taken away"
             .to_owned();
         let remedy = "`ovs-vsctl remove Open_vSwitch . other_config flow-restore-wait`".to_owned();
-        reasons.push(failed("flow_restore_wait", "Open_vSwitch", evidence, remedy));
+        reasons.push(failed_reason("flow_restore_wait", "Open_vSwitch", evidence, remedy));
     }
     worst_first(reasons)
 }
@@ -104,7 +104,7 @@ impl Below {
 }
 
 /// That there is a way to each, from an address of this host.
-fn addresses(underlay: &Below) -> Vec<Reason> {
+fn address_reasons(underlay: &Below) -> Vec<Reason> {
     let without: Vec<(Ipv4Addr, usize)> =
         underlay.ways.iter().filter(|(_, (way, _))| way.is_none()).map(|(ip, (_, tunnels))| (*ip, *tunnels)).collect();
     let mut reasons = Vec::new();
@@ -114,19 +114,19 @@ fn addresses(underlay: &Below) -> Vec<Reason> {
     if let (true, Some((first, _))) = (without.len() > NAMED, without.first()) {
         let all: Vec<String> = without.iter().map(|(ip, _)| ip.to_string()).collect();
         let tunnels = without.iter().map(|(_, tunnels)| tunnels).sum();
-        reasons.push(no_way(&first.to_string(), &some(&all, NAMED), tunnels));
+        reasons.push(no_way(&first.to_string(), &some_names(&all, NAMED), tunnels));
     }
     for (ip, (way, tunnels)) in &underlay.ways {
         match way {
             Some(way) if way.local => {
                 let evidence = format!("{ip}, to which {tunnels} tunnel(s) go, is an address of this host itself");
                 let remedy = "correct the host's address in the management server: a tunnel leads to another host";
-                reasons.push(failed("tunnel_address", &ip.to_string(), evidence, remedy.to_owned()));
+                reasons.push(failed_reason("tunnel_address", &ip.to_string(), evidence, remedy.to_owned()));
             }
             Some(Way { device, source: None, .. }) => {
                 let evidence = format!("{ip} is reached by {device}, which has no address");
                 let remedy = format!("give {device} an IPv4 address");
-                reasons.push(degraded("tunnel_address", &ip.to_string(), evidence, remedy));
+                reasons.push(degraded_reason("tunnel_address", &ip.to_string(), evidence, remedy));
             }
             _ => {}
         }
@@ -141,7 +141,7 @@ fn no_way(subject: &str, to: &str, tunnels: usize) -> Reason {
         "set the device of the tunnel network up and give it its address (`ip route get {subject}` must answer), or correct the other \
          host's address in the management server"
     );
-    failed("tunnel_address", subject, evidence, remedy)
+    failed_reason("tunnel_address", subject, evidence, remedy)
 }
 
 fn no_bridge(device: &str) -> Reason {
@@ -149,7 +149,7 @@ fn no_bridge(device: &str) -> Reason {
         "tunnels lead by {device}, which is no bridge of Open vSwitch's: tunnels of bridges in user space (datapath_type=netdev) cannot use it"
     );
     let remedy = format!("put {device} on a bridge with datapath_type=netdev, and its address on that bridge's device");
-    failed("underlay_bridge", device, evidence, remedy)
+    failed_reason("underlay_bridge", device, evidence, remedy)
 }
 
 fn of_bridge(underlay: &Below, bridge: &BelowBridge) -> Vec<Reason> {
@@ -161,21 +161,21 @@ fn of_bridge(underlay: &Below, bridge: &BelowBridge) -> Vec<Reason> {
             "bridge {name} below the tunnels has datapath '{is}', and tunnels are on bridges in user space: none of them carries anything"
         );
         let remedy = format!("`ovs-vsctl set Bridge {name} datapath_type=netdev`");
-        reasons.push(failed("underlay_bridge", name, evidence, remedy));
+        reasons.push(failed_reason("underlay_bridge", name, evidence, remedy));
     }
     let secure = observed.fail_mode.as_deref() == Some(FailMode::Secure.as_str());
     if secure && bridge.flows == Some(0) {
         let evidence = format!(
             "bridge {name} below the tunnels has fail_mode=secure and no flow: it forwards nothing, and no tunnel carries anything"
         );
-        reasons.push(failed("underlay_bridge", name, evidence, format!("`ovs-vsctl del-fail-mode {name}`")));
+        reasons.push(failed_reason("underlay_bridge", name, evidence, format!("`ovs-vsctl del-fail-mode {name}`")));
     }
-    reasons.extend(devices(observed));
+    reasons.extend(device_reason(observed));
     reasons
 }
 
 /// The network cards of the bridge: where all are down, nothing gets out.
-fn devices(bridge: &ObservedBridge) -> Option<Reason> {
+fn device_reason(bridge: &ObservedBridge) -> Option<Reason> {
     let of_system = |port: &&ObservedPort| port.name != bridge.name;
     let interfaces = bridge.ports.values().filter(of_system).flat_map(|port| &port.interfaces);
     let cards: Vec<&ObservedInterface> = interfaces.filter(|interface| interface.kind.is_empty()).collect();
@@ -187,11 +187,11 @@ fn devices(bridge: &ObservedBridge) -> Option<Reason> {
     let (names, name): (Vec<String>, _) = (out.iter().map(|card| card.name.clone()).collect(), &bridge.name);
     let evidence = format!(
         "every network device of bridge {name} below the tunnels is down: {}; no tunnel carries anything",
-        some(&names, NAMED)
+        some_names(&names, NAMED)
     );
     let remedy = match out.iter().find(|card| card.admin_up == Some(false)) {
         Some(card) => format!("`ip link set dev {} up`", card.name),
         None => "look at its cable, and at the switch at its other end".to_owned(),
     };
-    Some(failed("underlay_device", name, evidence, remedy))
+    Some(failed_reason("underlay_device", name, evidence, remedy))
 }

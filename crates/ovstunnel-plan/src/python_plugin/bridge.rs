@@ -42,13 +42,13 @@ pub enum Finding {
 }
 
 /// Judges all bridges of a switch. What the flows say (see [`crate::PluginTable`]) comes on top.
-pub fn survey(bridges: &[ObservedBridge], settings: &Settings) -> BTreeMap<String, Finding> {
+pub fn survey_bridges(bridges: &[ObservedBridge], settings: &Settings) -> BTreeMap<String, Finding> {
     let keys: Vec<(&str, GreKey)> = bridges
         .iter()
         .flat_map(|bridge| keys_in_use(bridge).into_iter().map(|key| (bridge.name.as_str(), key)))
         .collect();
     let judged = bridges.iter().map(|bridge| {
-        let mut finding = judge(bridge, settings);
+        let mut finding = judge_bridge(bridge, settings);
         if let Finding::Plugins(desired) = &finding
             && let Some((other, key)) =
                 keys.iter().find(|(other, key)| *other != bridge.name && Some(*key) == desired.kind.key())
@@ -62,7 +62,7 @@ pub fn survey(bridges: &[ObservedBridge], settings: &Settings) -> BTreeMap<Strin
 
 /// The keys by which a bridge of ours or of the plugin's is known.
 fn keys_in_use(bridge: &ObservedBridge) -> Vec<GreKey> {
-    match DesiredBridge::keys(bridge) {
+    match DesiredBridge::recorded_keys(bridge) {
         ours if !ours.is_empty() => ours,
         _ => bridge.other_config.get(ids::GRE_KEY).and_then(|text| read_key(text)).into_iter().collect(),
     }
@@ -90,11 +90,11 @@ pub fn waits_for_takeover(bridge: &ObservedBridge) -> bool {
 
 /// Whether a bridge was taken over from the plugin once and was given back.
 pub fn was_released(bridge: &ObservedBridge) -> bool {
-    DesiredBridge::mark(bridge) == Mark::Foreign && bridge.external_ids.contains_key(ids::RELEASED)
+    DesiredBridge::bridge_mark(bridge) == Mark::Foreign && bridge.external_ids.contains_key(ids::RELEASED)
 }
 
-fn judge(bridge: &ObservedBridge, settings: &Settings) -> Finding {
-    if DesiredBridge::mark(bridge) != Mark::Foreign {
+fn judge_bridge(bridge: &ObservedBridge, settings: &Settings) -> Finding {
+    if DesiredBridge::bridge_mark(bridge) != Mark::Foreign {
         return stray_tunnels(bridge);
     }
     let key = bridge.other_config.get(ids::GRE_KEY);
@@ -102,12 +102,12 @@ fn judge(bridge: &ObservedBridge, settings: &Settings) -> Finding {
         return Finding::Left(vec!["it is the bridge of a distributed-routing VPC".to_owned()]);
     }
     let tunnels: Vec<&ObservedPort> = bridge.ports.values().filter(|port| has_tunnel(port)).collect();
-    let named = tunnels.iter().any(|port| parts(&port.name).is_some());
+    let named = tunnels.iter().any(|port| port_name_parts(&port.name).is_some());
     match key {
         None if named => Finding::Left(vec![format!("it has tunnels and no other_config:{}", ids::GRE_KEY)]),
         None => Finding::Foreign,
         Some(text) => match read_key(text) {
-            Some(key) => adopt(bridge, key, &tunnels, settings),
+            Some(key) => adopt_bridge(bridge, key, &tunnels, settings),
             None => Finding::Left(vec![format!("other_config:{} is {text:?}, which is no key", ids::GRE_KEY)]),
         },
     }
@@ -115,7 +115,7 @@ fn judge(bridge: &ObservedBridge, settings: &Settings) -> Finding {
 
 /// Whether a port is a tunnel as the plugin makes them: those are taken over.
 pub(crate) fn is_plugins_tunnel(port: &ObservedPort) -> bool {
-    parts(&port.name).is_some() && port.interface().and_then(ObservedInterface::tunnel_kind) == Some(TUNNELS)
+    port_name_parts(&port.name).is_some() && port.interface().and_then(ObservedInterface::tunnel_kind) == Some(TUNNELS)
 }
 
 /// A bridge of ours on which the plugin was at work again, after a rollback: with its tunnels that can be ours as they are.
@@ -125,8 +125,8 @@ fn stray_tunnels(bridge: &ObservedBridge) -> Finding {
     let stray = bridge.ports.values().filter(|port| is_plugins_tunnel(port) && !port.is_tunnel_of_ours());
     let mut taken = false;
     for (name, tunnel) in stray.filter_map(|port| read_tunnel(port, key).ok()) {
-        let fits = ours.encap == Encap::of(TUNNELS)
-            && ours.host().is_none_or(|host| *host == tunnel.from)
+        let fits = ours.encap == Encap::of_kind(TUNNELS)
+            && ours.host_id().is_none_or(|host| *host == tunnel.from)
             && ours.tunnel_to(&tunnel.to, key).is_none();
         if fits {
             ours.tunnels.insert(name, tunnel);
@@ -141,7 +141,7 @@ fn has_tunnel(port: &ObservedPort) -> bool {
 }
 
 /// The bridge as one of ours, if each tunnel can be one of ours as it is.
-fn adopt(bridge: &ObservedBridge, key: GreKey, tunnels: &[&ObservedPort], settings: &Settings) -> Finding {
+fn adopt_bridge(bridge: &ObservedBridge, key: GreKey, tunnels: &[&ObservedPort], settings: &Settings) -> Finding {
     let (mut adopted, mut reasons) = (BTreeMap::new(), Vec::new());
     for port in tunnels {
         match read_tunnel(port, key) {
@@ -170,7 +170,7 @@ fn adopt(bridge: &ObservedBridge, key: GreKey, tunnels: &[&ObservedPort], settin
             uplink: None,
             claim: None,
             agent: false,
-            encap: Encap::of(TUNNELS),
+            encap: Encap::of_kind(TUNNELS),
             tunnels: adopted,
             second: None,
         })),
@@ -179,7 +179,7 @@ fn adopt(bridge: &ObservedBridge, key: GreKey, tunnels: &[&ObservedPort], settin
 }
 
 /// The key, from and to of a port's name of the plugin's form.
-fn parts(name: &str) -> Option<(&str, &str, &str)> {
+fn port_name_parts(name: &str) -> Option<(&str, &str, &str)> {
     let mut parts = name.strip_prefix('t')?.split('-');
     let (key, from, to) = (parts.next()?, parts.next()?, parts.next()?);
     let whole = parts.next().is_none() && !from.is_empty() && !to.is_empty();
@@ -192,7 +192,7 @@ fn read_tunnel(port: &ObservedPort, key: GreKey) -> Result<(PortName, DesiredTun
     if interface.tunnel_kind() != Some(TUNNELS) {
         return Err(format!("it is of type {:?}, not {}", interface.kind, TUNNELS.interface_type()));
     }
-    let Some((named_key, from, to)) = parts(&port.name) else {
+    let Some((named_key, from, to)) = port_name_parts(&port.name) else {
         return Err("its name is not t<key>-<from>-<to>".to_owned());
     };
     let option = |name: &str| interface.options.get(name).map(String::as_str).unwrap_or_default();
@@ -221,7 +221,7 @@ fn read_tunnel(port: &ObservedPort, key: GreKey) -> Result<(PortName, DesiredTun
         name: name.clone(),
         from,
         to,
-        encap: Encap::of(TUNNELS),
+        encap: Encap::of_kind(TUNNELS),
         key,
         remote_ip,
         local_ip: None,

@@ -86,7 +86,7 @@ struct Line<'a> {
 
 impl<'a> Line<'a> {
     /// Reads a line of a dump; nothing where it is no flow, is in another table, has a cookie, or more than a match.
-    fn read(line: &'a str) -> Option<Self> {
+    fn parse_line(line: &'a str) -> Option<Self> {
         let (fields, actions) = line.trim().split_once("actions=")?;
         let mut read = Line { actions: actions.trim(), ..Line::default() };
         for field in fields.split([',', ' ']).filter(|field| !field.is_empty()) {
@@ -97,7 +97,7 @@ impl<'a> Line<'a> {
                 "cookie" if matches!(value, "0x0" | "0") => {}
                 "table" if value == "0" => {}
                 "priority" if read.priority.is_none() => read.priority = Some(value.parse().ok()?),
-                "in_port" if read.in_port.is_none() => read.in_port = Some(port(value)?),
+                "in_port" if read.in_port.is_none() => read.in_port = Some(parse_port(value)?),
                 "dl_dst" | "nw_dst" | "ip" | "ipv6" => read.rest.insert(field).then_some(())?,
                 _ => return None,
             }
@@ -105,7 +105,7 @@ impl<'a> Line<'a> {
         Some(read)
     }
 
-    fn group(&self) -> Option<PluginGroup> {
+    fn plugin_group(&self) -> Option<PluginGroup> {
         let has = |parts: &[&str]| self.rest.iter().copied().eq(parts.iter().copied());
         if has(&["dl_dst=ff:ff:ff:ff:ff:ff"]) {
             Some(PluginGroup::Broadcast)
@@ -117,16 +117,16 @@ impl<'a> Line<'a> {
     }
 
     /// The ports of a list of outputs. A plain `drop` is the empty list.
-    fn outputs(&self) -> Option<BTreeSet<u32>> {
+    fn output_ports(&self) -> Option<BTreeSet<u32>> {
         match self.actions {
             "drop" => Some(BTreeSet::new()),
-            list => list.split(',').map(|action| port(action.strip_prefix("output:")?)).collect(),
+            list => list.split(',').map(|action| parse_port(action.strip_prefix("output:")?)).collect(),
         }
     }
 }
 
 /// The number of a port that can be a device.
-fn port(text: &str) -> Option<u32> {
+fn parse_port(text: &str) -> Option<u32> {
     text.parse().ok().filter(|port| (1..OFPORT_MAX).contains(port))
 }
 
@@ -143,12 +143,12 @@ impl PluginFlow {
 
     /// Reads a line of `ovs-ofctl dump-flows`; nothing where it is not of the plugin's form.
     pub fn parse(line: &str) -> Option<Self> {
-        let line = Line::read(line)?;
+        let line = Line::parse_line(line)?;
         match (line.priority?, line.in_port, line.actions) {
             (65000, None, "drop") => line.rest.iter().copied().eq(["ipv6"]).then_some(PluginFlow::Ipv6),
-            (1200, Some(port), "NORMAL") => Some(PluginFlow::FromVif { port, to: line.group()? }),
-            (1100, None, _) => Some(PluginFlow::ToVifs { to: line.group()?, ports: line.outputs()? }),
-            (1000, Some(port), "drop") => Some(PluginFlow::FromTunnel { port, to: line.group()? }),
+            (1200, Some(port), "NORMAL") => Some(PluginFlow::FromVif { port, to: line.plugin_group()? }),
+            (1100, None, _) => Some(PluginFlow::ToVifs { to: line.plugin_group()?, ports: line.output_ports()? }),
+            (1000, Some(port), "drop") => Some(PluginFlow::FromTunnel { port, to: line.plugin_group()? }),
             _ => None,
         }
     }
@@ -178,11 +178,11 @@ pub struct PluginTable {
 impl PluginTable {
     /// Reads all flows of a bridge, as `ovs-ofctl dump-flows` prints them.
     pub fn parse_dump(dump: &str, bridge: &ObservedBridge, settings: &Settings) -> Self {
-        let roles = roles(bridge, settings);
+        let roles = port_roles(bridge, settings);
         let mut table = PluginTable::default();
         for line in dump.lines().filter(|line| line.contains("actions=") && !line.contains("table=254")) {
             match PluginFlow::parse(line) {
-                Some(flow) if flow.fits(&roles) => drop(table.flows.insert(flow)),
+                Some(flow) if flow.fits_roles(&roles) => drop(table.flows.insert(flow)),
                 Some(flow) => drop(table.doubtful.insert(flow)),
                 None if line.contains(temporary::ANY) => {}
                 None if line.parse::<crate::Flow>().is_ok_and(|flow| flow.cookie.is_ours()) => {}
@@ -198,7 +198,7 @@ impl PluginTable {
 
     /// Whether a flow that stays would send frames from tunnel to tunnel past `protected`, which acts on NORMAL only.
     pub fn breaks_split_horizon(&self, bridge: &ObservedBridge, settings: &Settings) -> Option<u32> {
-        let roles = roles(bridge, settings);
+        let roles = port_roles(bridge, settings);
         let outputs = self.doubtful.iter().filter_map(|flow| match flow {
             PluginFlow::ToVifs { ports, .. } => Some(ports),
             _ => None,
@@ -214,7 +214,7 @@ impl PluginTable {
 
 impl PluginFlow {
     /// Whether its ports are what they must be, or have gone.
-    fn fits(&self, roles: &BTreeMap<u32, Role>) -> bool {
+    fn fits_roles(&self, roles: &BTreeMap<u32, Role>) -> bool {
         let may_be = |port: &u32, role: Role| roles.get(port).is_none_or(|there| *there == role);
         match self {
             PluginFlow::Ipv6 => true,
@@ -231,7 +231,7 @@ fn priority_of(line: &str) -> u16 {
     text.and_then(|text| text.parse().ok()).unwrap_or(0x8000)
 }
 
-fn roles(bridge: &ObservedBridge, settings: &Settings) -> BTreeMap<u32, Role> {
+fn port_roles(bridge: &ObservedBridge, settings: &Settings) -> BTreeMap<u32, Role> {
     let of =
         |port: &crate::ObservedPort| match port.interface().and_then(ObservedInterface::tunnel_kind) == Some(TUNNELS) {
             true => Role::Tunnel,

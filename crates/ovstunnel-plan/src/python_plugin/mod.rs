@@ -7,5 +7,5 @@ mod bridge;
 mod flow;
 
 pub(crate) use bridge::is_plugins_tunnel;
-pub use bridge::{Finding, has_vpc_pipeline, survey, waits_for_takeover, was_released};
+pub use bridge::{Finding, has_vpc_pipeline, survey_bridges, waits_for_takeover, was_released};
 pub use flow::{PluginFlow, PluginGroup, PluginTable};

@@ -14,9 +14,9 @@
 
 use std::collections::BTreeSet;
 
-use super::acl::guard;
+use super::acl::guard_tier;
 use super::layout::{Layout, TierPorts, Way};
-use super::pipeline::{CLASSIFY, EGRESS, FLOOD, INGRESS, Pipeline, ROUTE, SWITCH, cookie};
+use super::pipeline::{CLASSIFY, EGRESS, FLOOD, INGRESS, Pipeline, ROUTE, SWITCH, named_cookie};
 use super::{Nic, Vpc};
 use crate::{
     Action, Cidr, Cookie, DesiredBridge, EffectiveSettings, Flow, Ipv4Match, MacMatch, Match, ObservedBridge, Purpose,
@@ -30,15 +30,15 @@ pub(crate) fn vpc_flows(
     settings: &EffectiveSettings,
 ) -> BTreeSet<Flow> {
     let mut pipeline = Pipeline::default();
-    ends(&mut pipeline);
+    add_table_ends(&mut pipeline);
     if let Some(topology) = &vpc.topology {
         let layout = Layout::new(&topology.value, desired, observed, settings);
         layout.tiers.values().for_each(|tier| {
             from_tunnels(&mut pipeline, tier);
             tier.vifs.iter().for_each(|vif| from_vif(&mut pipeline, &layout, tier, *vif, settings));
-            flood(&mut pipeline, tier);
-            let items = vpc.policies.as_ref().map(|policies| policies.value.items(tier.tier.network));
-            guard(&mut pipeline, tier.tier, items.unwrap_or_default());
+            add_flood(&mut pipeline, tier);
+            let items = vpc.policies.as_ref().map(|policies| policies.value.items_of(tier.tier.network));
+            guard_tier(&mut pipeline, tier.tier, items.unwrap_or_default());
         });
         layout.topology.nics.iter().for_each(|nic| to_card(&mut pipeline, &layout, nic));
     }
@@ -46,7 +46,7 @@ pub(crate) fn vpc_flows(
 }
 
 /// What happens to a frame for which a table has nothing else.
-fn ends(pipeline: &mut Pipeline) {
+fn add_table_ends(pipeline: &mut Pipeline) {
     let to = |table| vec![Action::Resubmit(table)];
     let ends = [
         (CLASSIFY, vec![]),
@@ -58,20 +58,25 @@ fn ends(pipeline: &mut Pipeline) {
     ];
     for (table, actions) in ends {
         // Above 0, where Open vSwitch has a flow of its own as long as `fail_mode` is not `secure`.
-        pipeline.add((table, 1), Cookie::new(Purpose::VpcEnd, table.into()), Match::default(), actions);
+        pipeline.add_flow((table, 1), Cookie::new(Purpose::VpcEnd, table.into()), Match::default(), actions);
     }
 }
 
-fn enter(tier: &TierPorts<'_>, table: u8) -> Vec<Action> {
+fn enter_table(tier: &TierPorts<'_>, table: u8) -> Vec<Action> {
     vec![Action::SetTier(tier.tier.key.get()), Action::Resubmit(table)]
 }
 
 fn from_tunnels(pipeline: &mut Pipeline, tier: &TierPorts<'_>) {
     let key = tier.tier.key;
-    let cookie = cookie(Purpose::VpcTunnels, &key.to_string());
+    let cookie = named_cookie(Purpose::VpcTunnels, &key.to_string());
     let any = Match { tun_id: Some(key.get().into()), ..Match::default() };
-    pipeline.add((CLASSIFY, 1200), cookie, Match { dl_dst: Some(MacMatch::Group), ..any }, enter(tier, FLOOD));
-    pipeline.add((CLASSIFY, 1000), cookie, any, enter(tier, SWITCH));
+    pipeline.add_flow(
+        (CLASSIFY, 1200),
+        cookie,
+        Match { dl_dst: Some(MacMatch::Group), ..any },
+        enter_table(tier, FLOOD),
+    );
+    pipeline.add_flow((CLASSIFY, 1000), cookie, any, enter_table(tier, SWITCH));
 }
 
 fn from_vif(
@@ -85,15 +90,15 @@ fn from_vif(
     let any = Match { in_port: Some(vif), ..Match::default() };
     let group = Match { dl_dst: Some(MacMatch::Group), ..any };
     match settings.vif_broadcast_pps {
-        0 => pipeline.add((CLASSIFY, 1200), cookie, group, enter(tier, FLOOD)),
+        0 => pipeline.add_flow((CLASSIFY, 1200), cookie, group, enter_table(tier, FLOOD)),
         pps => {
-            let limited = [vec![Action::Meter(vif)], enter(tier, FLOOD)].concat();
-            pipeline.add((CLASSIFY, 1200), Cookie::limited(vif, pps), group, limited);
+            let limited = [vec![Action::Meter(vif)], enter_table(tier, FLOOD)].concat();
+            pipeline.add_flow((CLASSIFY, 1200), Cookie::limited(vif, pps), group, limited);
         }
     }
     let to = |dst: Cidr| Ipv4Match { dst: dst.unless_any(), ..Ipv4Match::default() };
     let within = Match { ipv4: Some(to(tier.tier.cidr)), ..any };
-    pipeline.add((CLASSIFY, 1100), cookie, within, enter(tier, SWITCH));
+    pipeline.add_flow((CLASSIFY, 1100), cookie, within, enter_table(tier, SWITCH));
     // Only what has a source address of the tier is routed here: with another one it would pass by the ACLs, which know
     // addresses. The VPC's router judges such packets.
     let src = tier.tier.cidr.unless_any();
@@ -102,25 +107,25 @@ fn from_vif(
         ipv4: Some(Ipv4Match { src, ..to(layout.topology.cidr) }),
         ..any
     };
-    pipeline.add((CLASSIFY, 1000), cookie, across, enter(tier, EGRESS));
-    pipeline.add((CLASSIFY, 900), cookie, any, enter(tier, SWITCH));
+    pipeline.add_flow((CLASSIFY, 1000), cookie, across, enter_table(tier, EGRESS));
+    pipeline.add_flow((CLASSIFY, 900), cookie, any, enter_table(tier, SWITCH));
 }
 
-fn flood(pipeline: &mut Pipeline, tier: &TierPorts<'_>) {
+fn add_flood(pipeline: &mut Pipeline, tier: &TierPorts<'_>) {
     let key = tier.tier.key;
-    let cookie = cookie(Purpose::VpcFlood, &key.to_string());
+    let cookie = named_cookie(Purpose::VpcFlood, &key.to_string());
     let in_tier = Match { tier: Some(key.get()), ..Match::default() };
     let vifs: Vec<Action> = tier.vifs.iter().copied().map(Action::Output).collect();
     let tunnels = tier.tunnels.values().copied().map(Action::Output);
     let all = vifs.iter().copied().chain(tunnels).collect();
     // A frame never goes out by the port that it came in by.
-    pipeline.add((FLOOD, 1100), cookie, Match { tun_id: Some(0), ..in_tier }, all);
-    pipeline.add((FLOOD, 1000), cookie, in_tier, vifs);
+    pipeline.add_flow((FLOOD, 1100), cookie, Match { tun_id: Some(0), ..in_tier }, all);
+    pipeline.add_flow((FLOOD, 1000), cookie, in_tier, vifs);
 }
 
 /// The look-ups that lead to a card: by its Ethernet address, and from other tiers by its address.
 fn to_card(pipeline: &mut Pipeline, layout: &Layout<'_>, nic: &Nic) {
-    let (Some(way), Some(TierPorts { tier, .. })) = (layout.way(nic), layout.tiers.get(&nic.tier)) else { return };
+    let (Some(way), Some(TierPorts { tier, .. })) = (layout.way_to(nic), layout.tiers.get(&nic.tier)) else { return };
     let matches = Match { tier: Some(nic.tier.get()), dl_dst: Some(MacMatch::Exactly(nic.mac)), ..Match::default() };
     let (matches, actions) = match way {
         Way::Here(vifs) => (matches, vifs.into_iter().map(Action::Output).collect()),
@@ -128,9 +133,9 @@ fn to_card(pipeline: &mut Pipeline, layout: &Layout<'_>, nic: &Nic) {
         Way::There(tunnel) => (Match { tun_id: Some(0), ..matches }, vec![Action::Output(tunnel)]),
     };
     let name = format!("{} {}", nic.tier, nic.mac);
-    pipeline.add((SWITCH, 1000), cookie(Purpose::VpcSwitch, &name), matches, actions);
+    pipeline.add_flow((SWITCH, 1000), named_cookie(Purpose::VpcSwitch, &name), matches, actions);
     let Some(ip) = nic.ip else { return };
-    let packets = Ipv4Match { dst: Some(Cidr::host(ip)), ..Ipv4Match::default() };
+    let packets = Ipv4Match { dst: Some(Cidr::single_host(ip)), ..Ipv4Match::default() };
     let rewrite = vec![
         Action::SetSource(tier.gateway_mac),
         Action::SetDestination(nic.mac),
@@ -138,5 +143,5 @@ fn to_card(pipeline: &mut Pipeline, layout: &Layout<'_>, nic: &Nic) {
         Action::Resubmit(INGRESS),
     ];
     let matches = Match { ipv4: Some(packets), ..Match::default() };
-    pipeline.add((ROUTE, 1000), cookie(Purpose::VpcRoute, &ip.to_string()), matches, rewrite);
+    pipeline.add_flow((ROUTE, 1000), named_cookie(Purpose::VpcRoute, &ip.to_string()), matches, rewrite);
 }

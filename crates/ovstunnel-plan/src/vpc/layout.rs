@@ -87,7 +87,7 @@ impl<'a> Layout<'a> {
     /// How a frame gets to a card; nothing where this host does not know.
     ///
     /// A VIF that is plugged here counts before what the topology says: a VM that has just come here is here.
-    pub fn way(&self, nic: &Nic) -> Option<Way> {
+    pub fn way_to(&self, nic: &Nic) -> Option<Way> {
         if let Some(vifs) = self.vifs_of(nic.mac) {
             return Some(Way::Here(vifs.clone()));
         }

@@ -19,9 +19,9 @@ use std::sync::Arc;
 pub(crate) use flows::vpc_flows;
 pub use layout::unplaced_vifs;
 pub use policies::{AclId, AclItem, Direction, FLOWS_MAX, Policies, PortRange, Verdict, acl_priority};
-pub use ranges::masks;
-pub use record::{TooLarge, fits};
-pub(crate) use record::{chunks, recorded_policies, recorded_topology, text_of_policies, text_of_topology};
+pub use ranges::range_masks;
+pub use record::{TooLarge, fits_record};
+pub(crate) use record::{record_chunks, recorded_policies, recorded_topology, text_of_policies, text_of_topology};
 pub use topology::{Nic, Tier, Topology};
 
 use crate::Invalid;

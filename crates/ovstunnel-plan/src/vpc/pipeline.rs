@@ -18,7 +18,7 @@ pub(super) const INGRESS: u8 = 5;
 pub(super) struct Pipeline(BTreeMap<(u8, u16, Match), Flow>);
 
 impl Pipeline {
-    pub fn add(&mut self, (table, priority): (u8, u16), cookie: Cookie, matches: Match, actions: Vec<Action>) {
+    pub fn add_flow(&mut self, (table, priority): (u8, u16), cookie: Cookie, matches: Match, actions: Vec<Action>) {
         let flow = Flow { table, priority, cookie, matches, actions };
         self.0.entry((table, priority, matches)).or_insert(flow);
     }
@@ -29,7 +29,7 @@ impl Pipeline {
 }
 
 /// A cookie for what a text names. Two texts may share one; then their flows are replaced together.
-pub(super) fn cookie(purpose: Purpose, what: &str) -> Cookie {
+pub(super) fn named_cookie(purpose: Purpose, what: &str) -> Cookie {
     let digest = Sha256::digest(what.as_bytes());
     let number = digest.iter().take(3).fold(0, |number, byte| number << 8 | u32::from(*byte));
     Cookie::new(purpose, number)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use super::masks;
+use super::range_masks;
 use crate::{Cidr, Invalid, NetworkUuid};
 use ovstunnel_types::is_plain_name;
 
@@ -107,8 +107,8 @@ impl AclItem {
     }
 
     /// How many flows it takes.
-    pub fn flows(&self) -> usize {
-        self.cidrs.len() * self.ports.map_or(1, |ports| masks(ports).len())
+    pub fn flow_count(&self) -> usize {
+        self.cidrs.len() * self.ports.map_or(1, |ports| range_masks(ports).len())
     }
 }
 
@@ -123,13 +123,13 @@ pub struct Policies {
 
 impl Policies {
     /// The items that guard a tier.
-    pub fn items(&self, network: NetworkUuid) -> &[AclItem] {
+    pub fn items_of(&self, network: NetworkUuid) -> &[AclItem] {
         let acl = self.tiers.get(&network).and_then(Option::as_ref);
         acl.and_then(|acl| self.acls.get(acl)).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// How many flows they take.
-    pub fn flows(&self) -> usize {
-        self.tiers.keys().flat_map(|network| self.items(*network)).map(AclItem::flows).sum()
+    pub fn flow_count(&self) -> usize {
+        self.tiers.keys().flat_map(|network| self.items_of(*network)).map(AclItem::flow_count).sum()
     }
 }

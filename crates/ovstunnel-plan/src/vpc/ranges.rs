@@ -6,7 +6,7 @@ use super::PortRange;
 use crate::PortMask;
 
 /// The masks that together match exactly the ports of a range.
-pub fn masks(range: PortRange) -> Vec<PortMask> {
+pub fn range_masks(range: PortRange) -> Vec<PortMask> {
     let mut masks = Vec::new();
     let (mut next, end) = (u32::from(range.start()), u32::from(range.end()));
     while next <= end {
@@ -31,17 +31,17 @@ mod tests {
 
     #[test]
     fn the_worst_range_takes_thirty() {
-        assert_eq!(masks(PortRange::new(1, 65534).unwrap()).len(), 30);
-        assert_eq!(masks(PortRange::new(0, 65535).unwrap()), [PortMask { value: 0, mask: 0 }]);
-        assert_eq!(masks(PortRange::new(80, 80).unwrap()), [PortMask::exactly(80)]);
-        assert_eq!(masks(PortRange::new(65535, 65535).unwrap()), [PortMask::exactly(65535)]);
+        assert_eq!(range_masks(PortRange::new(1, 65534).unwrap()).len(), 30);
+        assert_eq!(range_masks(PortRange::new(0, 65535).unwrap()), [PortMask { value: 0, mask: 0 }]);
+        assert_eq!(range_masks(PortRange::new(80, 80).unwrap()), [PortMask::one_port(80)]);
+        assert_eq!(range_masks(PortRange::new(65535, 65535).unwrap()), [PortMask::one_port(65535)]);
     }
 
     proptest! {
         #[test]
         fn each_port_of_a_range_is_matched_once_and_no_other(a in any::<u16>(), b in any::<u16>()) {
             let (start, end) = (a.min(b), a.max(b));
-            let masks = masks(PortRange::new(start, end).unwrap());
+            let masks = range_masks(PortRange::new(start, end).unwrap());
             prop_assert!(masks.len() <= 30);
             for port in 0..=u16::MAX {
                 let matching = masks.iter().filter(|mask| mask.contains(port)).count();

@@ -25,32 +25,32 @@ pub struct TooLarge {
 }
 
 /// Whether the record of a text this long can be written.
-fn bounded(text: &str) -> Result<(), TooLarge> {
+fn check_size(text: &str) -> Result<(), TooLarge> {
     if text.len() <= TEXT_MAX { Ok(()) } else { Err(TooLarge { bytes: text.len() }) }
 }
 
 /// What can be recorded.
 pub trait Recorded {
     /// Its record.
-    fn text(&self) -> String;
+    fn record_text(&self) -> String;
 }
 
 /// Whether something is small enough to be recorded.
 ///
 /// # Errors
 /// How large it would be.
-pub fn fits(value: &impl Recorded) -> Result<(), TooLarge> {
-    bounded(&value.text())
+pub fn fits_record(value: &impl Recorded) -> Result<(), TooLarge> {
+    check_size(&value.record_text())
 }
 
 impl Recorded for Topology {
-    fn text(&self) -> String {
+    fn record_text(&self) -> String {
         text_of_topology(self)
     }
 }
 
 impl Recorded for Policies {
-    fn text(&self) -> String {
+    fn record_text(&self) -> String {
         text_of_policies(self)
     }
 }
@@ -67,7 +67,7 @@ struct TopologyRecord {
 pub(crate) fn text_of_topology(topology: &Topology) -> String {
     let tier = |t: &Tier| (t.key.get(), t.network.to_string(), t.gateway_ip, t.gateway_mac, t.cidr);
     let nic = |n: &Nic| (n.host.as_ref().map(ToString::to_string), n.ip, n.mac, n.tier.get());
-    text(&TopologyRecord {
+    serialize_record(&TopologyRecord {
         cidr: topology.cidr,
         tiers: topology.tiers.iter().map(tier).collect(),
         nics: topology.nics.iter().map(nic).collect(),
@@ -76,7 +76,7 @@ pub(crate) fn text_of_topology(topology: &Topology) -> String {
 
 /// The topology that is recorded under keys that begin so; nothing where there is none, or it cannot be read.
 pub(crate) fn recorded_topology(ids: &BTreeMap<String, String>, prefix: &str) -> Option<Topology> {
-    let record: TopologyRecord = serde_json::from_str(&joined(ids, prefix)?).ok()?;
+    let record: TopologyRecord = serde_json::from_str(&join_chunks(ids, prefix)?).ok()?;
     let key = |key: u32| GreKey::try_from(i64::from(key)).ok();
     let tier = |(k, network, gateway_ip, gateway_mac, cidr): (u32, String, _, _, _)| {
         Some(Tier { key: key(k)?, network: network.parse().ok()?, gateway_ip, gateway_mac, cidr })
@@ -108,12 +108,12 @@ pub(crate) fn text_of_policies(policies: &Policies) -> String {
     let acls = policies.acls.iter().map(|(id, items)| (id.to_string(), items.iter().map(item).collect()));
     let tiers =
         policies.tiers.iter().map(|(network, acl)| (network.to_string(), acl.as_ref().map(ToString::to_string)));
-    text(&PoliciesRecord { acls: acls.collect(), tiers: tiers.collect() })
+    serialize_record(&PoliciesRecord { acls: acls.collect(), tiers: tiers.collect() })
 }
 
 /// The policies that are recorded under keys that begin so; nothing where there are none, or they cannot be read.
 pub(crate) fn recorded_policies(ids: &BTreeMap<String, String>, prefix: &str) -> Option<Policies> {
-    let record: PoliciesRecord = serde_json::from_str(&joined(ids, prefix)?).ok()?;
+    let record: PoliciesRecord = serde_json::from_str(&join_chunks(ids, prefix)?).ok()?;
     let acl = |(id, items): (String, Vec<ItemRecord>)| {
         Some((id.parse().ok()?, items.into_iter().map(read_item).collect::<Option<_>>()?))
     };
@@ -143,19 +143,19 @@ fn read_item((number, allow, ingress, protocol, ports, cidrs): ItemRecord) -> Op
 }
 
 /// No value of these types fails to be written: none has a key that is no text.
-fn text(record: &impl Serialize) -> String {
+fn serialize_record(record: &impl Serialize) -> String {
     serde_json::to_string(record).unwrap_or_default()
 }
 
 /// The chunks of a text, each with its key.
-pub(crate) fn chunks(prefix: &str, text: &str) -> Vec<(String, String)> {
+pub(crate) fn record_chunks(prefix: &str, text: &str) -> Vec<(String, String)> {
     // All of it is ASCII.
     let chunks = text.as_bytes().chunks(CHUNK).map(|chunk| String::from_utf8_lossy(chunk).into_owned());
     chunks.enumerate().map(|(n, chunk)| (format!("{prefix}{n}"), chunk)).collect()
 }
 
 /// The text of which there are chunks: those from 0 on without a gap, and no other.
-fn joined(ids: &BTreeMap<String, String>, prefix: &str) -> Option<String> {
+fn join_chunks(ids: &BTreeMap<String, String>, prefix: &str) -> Option<String> {
     let there = ids.keys().filter(|key| key.starts_with(prefix)).count();
     let chunk = |n: usize| ids.get(&format!("{prefix}{n}")).map(String::as_str);
     (there > 0).then(|| (0..there).map(chunk).collect::<Option<String>>())?

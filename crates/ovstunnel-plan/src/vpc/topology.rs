@@ -52,7 +52,7 @@ impl Topology {
     }
 
     /// A tier by its key.
-    pub fn tier(&self, key: GreKey) -> Option<&Tier> {
+    pub fn tier_with(&self, key: GreKey) -> Option<&Tier> {
         self.tiers.iter().find(|tier| tier.key == key)
     }
 }

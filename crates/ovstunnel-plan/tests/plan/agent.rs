@@ -70,7 +70,7 @@ fn the_agent_reads_on_its_bridge_whether_to_set_it_up() {
 #[test]
 fn a_bridge_of_the_agent_goes_as_a_whole() {
     let mut world = World::default();
-    for change in [delete(), Change::destroy(bridge_name(BRIDGE))] {
+    for change in [delete(), Change::destroy_bridge(bridge_name(BRIDGE))] {
         made_by_agent(&mut world);
         apply(&mut world, set_up());
         apply(&mut world, create(BRIDGE, "2", "192.0.2.2"));
@@ -87,7 +87,7 @@ fn a_bridge_of_the_agent_goes_as_a_whole() {
 }
 
 #[test]
-fn a_bridge_that_is_not_ours_is_deleted_unless_anything_but_tunnels_is_on_it() {
+fn a_foreign_bridge_is_deleted_if_only_tunnels_are_on_it() {
     let mut world = World::default();
     made_by_agent(&mut world);
     world.foreign_gre(BRIDGE, "t1001-1-2", "192.0.2.2", "1001");
@@ -112,7 +112,9 @@ fn tunnels_that_the_python_program_has_added_are_taken_over() {
     world.foreign_gre(BRIDGE, "t1001-9-5", "192.0.2.5", "1001");
     world.foreign_gre(BRIDGE, "mine", "192.0.2.6", "1001");
     let bridges: Vec<ObservedBridge> = world.bridges.values().cloned().collect();
-    let Some(Finding::Plugins(desired)) = survey(&bridges, &Settings::default()).remove(BRIDGE) else { panic!("ours") };
+    let Some(Finding::Plugins(desired)) = survey_bridges(&bridges, &Settings::default()).remove(BRIDGE) else {
+        panic!("ours")
+    };
     let mut change_set = ChangeSet::default();
     change_set.take_over(&world, &bridge_name(BRIDGE), Some(*desired), BTreeSet::new());
     world.carry_out(world.plan(&change_set, &Settings::default()));
@@ -123,5 +125,5 @@ fn tunnels_that_the_python_program_has_added_are_taken_over() {
     let open: Vec<&String> = bridge.ports.keys().filter(|name| !bridge.ports[*name].protected).collect();
     assert_eq!(open, ["mine", "t1001-9-5", "t1002-1-4"]);
     let bridges: Vec<ObservedBridge> = world.bridges.values().cloned().collect();
-    assert_eq!(survey(&bridges, &Settings::default()).remove(BRIDGE), Some(Finding::Ours));
+    assert_eq!(survey_bridges(&bridges, &Settings::default()).remove(BRIDGE), Some(Finding::Ours));
 }

@@ -52,18 +52,18 @@ proptest! {
     #[test]
     fn the_difference_leads_to_what_must_be_there(desired in any_flows(), seen in any_seen()) {
         match FlowChange::between(&desired, &seen) {
-            None => prop_assert_eq!(seen, FlowsSeen::exactly(desired)),
+            None => prop_assert_eq!(seen, FlowsSeen::known_exactly(desired)),
             Some(change) => {
-                let (flows, garbled) = after_bundle(&change.bundle(), &seen);
+                let (flows, garbled) = after_bundle(&change.bundle_lines(), &seen);
                 prop_assert_eq!(&flows, &desired);
                 prop_assert!(garbled.is_empty(), "{garbled:?} stay");
                 // What is read back shows whether it was done.
-                prop_assert_eq!(change.missing_among(&FlowsSeen::exactly(desired.clone())), None);
+                prop_assert_eq!(change.missing_among(&FlowsSeen::known_exactly(desired.clone())), None);
                 if seen != FlowsSeen::Unknown {
                     prop_assert!(change.missing_among(&seen).is_some(), "{seen:?} are as before");
                 }
-                prop_assert_eq!(change.applied_to(&seen), FlowsSeen::exactly(desired.clone()));
-                prop_assert_eq!(FlowChange::between(&desired, &FlowsSeen::exactly(desired.clone())), None);
+                prop_assert_eq!(change.applied_to(&seen), FlowsSeen::known_exactly(desired.clone()));
+                prop_assert_eq!(FlowChange::between(&desired, &FlowsSeen::known_exactly(desired.clone())), None);
             }
         }
     }
@@ -73,7 +73,7 @@ proptest! {
     fn a_flow_that_is_right_is_not_touched(desired in any_flows(), more in any_flows()) {
         let cookies: BTreeSet<Cookie> = desired.iter().map(|flow| flow.cookie).collect();
         let others = more.into_iter().filter(|flow| !cookies.contains(&flow.cookie));
-        let seen = FlowsSeen::exactly(desired.iter().cloned().chain(others).collect());
+        let seen = FlowsSeen::known_exactly(desired.iter().cloned().chain(others).collect());
         if let Some(change) = FlowChange::between(&desired, &seen) {
             prop_assert_eq!(change.add, vec![]);
             prop_assert!(change.delete.unwrap().is_disjoint(&cookies));
@@ -83,14 +83,14 @@ proptest! {
     #[test]
     fn a_dump_of_what_was_added_is_what_was_added(flows in any_flows()) {
         let dump: String = flows.iter().map(|flow| format!(" {flow}\n")).collect();
-        prop_assert_eq!(FlowsSeen::parse_dump(&dump), FlowsSeen::exactly(flows));
+        prop_assert_eq!(FlowsSeen::parse_dump(&dump), FlowsSeen::known_exactly(flows));
     }
 }
 
 #[test]
 fn a_change_is_told_without_what_it_does_not_do() {
     let flow = |number, cookie| Flow { cookie: Cookie::new(Purpose::Vif, cookie), priority: number, ..some_flow() };
-    let have = |flows: &[&Flow]| FlowsSeen::exactly(flows.iter().copied().cloned().collect());
+    let have = |flows: &[&Flow]| FlowsSeen::known_exactly(flows.iter().copied().cloned().collect());
     let told = |desired: &[&Flow], seen: &FlowsSeen| {
         FlowChange::between(&desired.iter().copied().cloned().collect(), seen).map(|change| change.to_string())
     };

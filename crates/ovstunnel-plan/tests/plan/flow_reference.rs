@@ -40,7 +40,7 @@ fn flows_of(world: &World, bridge: &str) -> BTreeSet<Flow> {
     bridge_flows(
         &DesiredBridge::from_record(observed).unwrap(),
         Some(observed),
-        &EffectiveSettings::of(&settings(), Capabilities::ALL),
+        &EffectiveSettings::for_switch(&settings(), Capabilities::ALL),
     )
 }
 
@@ -74,15 +74,15 @@ fn of_take_over() -> BTreeSet<Place> {
     let (name, interface) =
         ("vx0".to_owned(), ObservedInterface { kind: "vxlan".into(), ofport: Some(99), ..Default::default() });
     bridge.ports.insert(name.clone(), ObservedPort { name, interfaces: vec![interface], ..Default::default() });
-    let carried = TransitionFlows::over(&bridge, &learnt).up();
+    let carried = TransitionFlows::over_bridge(&bridge, &learnt).laying_lines();
     bridge.external_ids.insert(ids::STP_ROOT_PORT.into(), "t5-1-2".into());
-    let announced = Announcement::of(&bridge, &learnt, false).unwrap().lines();
+    let announced = Announcement::for_bridge(&bridge, &learnt, false).unwrap().bundle_lines();
     temporary(&carried).into_iter().chain(temporary(&announced)).collect()
 }
 
 fn of_a_probe() -> BTreeSet<Place> {
     let nonce = "0a:5b:1c:22:9f:07".parse().unwrap();
-    temporary(&Probe::over(&network().bridges["b"], nonce, None).unwrap().arm(PROBE_LASTS))
+    temporary(&Probe::over_bridge(&network().bridges["b"], nonce, None).unwrap().arming_lines(PROBE_LASTS))
 }
 
 /// The places in a section of the page. A cookie that is not named is that of the row above.
@@ -129,7 +129,7 @@ fn of_a_change_of_kind() -> BTreeSet<Place> {
     world.change(&[step(KindStep::Prepare)]).remove(0).unwrap();
     world.carry_out(world.repairs());
     let mut changes = ChangeSet::default();
-    changes.apply(&world, &settings(), &step(KindStep::Switch)).unwrap();
+    changes.apply_change(&world, &settings(), &step(KindStep::Switch)).unwrap();
     let plan = world.plan(&changes, &settings());
     let before: Vec<Flow> = plan.flows_before()[0].1.add.clone();
     let meanwhile = before.into_iter().chain(flows_of(&world, "b"));

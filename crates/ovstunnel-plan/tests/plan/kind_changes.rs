@@ -111,7 +111,7 @@ fn both_kinds_are_turned_around_in_one_transaction_while_flows_carry() {
     let mut world = network();
     to_vxlan(&mut world, KindStep::Prepare).unwrap();
     let mut changes = ChangeSet::default();
-    changes.apply(&world, &Settings::default(), &asked(TunnelKind::Vxlan, KindStep::Switch, &[])).unwrap();
+    changes.apply_change(&world, &Settings::default(), &asked(TunnelKind::Vxlan, KindStep::Switch, &[])).unwrap();
     let plan = world.plan(&changes, &Settings::default());
     assert_eq!(plan.transactions().len(), 1);
     let (before, after) = (plan.flows_before()[0].1.clone(), plan.flows_after()[0].1.clone());
@@ -141,7 +141,7 @@ fn what_does_not_follow_is_refused_and_changes_nothing() {
     to_vxlan(&mut world, KindStep::Prepare).unwrap();
     refused(&mut world, KindStep::Finish, &[], "still sends by gre; `switch` first");
     let second = world.bridges["b"].ports.values().find(|port| port.is_second_of_ours()).unwrap().name.clone();
-    refused(&mut world, KindStep::Abort, &[second.clone()], "frames have come by vxlan from host");
+    refused(&mut world, KindStep::Abort, std::slice::from_ref(&second), "frames have come by vxlan from host");
     to_vxlan(&mut world, KindStep::Switch).unwrap();
     refused(&mut world, KindStep::Abort, &[], "go back by `prepare` first");
     refused(&mut world, KindStep::Finish, &[second], "nothing has come by vxlan from host");

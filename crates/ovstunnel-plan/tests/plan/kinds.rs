@@ -10,7 +10,7 @@ fn configured(encap: &str) -> Settings {
 
 fn ask(world: &mut World, settings: &Settings, change: Change) -> Result<(), Rejected> {
     let mut change_set = ChangeSet::default();
-    change_set.apply(world, settings, &change)?;
+    change_set.apply_change(world, settings, &change)?;
     let plan = world.plan(&change_set, settings);
     world.carry_out(plan);
     assert_eq!(world.repairs(), Plan::default(), "what the configuration says of new bridges changes none");
@@ -45,7 +45,7 @@ fn mark(world: &World) -> Option<&str> {
 const TWO: &[(&str, &str)] = &[("2", "192.0.2.2")];
 
 #[test]
-fn a_bridge_keeps_the_kind_that_was_configured_when_it_became_ours() {
+fn a_bridge_keeps_the_tunnel_kind_of_when_it_became_ours() {
     for (first, later) in [("vxlan:8472", "gre"), ("geneve", "vxlan"), ("gre", "geneve")] {
         let mut world = World::default();
         ask(&mut world, &configured(first), setup("b", 5, Some(TWO))).unwrap();
@@ -123,7 +123,7 @@ fn a_bridge_that_is_taken_over_is_gre() {
             world.foreign_gre("b", "t1001-1-2", "192.0.2.2", "1001");
         }
         let bridges: Vec<ObservedBridge> = world.bridges.values().cloned().collect();
-        let found = survey(&bridges, &configured("vxlan")).remove("b");
+        let found = survey_bridges(&bridges, &configured("vxlan")).remove("b");
         let Some(Finding::Plugins(desired)) = found else { panic!("{found:?}") };
         assert_eq!(desired.encap, Encap::GRE);
     }

@@ -26,14 +26,14 @@ fn a_bridge_and_its_tunnels_are_one_transaction() {
     let mut world = World::default();
     let mut change_set = ChangeSet::default();
     let change = setup("xapi1", 5, Some(&[("2", "192.0.2.2"), ("3", "192.0.2.3")]));
-    change_set.apply(&world, &Settings::default(), &change).unwrap();
+    change_set.apply_change(&world, &Settings::default(), &change).unwrap();
     let steps = world.plan(&change_set, &Settings::default());
     assert_eq!(steps.transactions().len(), 1);
     world.carry_out(steps);
     assert!(world.bridges["xapi1"].ports.values().all(|port| port.protected));
     assert_eq!(tunnels(&world, "xapi1"), pairs(&[("2", "192.0.2.2"), ("3", "192.0.2.3")]));
     assert_eq!(
-        world.flows["xapi1"].count(),
+        world.flows["xapi1"].flow_count(),
         Some(6),
         "the baseline, what forwards, BFD, and IPv6, before any VIF is there"
     );
@@ -55,10 +55,10 @@ fn bfd_begins_behind_its_flow_and_ends_without_a_trace() {
     expect_rest(&world);
     world.flows.insert("b".to_owned(), FlowsSeen::none());
     let mut change_set = ChangeSet::default();
-    change_set.apply(&world, &Settings::default(), &bfd(&["t5-1-2"], 300)).unwrap();
+    change_set.apply_change(&world, &Settings::default(), &bfd(&["t5-1-2"], 300)).unwrap();
     let plan = world.plan(&change_set, &Settings::default());
     let first = plan.flows_before();
-    assert!(first.iter().any(|(_, change)| change.bundle().contains("dl_dst=00:23:20:00:00:01")), "{first:?}");
+    assert!(first.iter().any(|(_, change)| change.bundle_lines().contains("dl_dst=00:23:20:00:00:01")), "{first:?}");
     world.carry_out(plan);
     expect_rest(&world);
     let there = column(&world, "t5-1-2");
@@ -106,7 +106,7 @@ fn an_address_and_key_go_over_to_another_bridge() {
     accepted(&world.change(&[setup("b", 5, Some(&[("2", "192.0.2.2")])), setup("c", 6, Some(&[("3", "192.0.2.3")]))]));
     accepted(&world.change(&[setup("b", 7, Some(&[("2", "192.0.2.4")])), setup("c", 5, Some(&[("3", "192.0.2.2")]))]));
     assert_eq!(tunnels(&world, "c"), pairs(&[("3", "192.0.2.2")]));
-    accepted(&world.change(&[Change::destroy(bridge_name("b")), setup("c", 7, Some(&[("3", "192.0.2.4")]))]));
+    accepted(&world.change(&[Change::destroy_bridge(bridge_name("b")), setup("c", 7, Some(&[("3", "192.0.2.4")]))]));
     assert_eq!(tunnels(&world, "c"), pairs(&[("3", "192.0.2.4")]));
     expect_rest(&world);
 }
@@ -116,7 +116,7 @@ fn a_changed_address_is_an_edit_that_no_frame_of_others_feels() {
     let mut world = World::default();
     accepted(&world.change(&[setup("b", 5, Some(&[("2", "192.0.2.2")]))]));
     let mut change_set = ChangeSet::default();
-    change_set.apply(&world, &Settings::default(), &create("b", "2", "192.0.2.9")).unwrap();
+    change_set.apply_change(&world, &Settings::default(), &create("b", "2", "192.0.2.9")).unwrap();
     let steps = world.plan(&change_set, &Settings::default());
     let items: Vec<PlanItem> = steps.items().collect();
     assert!(matches!(items.as_slice(), [PlanItem::Database(Step::EditTunnel { .. })]), "{steps:?}");
@@ -163,7 +163,7 @@ fn a_bridge_of_somebody_else_is_adopted_and_released_as_it_was() {
     assert!(world.bridges["xapi1"].own_port().unwrap().protected);
     assert!(!world.bridges["xapi1"].ports["eth1"].protected);
     expect_rest(&world);
-    accepted(&world.change(&[Change::destroy(bridge_name("xapi1"))]));
+    accepted(&world.change(&[Change::destroy_bridge(bridge_name("xapi1"))]));
     let (mut bridge, flows) = world.shape().remove("xapi1").unwrap();
     let mark = bridge.external_ids.remove(ids::RELEASED);
     assert_eq!(mark.as_deref(), Some("true"), "with a `gre_key` it would be taken for the Python plugin's");
@@ -182,7 +182,7 @@ fn a_lost_mark_does_not_cost_the_tunnels_that_are_still_marked() {
         }
         bridge.other_config.remove(ids::GRE_KEY);
         assert_eq!(world.repairs(), Plan::default(), "who does not know the key does not touch the bridge");
-        let refused = world.change(&[Change::destroy(bridge_name("b"))]).remove(0).unwrap_err();
+        let refused = world.change(&[Change::destroy_bridge(bridge_name("b"))]).remove(0).unwrap_err();
         assert!(matches!(refused, Rejected::Conflict { .. }), "{refused:?}");
         accepted(&world.change(&[setup("b", 5, None)]));
         assert_eq!(tunnels(&world, "b"), pairs(&[("2", "192.0.2.2")]));
@@ -221,22 +221,22 @@ fn who_remembers_puts_back_what_others_took_away() {
     accepted(&world.change(&[setup("b", 5, Some(&[("2", "192.0.2.2"), ("3", "192.0.2.3")]))]));
     let (before, observed) = (world.shape(), world.bridges["b"].clone());
     let mut cache = DesiredCache::default();
-    cache.remember(observed.uuid, DesiredBridge::from_record(&observed).unwrap());
+    cache.remember_bridge(observed.uuid, DesiredBridge::from_record(&observed).unwrap());
     let bridge = world.bridges.get_mut("b").unwrap();
     bridge.ports.retain(|name, _| !name.ends_with("-2"));
     bridge.external_ids.clear();
     bridge.other_config.clear();
     let mut change_set = ChangeSet::with_cache(&cache);
-    change_set.touch(&world, &bridge_name("b"));
-    world.carry_out(change_set.plan(&EffectiveSettings::default(), |_| FlowsSeen::Unknown));
+    change_set.touch_bridge(&world, &bridge_name("b"));
+    world.carry_out(change_set.build_plan(&EffectiveSettings::default(), |_| FlowsSeen::Unknown));
     assert_eq!(world.shape(), before);
 
     // Another bridge of that name is not the one that is remembered.
     world.bridges.get_mut("b").unwrap().uuid = uuid::Uuid::from_u128(99);
     world.bridges.get_mut("b").unwrap().external_ids.clear();
     let mut change_set = ChangeSet::with_cache(&cache);
-    change_set.touch(&world, &bridge_name("b"));
-    assert_eq!(change_set.plan(&EffectiveSettings::default(), |_| FlowsSeen::Unknown), Plan::default());
+    change_set.touch_bridge(&world, &bridge_name("b"));
+    assert_eq!(change_set.build_plan(&EffectiveSettings::default(), |_| FlowsSeen::Unknown), Plan::default());
 }
 
 #[test]
@@ -249,7 +249,11 @@ fn to_give_a_bridge_back_twice_is_no_mistake() {
     bridge.other_config.clear();
     let mut cache = DesiredCache::default();
     let destroy = |cache: &DesiredCache, world: &World| {
-        ChangeSet::with_cache(cache).apply(world, &Settings::default(), &Change::destroy(bridge_name("b")))
+        ChangeSet::with_cache(cache).apply_change(
+            world,
+            &Settings::default(),
+            &Change::destroy_bridge(bridge_name("b")),
+        )
     };
     assert!(destroy(&cache, &world).is_err(), "a bridge that never was ours");
     cache.remember_release(row);
@@ -265,8 +269,8 @@ fn left_overs_on_a_bridge_that_is_not_ours_any_more_are_swept() {
     bridge.external_ids.clear();
     bridge.other_config.clear();
     let mut change_set = ChangeSet::default();
-    change_set.sweep(&world, &bridge_name("b"));
-    world.carry_out(change_set.plan(&EffectiveSettings::default(), |_| seen.clone()));
+    change_set.sweep_bridge(&world, &bridge_name("b"));
+    world.carry_out(change_set.build_plan(&EffectiveSettings::default(), |_| seen.clone()));
     assert_eq!(world.bridges["b"].ports.keys().collect::<Vec<_>>(), ["b"], "its own port stays");
     assert_eq!(world.flows["b"], FlowsSeen::none());
 }
@@ -279,7 +283,7 @@ fn a_vif_or_a_stranger_keeps_a_bridge_from_being_destroyed() {
         world.device("b", port);
         world.carry_out(world.repairs());
         let before = world.shape();
-        let refused = world.change(&[Change::destroy(bridge_name("b"))]).remove(0).unwrap_err();
+        let refused = world.change(&[Change::destroy_bridge(bridge_name("b"))]).remove(0).unwrap_err();
         let Rejected::Conflict { in_the_way, detail } = refused else { panic!("{refused:?}") };
         assert_eq!(in_the_way, port);
         assert!(detail.contains(word), "{detail}");
@@ -303,7 +307,7 @@ fn what_is_in_the_way_is_named() {
         (destroy_tunnel("b", "b"), "b"),
         (setup("t5-1-9", 6, None), "foreign"),
         (setup("c", 5, Some(&[("2", "192.0.2.2")])), "t5-1-2"),
-        (Change::destroy(bridge_name("foreign")), "foreign"),
+        (Change::destroy_bridge(bridge_name("foreign")), "foreign"),
         // To this host itself.
         (setup("c", 6, Some(&[("1", "192.0.2.2")])), "c"),
     ];
@@ -325,7 +329,8 @@ fn a_set_that_contradicts_itself_names_the_field() {
         (&[("2", "192.0.2.2"), ("2", "192.0.2.3")], "tunnels[1].to"),
     ];
     for (set, expected) in cases {
-        let refused = ChangeSet::default().apply(&world, &Settings::default(), &setup("b", 5, Some(set))).unwrap_err();
+        let refused =
+            ChangeSet::default().apply_change(&world, &Settings::default(), &setup("b", 5, Some(set))).unwrap_err();
         assert!(matches!(&refused, Rejected::Invalid { field, .. } if field == expected), "{refused:?}");
     }
 }
@@ -342,7 +347,7 @@ fn flows_do_not_grow_with_tunnels() {
         accepted(&world.change(&[Change::SetupBridge(change)]));
         (0..vifs).for_each(|n| world.device("b", &format!("vif{n}.0")));
         world.carry_out(world.repairs());
-        world.flows["b"].count().unwrap()
+        world.flows["b"].flow_count().unwrap()
     };
     for tunnels in [0, 1, 300] {
         assert_eq!(count(tunnels, 0, Ipv6Policy::Allow), 3);
@@ -355,7 +360,7 @@ fn flows_do_not_grow_with_tunnels() {
 #[test]
 fn different_tunnels_never_have_one_port_name() {
     let name = |from: &str, to: &str| {
-        PortName::tunnel(GreKey::try_from(1).unwrap(), &from.parse().unwrap(), &to.parse().unwrap())
+        PortName::tunnel_port(GreKey::try_from(1).unwrap(), &from.parse().unwrap(), &to.parse().unwrap())
     };
     assert_ne!(name("1-2", "3"), name("1", "2-3"));
     assert_ne!(name("aaaaaaaa-bbbbbbbb", "c"), name("aaaaaaaa", "bbbbbbbb-c"));

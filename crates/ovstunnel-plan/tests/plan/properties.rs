@@ -69,7 +69,7 @@ fn any_setup() -> impl Strategy<Value = Change> {
 }
 
 fn any_change() -> impl Strategy<Value = Change> {
-    let port = (any_key(), any_host()).prop_map(|(key, to)| PortName::tunnel(key, &"1".parse().unwrap(), &to));
+    let port = (any_key(), any_host()).prop_map(|(key, to)| PortName::tunnel_port(key, &"1".parse().unwrap(), &to));
     let create = (any_bridge(), any_host(), any_ip()).prop_map(|(bridge, to, remote_ip)| {
         let from = "1".parse().unwrap();
         Change::CreateTunnel(CreateTunnel {
@@ -82,7 +82,7 @@ fn any_change() -> impl Strategy<Value = Change> {
             renumbers: false,
         })
     });
-    let one = (any_key(), any_host()).prop_map(|(key, to)| PortName::tunnel(key, &"1".parse().unwrap(), &to));
+    let one = (any_key(), any_host()).prop_map(|(key, to)| PortName::tunnel_port(key, &"1".parse().unwrap(), &to));
     let bfd = (any_bridge(), proptest::option::of(one), 100..200u32).prop_map(|(bridge, port, interval)| {
         Change::SetBfd(SetBfd {
             bridge,
@@ -94,7 +94,7 @@ fn any_change() -> impl Strategy<Value = Change> {
         4 => any_setup(),
         6 => create,
         3 => (any_bridge(), port).prop_map(|(bridge, port)| Change::DestroyTunnel { bridge, port }),
-        1 => any_bridge().prop_map(Change::destroy),
+        1 => any_bridge().prop_map(Change::destroy_bridge),
         2 => bfd,
     ]
 }
@@ -179,7 +179,7 @@ fn foreign(world: &World) -> BTreeMap<String, ObservedPort> {
 }
 
 fn unmarked(world: &World) -> BTreeMap<String, ObservedBridge> {
-    let unmarked = world.bridges.values().filter(|bridge| DesiredBridge::mark(bridge) == Mark::Foreign);
+    let unmarked = world.bridges.values().filter(|bridge| DesiredBridge::bridge_mark(bridge) == Mark::Foreign);
     unmarked.map(|bridge| (bridge.name.clone(), bridge.clone())).collect()
 }
 
@@ -211,11 +211,11 @@ proptest! {
     fn a_change_converges_is_recorded_and_can_be_repeated(world in any_world(), change in any_change()) {
         let settings = Settings::default();
         let mut change_set = ChangeSet::default();
-        let accepted = change_set.apply(&world, &settings, &change).is_ok();
+        let accepted = change_set.apply_change(&world, &settings, &change).is_ok();
         let mut after = world.clone();
         after.carry_out(world.plan(&change_set, &settings));
         prop_assert_eq!(foreign(&after), foreign(&world));
-        for (name, desired, _) in change_set.bridges() {
+        for (name, desired, _) in change_set.touched_bridges() {
             let recorded = after.bridges.get(name.as_str()).and_then(DesiredBridge::from_record);
             prop_assert_eq!(recorded.as_ref(), desired, "the record of {}", name);
         }
@@ -223,7 +223,7 @@ proptest! {
         let given_back = matches!(&change, Change::DestroyBridge(name, _) if after.bridges.contains_key(name.as_str()));
         if accepted && !given_back {
             let mut again = ChangeSet::default();
-            prop_assert!(again.apply(&after, &settings, &change).is_ok());
+            prop_assert!(again.apply_change(&after, &settings, &change).is_ok());
             prop_assert_eq!(after.plan(&again, &settings), Plan::default());
         }
     }
@@ -234,14 +234,14 @@ proptest! {
         let settings = Settings::default();
         let mut all = ChangeSet::default();
         let accepted: Vec<&Change> =
-            changes.iter().filter(|change| all.apply(&world, &settings, change).is_ok()).collect();
+            changes.iter().filter(|change| all.apply_change(&world, &settings, change).is_ok()).collect();
         let mut good = ChangeSet::default();
         for change in accepted {
-            prop_assert!(good.apply(&world, &settings, change).is_ok());
+            prop_assert!(good.apply_change(&world, &settings, change).is_ok());
         }
         let wanted = |change_set: &ChangeSet| -> BTreeMap<String, Option<DesiredBridge>> {
             let recorded = |observed: Option<&ObservedBridge>| observed.and_then(DesiredBridge::from_record);
-            let changed = change_set.bridges().filter(|(_, desired, observed)| *desired != recorded(*observed).as_ref());
+            let changed = change_set.touched_bridges().filter(|(_, desired, observed)| *desired != recorded(*observed).as_ref());
             changed.map(|(name, desired, _)| (name.to_string(), desired.cloned())).collect()
         };
         prop_assert_eq!(wanted(&all), wanted(&good));
@@ -258,9 +258,9 @@ proptest! {
         let mut change_set = ChangeSet::default();
         let (mut batch, mut footprints): (Vec<Change>, Vec<Footprint>) = Default::default();
         for change in changes {
-            let footprint = change_set.footprint(&world, &change);
+            let footprint = change_set.footprint_of(&world, &change);
             let independent = footprints.iter().all(|other| footprint.independent_of(other));
-            if independent && change_set.apply(&world, &Settings::default(), &change).is_ok() {
+            if independent && change_set.apply_change(&world, &Settings::default(), &change).is_ok() {
                 batch.push(change);
                 footprints.push(footprint);
             }
@@ -292,13 +292,13 @@ proptest! {
         let managed = world.bridges.get(name.as_str()).is_some_and(|b| DesiredBridge::from_record(b).is_some());
         // Without our own mark beside it, the other tools' key may be another tool's.
         let network = world.bridges.get(name.as_str()).is_some_and(|b| b.external_ids.contains_key(ids::NETWORK_UUID));
-        let done = world.change(&[Change::destroy(name.clone())]).remove(0).is_ok();
+        let done = world.change(&[Change::destroy_bridge(name.clone())]).remove(0).is_ok();
         if let (true, true, Some(bridge)) = (managed, done, world.bridges.get(name.as_str())) {
             prop_assert!(bridge.external_ids.keys().all(|key| !key.starts_with("ovstunnel-")), "{bridge:?}");
             prop_assert!(!network || !bridge.external_ids.contains_key(ids::XS_NETWORK_UUID), "{bridge:?}");
             prop_assert!(bridge.other_config.is_empty(), "{bridge:?}");
             prop_assert!(bridge.ports.values().all(|port| !port.is_tunnel_of_ours() && !port.protected));
-            prop_assert_eq!(world.flows[name.as_str()].count(), Some(0));
+            prop_assert_eq!(world.flows[name.as_str()].flow_count(), Some(0));
         }
     }
 }

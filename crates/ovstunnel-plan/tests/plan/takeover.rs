@@ -22,7 +22,7 @@ fn old_bridge(world: &mut World, name: &str, key: u32, hosts: &[u32]) {
 
 fn findings(world: &World) -> BTreeMap<String, Finding> {
     let bridges: Vec<ObservedBridge> = world.bridges.values().cloned().collect();
-    survey(&bridges, &Settings::default())
+    survey_bridges(&bridges, &Settings::default())
 }
 
 /// The reasons for which a bridge is left.
@@ -241,7 +241,7 @@ fn a_release_leaves_a_plain_bridge_with_its_vifs() {
         assert_eq!(world.flows[name], FlowsSeen::none());
         let mut change_set = ChangeSet::default();
         let again = Change::ReleaseBridge(bridge_name(name));
-        assert!(change_set.apply(&world, &Settings::default(), &again).is_ok());
+        assert!(change_set.apply_change(&world, &Settings::default(), &again).is_ok());
         assert_eq!(world.plan(&change_set, &Settings::default()), Plan::default(), "once is enough");
     }
     assert_eq!(world.bridges["xapi1"].uuid, before.bridges["xapi1"].uuid);
@@ -268,7 +268,7 @@ proptest! {
             ports.iter().map(|port| PluginFlow::FromTunnel { port: *port, to: PluginGroup::LocalMulticast }).collect();
         let steps = plan(&world, "b", &flows);
         for (_, change) in steps.flows_after() {
-            let bundle = change.bundle();
+            let bundle = change.bundle_lines();
             let deleted: Vec<&str> = bundle.lines().filter_map(|line| line.strip_prefix("delete_strict ")).collect();
             let read: Vec<String> = flows.iter().map(ToString::to_string).collect();
             prop_assert_eq!(deleted, read);

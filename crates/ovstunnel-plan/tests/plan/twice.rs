@@ -117,14 +117,14 @@ fn another_id_rewrites_the_record_and_ports_keep_their_names() {
     // A complete set knows them again, and one that was lost comes back under the name that it had.
     let mut change_set = ChangeSet::default();
     let set = without_host("b", 5, &[(None, "2", "192.0.2.2"), (None, "3", "192.0.2.33"), (None, "4", "192.0.2.4")]);
-    change_set.apply(&world, &Settings::default(), &set).unwrap();
+    change_set.apply_change(&world, &Settings::default(), &set).unwrap();
     assert_eq!(world.plan(&change_set, &Settings::default()), Plan::default());
     let observed = world.bridges["b"].clone();
     let mut cache = DesiredCache::default();
-    cache.remember(observed.uuid, DesiredBridge::from_record(&observed).unwrap());
+    cache.remember_bridge(observed.uuid, DesiredBridge::from_record(&observed).unwrap());
     world.bridges.get_mut("b").unwrap().ports.remove("t5-1-2");
     let mut change_set = ChangeSet::with_cache(&cache);
-    change_set.touch(&world, &bridge_name("b"));
+    change_set.touch_bridge(&world, &bridge_name("b"));
     world.carry_out(world.plan(&change_set, &Settings::default()));
     assert_eq!(froms(&world), pairs(&[("t5-1-2", "7"), ("t5-1-3", "7"), ("t5-7-4", "7")]));
     // And back again: nothing is made anew.
@@ -136,7 +136,7 @@ fn another_id_rewrites_the_record_and_ports_keep_their_names() {
 fn a_creation_that_renumbers_is_alone_with_its_bridge() {
     let mut world = World::default();
     accepted(&world.change(&[setup("b", 5, Some(&[("2", "192.0.2.2")]))]));
-    let of = |change: &Change| ChangeSet::default().footprint(&world, change);
+    let of = |change: &Change| ChangeSet::default().footprint_of(&world, change);
     assert_eq!(of(&create_from("7", "3", "192.0.2.3", true)), Footprint::Bridge(bridge_name("b")));
     let port = Footprint::Tunnel(bridge_name("b"), "t5-1-2".into());
     assert_eq!(
@@ -161,7 +161,7 @@ fn one_key_is_on_one_bridge() {
     twin.other_config.insert(ids::GRE_KEY.into(), "5".into());
     accepted(&world.change(&[setup("c", 5, Some(&[("2", "192.0.2.2")])), setup("b", 5, None)]));
     // With the bridge that has it the key goes.
-    accepted(&world.change(&[Change::destroy(bridge_name("b")), Change::destroy(bridge_name("c"))]));
+    accepted(&world.change(&[Change::destroy_bridge(bridge_name("b")), Change::destroy_bridge(bridge_name("c"))]));
     accepted(&world.change(&[setup("d", 5, None)]));
 }
 

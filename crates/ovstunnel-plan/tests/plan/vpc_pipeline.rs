@@ -167,7 +167,7 @@ fn the_limit_of_a_vifs_broadcast_holds_here_too() {
     let bridge = &world.bridges["v"];
     let desired = DesiredBridge::from_record(bridge).unwrap();
     let settings = Settings { vif_broadcast_pps: 50, ..Settings::default() };
-    let flows = bridge_flows(&desired, Some(bridge), &EffectiveSettings::of(&settings, Capabilities::ALL));
+    let flows = bridge_flows(&desired, Some(bridge), &EffectiveSettings::for_switch(&settings, Capabilities::ALL));
     let limited: Vec<&Flow> = flows.iter().filter(|flow| matches!(flow.actions[..], [Action::Meter(_), ..])).collect();
     assert_eq!(limited.len(), 3, "{limited:?}");
     for flow in limited {

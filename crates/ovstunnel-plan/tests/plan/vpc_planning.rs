@@ -7,7 +7,7 @@ use ovstunnel_plan::*;
 /// The steps of one change, in order, as words for each.
 fn order(world: &World, change: &Change) -> Vec<&'static str> {
     let mut change_set = ChangeSet::default();
-    change_set.apply(world, &Settings::default(), change).unwrap();
+    change_set.apply_change(world, &Settings::default(), change).unwrap();
     let plan = world.plan(&change_set, &Settings::default());
     plan.items().map(|item| if item.is_flows() { "flows" } else { "record" }).collect()
 }
@@ -161,10 +161,10 @@ fn an_adopted_bridge_is_given_back_as_it_was() {
             world.carry_out(world.repairs());
         }
         assert_eq!(world.bridges["v"].fail_mode.as_deref(), Some("secure"));
-        world.change(&[Change::destroy(bridge_name("v"))]).remove(0).unwrap();
+        world.change(&[Change::destroy_bridge(bridge_name("v"))]).remove(0).unwrap();
         let after = world.shape();
         assert_eq!(after["v"].0, before["v"].0, "{fail_mode:?}");
-        assert_eq!(after["v"].1.as_ref().and_then(FlowsSeen::count), Some(0));
+        assert_eq!(after["v"].1.as_ref().and_then(FlowsSeen::flow_count), Some(0));
     }
 }
 

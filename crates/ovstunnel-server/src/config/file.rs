@@ -62,7 +62,7 @@ pub enum ConfigError {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn read(file: &Path, may_be_missing: bool) -> Result<String, ConfigError> {
+pub fn read_config(file: &Path, may_be_missing: bool) -> Result<String, ConfigError> {
     match std::fs::read_to_string(file) {
         Ok(text) => Ok(text),
         Err(e) if may_be_missing && e.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
@@ -74,9 +74,9 @@ pub fn read(file: &Path, may_be_missing: bool) -> Result<String, ConfigError> {
 ///
 /// # Errors
 /// When it is not TOML, has an unknown key or a bad value.
-pub fn parse<T: DeserializeOwned>(text: &str, file: &Path) -> Result<T, ConfigError> {
+pub fn parse_config<T: DeserializeOwned>(text: &str, file: &Path) -> Result<T, ConfigError> {
     let refuse = |e: toml::de::Error, key: &str| {
-        let (line, column) = position(text, e.span().map_or(0, |span| span.start));
+        let (line, column) = line_and_column(text, e.span().map_or(0, |span| span.start));
         let message = sanitize(&e.message().trim().replace('\n', ", "), LONGEST);
         let what = if key.is_empty() || key == "." { message } else { format!("{key}: {message}") };
         ConfigError::Invalid { file: file.to_owned(), line, column, what }
@@ -89,7 +89,7 @@ pub fn parse<T: DeserializeOwned>(text: &str, file: &Path) -> Result<T, ConfigEr
 }
 
 /// Line and column, from 1, of a byte of `text`.
-fn position(text: &str, byte: usize) -> (usize, usize) {
+fn line_and_column(text: &str, byte: usize) -> (usize, usize) {
     let before = text.get(..byte).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)

@@ -4,7 +4,7 @@ use serde::de::{Deserializer, Error, Unexpected};
 use serde::{Deserialize, Serialize, Serializer};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use super::values::text;
+use super::values::parse_text;
 
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,13 +35,13 @@ impl Level {
     /// Reads `"info"` or `"info,ovstunnel_server=debug"`. None when it is neither.
     pub fn parse(text: &str) -> Option<Level> {
         let mut parts = text.split(',').map(|part| part.trim_matches(' '));
-        let base = level(parts.next()?)?;
+        let base = parse_level(parts.next()?)?;
         let modules = parts
             .map(|part| {
                 let (module, word) = part.split_once('=')?;
                 let is_module =
                     !module.is_empty() && module.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c));
-                is_module.then_some((module.to_owned(), level(word)?))
+                is_module.then_some((module.to_owned(), parse_level(word)?))
             })
             .collect::<Option<Vec<_>>>()?;
         Some(Level { text: text.to_owned(), base, modules })
@@ -86,7 +86,7 @@ fn of_kit(module: &str, program: &str) -> Option<String> {
     Some(format!("ovstunnel_server{inside}"))
 }
 
-fn level(word: &str) -> Option<LevelFilter> {
+fn parse_level(word: &str) -> Option<LevelFilter> {
     match word {
         "off" => Some(LevelFilter::OFF),
         "error" => Some(LevelFilter::ERROR),
@@ -106,9 +106,10 @@ impl Serialize for Level {
 
 impl<'de> Deserialize<'de> for Level {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let level = text(d, "a level, and after it levels of modules, such as \"info,ovstunnel_server=debug\"", |t| {
-            Some((Level::parse(t), t.to_owned()))
-        })?;
+        let level =
+            parse_text(d, "a level, and after it levels of modules, such as \"info,ovstunnel_server=debug\"", |t| {
+                Some((Level::parse(t), t.to_owned()))
+            })?;
         level.0.ok_or_else(|| {
             let expected = format!("{LEVELS}, and after it, separated by commas, MODULE=LEVEL");
             D::Error::invalid_value(Unexpected::Str(&level.1), &expected.as_str())

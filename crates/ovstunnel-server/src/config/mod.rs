@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use bytesize::ByteSize;
 use serde::{Deserialize, Deserializer, Serialize};
 
-pub use file::{ConfigError, parse, read};
+pub use file::{ConfigError, parse_config, read_config};
 pub use level::{AUDIT, LEVELS, Level, LogFormat};
 
 /// `[api]`: where requests come in.
@@ -42,7 +42,7 @@ impl Api {
     ///
     /// # Errors
     /// When a key is not known or its value is bad.
-    pub fn with<'de, D: Deserializer<'de>>(self, section: D) -> Result<Self, D::Error> {
+    pub fn with_section<'de, D: Deserializer<'de>>(self, section: D) -> Result<Self, D::Error> {
         let ApiKeys { listen, socket } = ApiKeys::deserialize(section)?;
         Ok(Api { listen: listen.unwrap_or(self.listen), socket: socket.unwrap_or(self.socket) })
     }
@@ -175,7 +175,7 @@ struct LogKeys {
 
 impl Log {
     /// A log in this file, and all else as usual: level `info`, text, 50 MiB.
-    pub fn at(file: impl Into<PathBuf>) -> Self {
+    pub fn at_file(file: impl Into<PathBuf>) -> Self {
         let (level, format, max_size) = (Level::default(), LogFormat::Text, ByteSize::mib(50));
         Log { file: file.into(), audit_file: None, level, format, max_size }
     }
@@ -184,7 +184,7 @@ impl Log {
     ///
     /// # Errors
     /// When a key is not known or its value is bad.
-    pub fn with<'de, D: Deserializer<'de>>(self, section: D) -> Result<Self, D::Error> {
+    pub fn with_section<'de, D: Deserializer<'de>>(self, section: D) -> Result<Self, D::Error> {
         let LogKeys { file, audit_file, level, format, max_size } = LogKeys::deserialize(section)?;
         Ok(Log {
             file: file.unwrap_or(self.file),

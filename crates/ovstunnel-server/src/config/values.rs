@@ -45,7 +45,7 @@ impl<T> Visitor<'_> for Text<T> {
 ///
 /// # Errors
 /// When it is no text, or one that breaks the rule.
-pub fn text<'de, D: Deserializer<'de>, T>(
+pub fn parse_text<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     expected: &'static str,
     parse: fn(&str) -> Option<T>,
@@ -54,7 +54,7 @@ pub fn text<'de, D: Deserializer<'de>, T>(
 }
 
 pub(super) fn some_listen<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Option<SocketAddr>>, D::Error> {
-    text(d, r#"an address and port such as "0.0.0.0:8443" or "[::]:8443", or "off""#, |t| match t {
+    parse_text(d, r#"an address and port such as "0.0.0.0:8443" or "[::]:8443", or "off""#, |t| match t {
         "off" => Some(None),
         t => t.parse().ok().map(Some),
     })
@@ -69,7 +69,7 @@ pub(super) fn show_listen<S: Serializer>(listen: &Option<SocketAddr>, s: S) -> R
     }
 }
 
-fn absolute(text: &str) -> Option<PathBuf> {
+fn absolute_path(text: &str) -> Option<PathBuf> {
     (text.starts_with('/') && !text.contains('\0')).then(|| text.into())
 }
 
@@ -78,7 +78,7 @@ fn absolute(text: &str) -> Option<PathBuf> {
 /// # Errors
 /// When it is none.
 pub fn path<'de, D: Deserializer<'de>>(d: D) -> Result<PathBuf, D::Error> {
-    text(d, "an absolute path", absolute)
+    parse_text(d, "an absolute path", absolute_path)
 }
 
 pub(super) fn some_path<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PathBuf>, D::Error> {
@@ -87,12 +87,14 @@ pub(super) fn some_path<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PathBu
 
 pub(super) fn some_socket<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PathBuf>, D::Error> {
     // sun_path of sockaddr_un has 108 bytes, the last one for the NUL.
-    text(d, "an absolute path of at most 107 bytes", |t| absolute(t).filter(|_| t.len() < 108 && !t.ends_with('/')))
-        .map(Some)
+    parse_text(d, "an absolute path of at most 107 bytes", |t| {
+        absolute_path(t).filter(|_| t.len() < 108 && !t.ends_with('/'))
+    })
+    .map(Some)
 }
 
 pub(super) fn client_name<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    text(d, "a name as it stands in a certificate: 1 to 253 characters, none of them a control character", |t| {
+    parse_text(d, "a name as it stands in a certificate: 1 to 253 characters, none of them a control character", |t| {
         let good = (1..=253).contains(&t.chars().count()) && !t.chars().any(char::is_control);
         good.then(|| t.to_owned())
     })
@@ -114,7 +116,7 @@ const SMALLEST_LOG: ByteSize = ByteSize::kib(64);
 const LARGEST_LOG: ByteSize = ByteSize::tib(1);
 
 pub(super) fn some_log_size<'de, D: Deserializer<'de>>(d: D) -> Result<Option<ByteSize>, D::Error> {
-    text(d, r#"a size from "64KiB" to "1TiB", such as "50MiB""#, |t| {
+    parse_text(d, r#"a size from "64KiB" to "1TiB", such as "50MiB""#, |t| {
         t.parse().ok().filter(|size| (SMALLEST_LOG..=LARGEST_LOG).contains(size))
     })
     .map(Some)

@@ -9,7 +9,7 @@ use x509_parser::pem::Pem;
 use super::finding::{About, fail, ok, or_ok};
 use crate::config::Tls;
 use crate::fault::Fault;
-use crate::tls::{Certificate, unreadable};
+use crate::tls::{Certificate, unreadable_message};
 
 /// A file of certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl CertificateFile {
 }
 
 /// Reads the files of `[tls]` that have certificates in them.
-pub fn look(tls: Option<&Tls>) -> Vec<CertificateFile> {
+pub fn collect_files(tls: Option<&Tls>) -> Vec<CertificateFile> {
     let Some(tls) = tls else { return Vec::new() };
     let files = [("certificate", &tls.certificate), ("client_ca", &tls.client_ca)];
     files.map(|(key, path)| look_at("tls", key, path)).into()
@@ -41,15 +41,16 @@ pub fn look(tls: Option<&Tls>) -> Vec<CertificateFile> {
 
 /// Reads one file that has certificates in it, which this key of this section names.
 pub fn look_at(section: &'static str, key: &'static str, path: &Path) -> CertificateFile {
-    CertificateFile { section, key, path: path.to_owned(), content: read(path) }
+    CertificateFile { section, key, path: path.to_owned(), content: read_certificates(path) }
 }
 
-fn read(path: &Path) -> Result<Vec<Certificate>, String> {
+fn read_certificates(path: &Path) -> Result<Vec<Certificate>, String> {
     let text = std::fs::read(path).map_err(|error| error.to_string())?;
     let blocks = Pem::iter_from_buffer(&text).collect::<Result<Vec<_>, _>>().map_err(|_| "not PEM".to_owned())?;
     let of_certificates = blocks.iter().filter(|block| block.label == "CERTIFICATE");
-    let all = of_certificates
-        .map(|block| block.parse_x509().map(|parsed| Certificate::of(&parsed)).map_err(|e| unreadable(&e)));
+    let all = of_certificates.map(|block| {
+        block.parse_x509().map(|parsed| Certificate::from_parsed(&parsed)).map_err(|e| unreadable_message(&e))
+    });
     match all.collect::<Result<Vec<_>, _>>()? {
         none if none.is_empty() => Err("no certificate in it".to_owned()),
         all => Ok(all),
@@ -57,7 +58,7 @@ fn read(path: &Path) -> Result<Vec<Certificate>, String> {
 }
 
 /// What is wrong with the files, and until when they hold.
-pub fn check(files: &[CertificateFile], faults: &[Fault], now: OffsetDateTime) -> Vec<Finding> {
+pub fn check_certificates(files: &[CertificateFile], faults: &[Fault], now: OffsetDateTime) -> Vec<Finding> {
     if files.is_empty() {
         return Vec::new();
     }
@@ -92,7 +93,7 @@ mod tests {
         let pem = params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
         let path = dir.join("cert.pem");
         std::fs::write(&path, pem).unwrap();
-        look(Some(&tls(&path, &path)))
+        collect_files(Some(&tls(&path, &path)))
     }
 
     #[test]
@@ -101,7 +102,7 @@ mod tests {
         let files = file(dir.path(), -Duration::DAY, -Duration::HOUR, ExtendedKeyUsagePurpose::ServerAuth);
         let left = files[0].expires_in(OffsetDateTime::now_utc()).unwrap();
         assert!((-3700.0..-3500.0).contains(&left), "{left}");
-        assert_eq!(check(&files, &[], OffsetDateTime::now_utc())[0].level, ovstunnel_api::Level::Ok);
-        assert_eq!(check(&look(None), &[], OffsetDateTime::now_utc()), []);
+        assert_eq!(check_certificates(&files, &[], OffsetDateTime::now_utc())[0].level, ovstunnel_api::Level::Ok);
+        assert_eq!(check_certificates(&collect_files(None), &[], OffsetDateTime::now_utc()), []);
     }
 }

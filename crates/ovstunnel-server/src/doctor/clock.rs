@@ -36,7 +36,7 @@ impl Moment {
 }
 
 /// When files were written that cannot be of the future: name and time. `root` stands for `/`.
-pub fn look(root: &Path, log: &Path) -> Vec<(String, SystemTime)> {
+pub fn file_times(root: &Path, log: &Path) -> Vec<(String, SystemTime)> {
     let program = std::env::current_exe().ok();
     // Where systemd-timesyncd and chrony keep the time.
     let kept = ["var/lib/systemd/timesync/clock", "var/lib/chrony/drift"].map(|path| root.join(path));
@@ -45,7 +45,7 @@ pub fn look(root: &Path, log: &Path) -> Vec<(String, SystemTime)> {
 }
 
 /// Compares the clock with what is known. `started` is when the program was.
-pub fn check(program: Program, started: Moment, now: Moment, files: &[(String, SystemTime)]) -> Finding {
+pub fn check_clock(program: Program, started: Moment, now: Moment, files: &[(String, SystemTime)]) -> Finding {
     const SET: &str =
         "set it, and keep it set: `timedatectl set-ntp true`, or `chronyc makestep` on XenServer and XCP-ng";
     // To the second.
@@ -91,12 +91,12 @@ mod tests {
         let now = Moment::now();
         let later = |seconds| Moment { wall: now.wall + Duration::from_secs(seconds), running: now.running };
         let file = |seconds| vec![("f".to_owned(), now.wall + Duration::from_secs(seconds))];
-        assert_eq!(check(DAEMON, now, now, &file(0)).level, Level::Ok);
-        assert_eq!(check(DAEMON, now, now, &file(500)).level, Level::Ok);
-        assert_eq!(check(DAEMON, now, now, &file(7200)).level, Level::Fail);
-        assert_eq!(check(DAEMON, now, later(90), &[]).level, Level::Warn);
-        assert_eq!(check(DAEMON, later(90), now, &[]).level, Level::Warn);
+        assert_eq!(check_clock(DAEMON, now, now, &file(0)).level, Level::Ok);
+        assert_eq!(check_clock(DAEMON, now, now, &file(500)).level, Level::Ok);
+        assert_eq!(check_clock(DAEMON, now, now, &file(7200)).level, Level::Fail);
+        assert_eq!(check_clock(DAEMON, now, later(90), &[]).level, Level::Warn);
+        assert_eq!(check_clock(DAEMON, later(90), now, &[]).level, Level::Warn);
         let never = Moment { wall: SystemTime::UNIX_EPOCH + Duration::from_secs(5), running: now.running };
-        assert_eq!(check(DAEMON, never, never, &[]).level, Level::Fail);
+        assert_eq!(check_clock(DAEMON, never, never, &[]).level, Level::Fail);
     }
 }

@@ -21,7 +21,7 @@ pub struct Facts {
 }
 
 /// `certificates_are_good`: what is on disk is not worse than what is in force, else that is what is told.
-pub fn check(program: Program, facts: &Facts, certificates_are_good: bool) -> Vec<Finding> {
+pub fn check_configuration(program: Program, facts: &Facts, certificates_are_good: bool) -> Vec<Finding> {
     let (file, unit) = (&facts.file, program.unit);
     if let Some(why) = &facts.stops {
         return vec![

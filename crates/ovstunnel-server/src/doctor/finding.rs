@@ -35,7 +35,7 @@ pub fn or_ok(findings: Vec<Finding>, well: impl FnOnce() -> Finding) -> Vec<Find
 }
 
 /// At most `most` of the names, and how many there are beyond.
-pub fn some(names: &[String], most: usize) -> String {
+pub fn some_names(names: &[String], most: usize) -> String {
     let shown = names.iter().take(most).cloned().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(most) {
         0 => shown,

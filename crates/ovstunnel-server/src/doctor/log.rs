@@ -35,15 +35,15 @@ fn can_be_opened(file: &Path) -> Open {
 }
 
 /// Looks at the files; `lost` and `trouble` are what the running program says.
-pub fn look(file: &Path, audit: Option<PathBuf>, lost: u64, trouble: Option<String>) -> Facts {
+pub fn collect_facts(file: &Path, audit: Option<PathBuf>, lost: u64, trouble: Option<String>) -> Facts {
     let folder = file.parent().unwrap_or(Path::new("/"));
-    let free = room::free(folder);
+    let free = room::free_bytes(folder);
     let audit = audit.map(|audit| (audit.clone(), can_be_opened(&audit)));
     Facts { file: file.to_owned(), open: can_be_opened(file), free, audit, lost, trouble }
 }
 
 /// That a file cannot be written.
-fn unwritable(program: Program, what: &str, file: &Path, open: &Open) -> Option<Finding> {
+fn unwritable_finding(program: Program, what: &str, file: &Path, open: &Open) -> Option<Finding> {
     let shown = file.display();
     let finding = match open {
         Ok(()) => return None,
@@ -65,11 +65,11 @@ fn unwritable(program: Program, what: &str, file: &Path, open: &Open) -> Option<
 }
 
 /// What is wrong with them.
-pub fn check(program: Program, facts: &Facts) -> Vec<Finding> {
+pub fn check_log(program: Program, facts: &Facts) -> Vec<Finding> {
     let word = program.word;
     let file = facts.file.display();
-    let open = unwritable(program, "log file", &facts.file, &facts.open);
-    let audit = facts.audit.as_ref().and_then(|(file, open)| unwritable(program, "audit's file", file, open));
+    let open = unwritable_finding(program, "log file", &facts.file, &facts.open);
+    let audit = facts.audit.as_ref().and_then(|(file, open)| unwritable_finding(program, "audit's file", file, open));
     let full = facts.free.filter(|free| *free < LITTLE).map(|free| {
         let reason = format!("the file system of {file} has {} KiB left", free / 1024);
         let remedy = format!("make room: the {word} goes on without its log, but lines are lost");
@@ -112,18 +112,18 @@ mod tests {
     fn a_log_that_is_gone_full_or_closed_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("log");
-        let levels = |facts: &Facts| check(DAEMON, facts).iter().map(|f| f.level).collect::<Vec<_>>();
-        assert_eq!(levels(&look(&file, None, 0, None)), [Level::Warn]);
+        let levels = |facts: &Facts| check_log(DAEMON, facts).iter().map(|f| f.level).collect::<Vec<_>>();
+        assert_eq!(levels(&collect_facts(&file, None, 0, None)), [Level::Warn]);
         std::fs::write(&file, "").unwrap();
-        let good = look(&file, None, 0, None);
+        let good = collect_facts(&file, None, 0, None);
         assert_eq!(levels(&good), [Level::Ok]);
         assert_eq!(levels(&Facts { free: Some(0), ..good.clone() }), [Level::Fail]);
         assert_eq!(levels(&Facts { free: Some(4096), lost: 3, ..good.clone() }), [Level::Warn]);
         assert_eq!(levels(&Facts { lost: 3, ..good.clone() }), [Level::Warn]);
         assert_eq!(levels(&Facts { lost: 3, trouble: Some("x".into()), ..good }), [Level::Fail]);
-        assert_eq!(levels(&look(dir.path(), None, 0, None)), [Level::Fail], "a folder in its place");
+        assert_eq!(levels(&collect_facts(dir.path(), None, 0, None)), [Level::Fail], "a folder in its place");
         let audit = dir.path().join("audit");
-        let found = check(DAEMON, &look(&file, Some(audit.clone()), 0, None));
+        let found = check_log(DAEMON, &collect_facts(&file, Some(audit.clone()), 0, None));
         assert_eq!((found[0].level, found[0].subject.as_deref()), (Level::Warn, audit.to_str()));
     }
 }

@@ -25,7 +25,7 @@ pub struct Program {
 }
 
 /// The findings as an answer, the worst first. `version` is that of the program.
-pub fn answer(mut findings: Vec<Finding>, version: &str) -> DoctorAnswer {
+pub fn doctor_answer(mut findings: Vec<Finding>, version: &str) -> DoctorAnswer {
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     let level = findings.first().map_or(Level::Ok, |finding| finding.level);
     DoctorAnswer { level, version: version.to_owned(), findings }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Bytes that may still be written where this file or folder is; none where that cannot be told.
-pub fn free(place: &Path) -> Option<u64> {
+pub fn free_bytes(place: &Path) -> Option<u64> {
     let about = nix::sys::statvfs::statvfs(place).ok()?;
     // Some file systems count nothing.
     if about.blocks() == 0 {

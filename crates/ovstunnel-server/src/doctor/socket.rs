@@ -9,7 +9,7 @@ use super::Program;
 use super::finding::{About, fail, ok};
 
 /// Looks at it.
-pub fn check(program: Program, socket: &Path) -> Finding {
+pub fn check_socket(program: Program, socket: &Path) -> Finding {
     let shown = socket.display();
     let wrong = match std::fs::symlink_metadata(socket) {
         Ok(about) if about.file_type().is_socket() => return ok("socket", format!("{shown} is there")),

@@ -9,10 +9,10 @@ use serde_path_to_error::{Path, Segment};
 use crate::problem::ApiError;
 
 /// An error in a JSON document that is JSON, but not what was asked for.
-pub(super) fn json(path: &Path, error: &serde_json::Error, document: &str) -> ApiError {
+pub(super) fn explain_json(path: &Path, error: &serde_json::Error, document: &str) -> ApiError {
     // What is broken further on cannot be looked into; the value is left out then.
     let whole = serde_json::from_str::<Value>(document).ok();
-    explain(path, &message(error), || {
+    explain_error(path, &error_sentence(error), || {
         whole.as_ref().and_then(|whole| look_up(whole, path)).map(|found| match found {
             Value::String(text) => text.clone(),
             other => other.to_string(),
@@ -21,34 +21,34 @@ pub(super) fn json(path: &Path, error: &serde_json::Error, document: &str) -> Ap
 }
 
 /// An error in the query; `pairs` are its names and values.
-pub(super) fn query(path: &Path, message: &str, mut pairs: form_urlencoded::Parse<'_>) -> ApiError {
+pub(super) fn explain_query(path: &Path, message: &str, mut pairs: form_urlencoded::Parse<'_>) -> ApiError {
     let name = path.to_string();
-    explain(path, message, || pairs.find(|(n, _)| *n == name).map(|(_, value)| value.into_owned()))
+    explain_error(path, message, || pairs.find(|(n, _)| *n == name).map(|(_, value)| value.into_owned()))
 }
 
 /// The sentence without the place, which serde_json adds to it.
-pub(super) fn message(error: &serde_json::Error) -> String {
+pub(super) fn error_sentence(error: &serde_json::Error) -> String {
     let all = error.to_string();
     all.strip_suffix(&format!(" at line {} column {}", error.line(), error.column())).unwrap_or(&all).to_owned()
 }
 
-fn explain(path: &Path, message: &str, value: impl FnOnce() -> Option<String>) -> ApiError {
-    if let Some(name) = quoted(message, "missing field ") {
-        return ApiError::invalid(join(path, name), "is required", None);
+fn explain_error(path: &Path, message: &str, value: impl FnOnce() -> Option<String>) -> ApiError {
+    if let Some(name) = quoted_name(message, "missing field ") {
+        return ApiError::invalid(join_path(path, name), "is required", None);
     }
-    if let Some(name) = quoted(message, "duplicate field ") {
-        return ApiError::invalid(join(path, name), "may be given only once", None);
+    if let Some(name) = quoted_name(message, "duplicate field ") {
+        return ApiError::invalid(join_path(path, name), "may be given only once", None);
     }
-    if let Some(name) = quoted(message, "unknown field ") {
+    if let Some(name) = quoted_name(message, "unknown field ") {
         let rule = match message.split_once("expected ") {
             Some((_, known)) => format!("is not known here; known: {}", known.trim_start_matches("one of ")),
             None => "is not known here; there are no fields".to_owned(),
         };
-        return ApiError::invalid(join(path, name), rule, None);
+        return ApiError::invalid(join_path(path, name), rule, None);
     }
     let rule = match message.rsplit_once("expected ") {
         Some((_, expected)) => format!("must be {}", in_words(expected)),
-        None => other(message),
+        None => other_message(message),
     };
     let field = match path.to_string() {
         root if root == "." => "body".to_owned(),
@@ -58,7 +58,7 @@ fn explain(path: &Path, message: &str, value: impl FnOnce() -> Option<String>) -
 }
 
 /// The name in backquotes that follows `before`, at the beginning of `message`.
-fn quoted<'a>(message: &'a str, before: &str) -> Option<&'a str> {
+fn quoted_name<'a>(message: &'a str, before: &str) -> Option<&'a str> {
     let rest = message.strip_prefix(before)?.strip_prefix('`')?;
     // A hostile name may hold backquotes; what serde puts after it does so only later.
     let end = rest.find("`, expected ").or_else(|| rest.find("`, there are no")).or_else(|| rest.rfind('`'))?;
@@ -66,7 +66,7 @@ fn quoted<'a>(message: &'a str, before: &str) -> Option<&'a str> {
 }
 
 /// `name` inside of what `path` leads to. serde's path to an unknown or repeated field ends with the field itself.
-fn join(path: &Path, name: &str) -> String {
+fn join_path(path: &Path, name: &str) -> String {
     let segments: Vec<_> = path.iter().collect();
     let parent = match segments.split_last() {
         Some((Segment::Map { key }, _)) if key == name => return path.to_string(),
@@ -90,7 +90,7 @@ fn in_words(expected: &str) -> String {
     }
 }
 
-fn other(message: &str) -> String {
+fn other_message(message: &str) -> String {
     match message {
         "provided string was not `true` or `false`" => "must be true or false".to_owned(),
         // What Rust says of a text that is no number.

@@ -87,24 +87,28 @@ pub fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         .map_err(|e| ApiError::invalid("body", format!("must be UTF-8; byte {} is not", e.valid_up_to()), None))?;
     if !text.trim_ascii_start().starts_with('{') {
         // serde would take a list of the right values for an object too.
-        serde_json::from_str::<IgnoredAny>(text).map_err(|e| broken(&e))?;
+        serde_json::from_str::<IgnoredAny>(text).map_err(|e| broken_json(&e))?;
         return Err(ApiError::invalid("body", "must be a JSON object", Some(text)));
     }
     let mut json = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|e| {
         let path = e.path().clone();
         match e.inner().classify() {
-            Category::Data => explain::json(&path, &e.into_inner(), text),
-            _ => broken(&e.into_inner()),
+            Category::Data => explain::explain_json(&path, &e.into_inner(), text),
+            _ => broken_json(&e.into_inner()),
         }
     })?;
-    json.end().map_err(|e| broken(&e))?;
+    json.end().map_err(|e| broken_json(&e))?;
     Ok(value)
 }
 
-fn broken(e: &serde_json::Error) -> ApiError {
-    let rule =
-        format!("must be JSON; it is broken at line {}, column {}: {}", e.line(), e.column(), explain::message(e));
+fn broken_json(e: &serde_json::Error) -> ApiError {
+    let rule = format!(
+        "must be JSON; it is broken at line {}, column {}: {}",
+        e.line(),
+        e.column(),
+        explain::error_sentence(e)
+    );
     ApiError::invalid("body", rule, None)
 }
 
@@ -124,7 +128,7 @@ pub fn from_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
     let pairs = || form_urlencoded::parse(query.as_bytes());
     serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs())).map_err(|e| {
         let path = e.path().clone();
-        explain::query(&path, &e.into_inner().to_string(), pairs())
+        explain::explain_query(&path, &e.into_inner().to_string(), pairs())
     })
 }
 

@@ -24,7 +24,7 @@ use tower::Service;
 
 use super::endless::{Endless, Streamed};
 use super::reading::{CHUNK, Reading};
-use super::room::{Asking, counted};
+use super::room::{Asking, counting_address};
 
 /// Bytes that all unread answers together may take; one that is larger may go when there is no other.
 const ALL: u32 = 64 << 20;
@@ -106,31 +106,31 @@ impl Answers {
     }
 
     /// For a connection from this address, or from this host, whose share is everything.
-    pub(super) fn of(&self, address: Option<IpAddr>) -> Arc<Outgoing> {
-        let share = address.map_or_else(|| Share::of(ALL), |address| self.share(counted(address)));
+    pub(super) fn for_address(&self, address: Option<IpAddr>) -> Arc<Outgoing> {
+        let share = address.map_or_else(|| Share::of_size(ALL), |address| self.share_of(counting_address(address)));
         Outgoing { all: Arc::clone(&self.all), share, reading: Reading::new(self.stop.clone()).into() }.into()
     }
 
-    fn share(&self, address: IpAddr) -> Arc<Share> {
+    fn share_of(&self, address: IpAddr) -> Arc<Share> {
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(share) = shares.get(&address).and_then(Weak::upgrade) {
             return share;
         }
         shares.retain(|_, share| share.strong_count() > 0);
-        let share = Share::of(SHARE);
+        let share = Share::of_size(SHARE);
         shares.insert(address, Arc::downgrade(&share));
         share
     }
 }
 
 impl Share {
-    fn of(size: u32) -> Arc<Self> {
+    fn of_size(size: u32) -> Arc<Self> {
         let room = Arc::new(Semaphore::new(size as usize));
         Share { room, size, waiting: AtomicUsize::new(0), turn: tokio::sync::Mutex::new(()) }.into()
     }
 
     /// Counts one that waits, for as long as what is given lives.
-    fn wait(&self) -> impl Drop + '_ {
+    fn count_waiting(&self) -> impl Drop + '_ {
         struct Waiting<'a>(&'a AtomicUsize);
         impl Drop for Waiting<'_> {
             fn drop(&mut self) {
@@ -147,7 +147,7 @@ impl Outgoing {
     ///
     /// # Errors
     /// When there is no room for the answer to a look for too long.
-    pub(super) async fn answer(
+    pub(super) async fn answer_request(
         self: &Arc<Self>,
         mut app: Router,
         request: Request<Body>,
@@ -155,11 +155,11 @@ impl Outgoing {
     ) -> Result<Response<Body>, NoRoom> {
         let made = match *request.method() {
             Method::GET | Method::HEAD => {
-                let look = tokio::time::timeout(WAIT, self.look(&mut app, request));
+                let look = tokio::time::timeout(WAIT, self.answer_read(&mut app, request));
                 look.await.ok().flatten().ok_or(NoRoom)?
             }
             // Without room it is told all the same: what it tells of is done, and its client is one that may do it.
-            _ => match made(&mut app, request).await {
+            _ => match make_answer(&mut app, request).await {
                 Made::Whole(head, bytes, _) => {
                     let part = self.take_now(bytes.len()).unwrap_or_default();
                     Made::Whole(head, bytes, part)
@@ -168,7 +168,7 @@ impl Outgoing {
             },
         };
         Ok(match made {
-            Made::Whole(head, bytes, part) => self.hold(head, bytes, part, asking),
+            Made::Whole(head, bytes, part) => self.hold_room(head, bytes, part, asking),
             Made::Endless(response) => {
                 response.map(|body| Body::new(Streamed::new(body, Arc::clone(&self.reading), asking)))
             }
@@ -176,14 +176,14 @@ impl Outgoing {
     }
 
     /// The answer to a look, with the room for it.
-    async fn look(&self, app: &mut Router, request: Request<Body>) -> Option<Made> {
+    async fn answer_read(&self, app: &mut Router, request: Request<Body>) -> Option<Made> {
         let (parts, body) = request.into_parts();
         let _turn = match self.share.waiting.load(Ordering::Relaxed) {
             0 => None,
             _ => Some(self.share.turn.lock().await),
         };
         // From the making of an answer to here nothing waits: at a time there is one for each thread.
-        let (head, bytes) = match made(app, Request::from_parts(parts.clone(), body)).await {
+        let (head, bytes) = match make_answer(app, Request::from_parts(parts.clone(), body)).await {
             Made::Whole(head, bytes, _) => (head, bytes),
             endless => return Some(endless),
         };
@@ -192,16 +192,16 @@ impl Outgoing {
         }
         let size = bytes.len();
         drop((head, bytes));
-        let _waiting = self.share.wait();
-        let part = self.take(size).await?;
-        Some(match made(app, Request::from_parts(parts, Body::empty())).await {
+        let _waiting = self.share.count_waiting();
+        let part = self.take_room(size).await?;
+        Some(match make_answer(app, Request::from_parts(parts, Body::empty())).await {
             Made::Whole(head, bytes, _) => Made::Whole(head, bytes, part),
             endless => endless,
         })
     }
 
     /// How much of the share and of the whole an answer takes.
-    fn sizes(&self, bytes: usize) -> (u32, u32) {
+    fn answer_sizes(&self, bytes: usize) -> (u32, u32) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         (bytes.min(self.share.size), bytes.min(ALL))
     }
@@ -210,19 +210,19 @@ impl Outgoing {
         if bytes <= NOT_COUNTED {
             return Some(Part::new());
         }
-        let (of_share, of_all) = self.sizes(bytes);
+        let (of_share, of_all) = self.answer_sizes(bytes);
         let share = Arc::clone(&self.share.room).try_acquire_many_owned(of_share).ok()?;
         Some(vec![share, Arc::clone(&self.all).try_acquire_many_owned(of_all).ok()?])
     }
 
     /// In the order of asking. The semaphores are never closed.
-    async fn take(&self, bytes: usize) -> Option<Part> {
-        let (of_share, of_all) = self.sizes(bytes);
+    async fn take_room(&self, bytes: usize) -> Option<Part> {
+        let (of_share, of_all) = self.answer_sizes(bytes);
         let share = Arc::clone(&self.share.room).acquire_many_owned(of_share).await.ok()?;
         Some(vec![share, Arc::clone(&self.all).acquire_many_owned(of_all).await.ok()?])
     }
 
-    fn hold(
+    fn hold_room(
         self: &Arc<Self>,
         head: response::Parts,
         bytes: Bytes,
@@ -232,7 +232,7 @@ impl Outgoing {
         if bytes.is_empty() {
             return Response::from_parts(head, Body::empty());
         }
-        self.reading.begin();
+        self.reading.begin_reading();
         let unread = Arc::new(Unread { reading: Arc::clone(&self.reading), _part: part, _asking: asking });
         Response::from_parts(head, Body::new(Rest { bytes, unread }))
     }
@@ -245,7 +245,7 @@ enum Made {
 }
 
 /// An answer, without room as yet. But for the endless ones, bodies are whole when they are made: reading one waits for nothing.
-async fn made(app: &mut Router, request: Request<Body>) -> Made {
+async fn make_answer(app: &mut Router, request: Request<Body>) -> Made {
     let Ok(response) = app.call(request).await;
     if response.extensions().get::<Endless>().is_some() {
         return Made::Endless(response);
@@ -265,7 +265,7 @@ impl hyper::body::Body for Rest {
         let length = self.bytes.len().min(CHUNK);
         let bytes = self.bytes.split_to(length);
         let chunk = Chunk { bytes, unread: Arc::clone(&self.unread) };
-        chunk.unread.reading.moved();
+        chunk.unread.reading.note_progress();
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(chunk)))))
     }
 
@@ -286,12 +286,12 @@ impl AsRef<[u8]> for Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        self.unread.reading.moved();
+        self.unread.reading.note_progress();
     }
 }
 
 impl Drop for Unread {
     fn drop(&mut self) {
-        self.reading.end();
+        self.reading.end_reading();
     }
 }

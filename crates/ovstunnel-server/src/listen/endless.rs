@@ -31,7 +31,7 @@ impl Cut {
     }
 
     /// Ends it.
-    pub fn now(&self) {
+    pub fn cut_now(&self) {
         self.0.cancel();
     }
 }
@@ -79,7 +79,7 @@ impl hyper::body::Body for Streamed {
         }
         let length = self.rest.len().min(CHUNK);
         let bytes = self.rest.split_to(length);
-        self.reading.begin();
+        self.reading.begin_reading();
         let chunk = Chunk { bytes, reading: Arc::clone(&self.reading) };
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(chunk)))))
     }
@@ -99,6 +99,6 @@ impl AsRef<[u8]> for Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        self.reading.end();
+        self.reading.end_reading();
     }
 }

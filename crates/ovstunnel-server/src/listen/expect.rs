@@ -45,7 +45,7 @@ impl HttpBody for Begun {
 ///
 /// # Errors
 /// The answer, where its client waits for a word before it sends it.
-pub(super) async fn begun(request: Request<Incoming>) -> Result<Request<Body>, Response<Body>> {
+pub(super) async fn begin_body(request: Request<Incoming>) -> Result<Request<Body>, Response<Body>> {
     let expects = request
         .headers()
         .get(http::header::EXPECT)

@@ -19,12 +19,12 @@ use tokio_rustls::server::TlsStream;
 use super::answers::{Answers, Outgoing};
 use super::refusals::Reason;
 use super::room::{Place, Room};
-use super::serve::{Terms, next, refuse, serve};
+use super::serve::{Terms, next_connection, refuse_stream, serve_stream};
 use super::{HANDSHAKE_TIMEOUT, Life, ListenError, Peer, PeerCertificate};
 use crate::problem::ApiError;
 use crate::tls::seen::Refused;
 use crate::tls::{Shown, TlsStore};
-use ovstunnel_types::text::message;
+use ovstunnel_types::text::foreign_message;
 
 /// First byte of each TLS connection: a handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -58,12 +58,15 @@ impl Https {
     pub(super) async fn run(self, app: Router, life: Life) {
         let (room, answers) = (Arc::new(Room::default()), Answers::new(life.stop.clone()));
         let at_once = || std::future::ready(());
-        while let Some(((stream, address), ())) = next(at_once(), &life, |cx| self.listener.poll_accept(cx)).await {
-            let (place, gone) = room.enter(address.ip());
+        while let Some(((stream, address), ())) =
+            next_connection(at_once(), &life, |cx| self.listener.poll_accept(cx)).await
+        {
+            let (place, gone) = room.enter_room(address.ip());
             tell_of_displaced(&life, gone);
-            let client = Client { stream, address, place: Arc::new(place), outgoing: answers.of(Some(address.ip())) };
+            let client =
+                Client { stream, address, place: Arc::new(place), outgoing: answers.for_address(Some(address.ip())) };
             let (tls, app, its_life) = (Arc::clone(&self.tls), app.clone(), life.clone());
-            life.tasks.spawn(async move { connection(client, &tls, app, &its_life).await });
+            life.tasks.spawn(async move { serve_connection(client, &tls, app, &its_life).await });
         }
     }
 }
@@ -84,25 +87,25 @@ enum Hello {
 
 fn tell_of_displaced(life: &Life, gone: Option<IpAddr>) {
     let Some(from) = gone else { return };
-    if let Some(left_out) = life.refusals.count(Reason::Displaced) {
+    if let Some(left_out) = life.refusals.count_refusal(Reason::Displaced) {
         tracing::warn!(%from, left_out, "ended a connection of the address that has most, for others need the room");
     }
 }
 
-async fn connection(client: Client, tls: &TlsStore, app: Router, life: &Life) {
+async fn serve_connection(client: Client, tls: &TlsStore, app: Router, life: &Life) {
     let Client { stream, address, place, outgoing } = client;
-    if let Err(e) = tune(&stream) {
+    if let Err(e) = tune_socket(&stream) {
         return tracing::debug!(%address, error = %e, "a connection broke");
     }
-    let (shown, seen) = (Shown::default(), tls.seen());
+    let (shown, seen) = (Shown::default(), tls.seen_clients());
     let hello = tokio::select! {
-        hello = tokio::time::timeout(HANDSHAKE_TIMEOUT, shown.during(hello(stream, tls))) => hello,
-        () = place.displaced() => return,
+        hello = tokio::time::timeout(HANDSHAKE_TIMEOUT, shown.during_handshake(accept_hello(stream, tls))) => hello,
+        () = place.wait_displaced() => return,
         () = life.stop.cancelled() => return,
     };
     match hello {
         Ok(Ok(Hello::Tls(stream))) => {
-            if !settled(&place, address, life).await {
+            if !wait_settled(&place, address, life).await {
                 return;
             }
             let session = stream.get_ref().1;
@@ -110,33 +113,33 @@ async fn connection(client: Client, tls: &TlsStore, app: Router, life: &Life) {
             let peer = match session.peer_certificates().filter(|chain| !chain.is_empty()) {
                 Some(chain) => {
                     seen.let_in();
-                    Peer::Certificate(Arc::new(PeerCertificate::read(chain, address)))
+                    Peer::Certificate(Arc::new(PeerCertificate::from_chain(chain, address)))
                 }
                 None if tls.lets_visitors_in() => Peer::Visitor(address),
                 // The handshake does not get here; without this line a fault there would matter.
                 None => return,
             };
-            serve(*stream, http2, peer, app, life, Terms { place: Some(place), outgoing }).await;
+            serve_stream(*stream, http2, peer, app, life, Terms { place: Some(place), outgoing }).await;
         }
         Ok(Ok(Hello::NotTls(stream))) => {
-            if let Some(left_out) = life.refusals.count(Reason::Handshake) {
+            if let Some(left_out) = life.refusals.count_refusal(Reason::Handshake) {
                 tracing::info!(%address, left_out, "refused a client that spoke plain HTTP on the HTTPS port");
             }
             let detail = "this port speaks HTTPS only: use https:// and a client certificate";
             let error = ApiError::new(Code::InvalidRequest, detail);
             tokio::select! {
-                () = refuse(stream, &error) => {}
-                () = place.displaced() => {}
+                () = refuse_stream(stream, &error) => {}
+                () = place.wait_displaced() => {}
             }
         }
         Ok(Ok(Hello::Closed)) => {}
         Ok(Err(e)) => {
-            let refused = shown.refused();
-            refused.iter().for_each(|refused| seen.refused(refused, address.ip()));
+            let refused = shown.refused_certificate();
+            refused.iter().for_each(|refused| seen.note_refused(refused, address.ip()));
             tell_refused(refused, &e, address, life);
         }
         Err(_) => {
-            if let Some(left_out) = life.refusals.count(Reason::Slow) {
+            if let Some(left_out) = life.refusals.count_refusal(Reason::Slow) {
                 tracing::info!(%address, left_out, "refused a TLS client: the handshake took too long");
             }
         }
@@ -145,36 +148,36 @@ async fn connection(client: Client, tls: &TlsStore, app: Router, life: &Life) {
 
 /// Tells of a handshake that failed, as often as is told of such.
 fn tell_refused(refused: Option<Refused>, error: &io::Error, address: SocketAddr, life: &Life) {
-    let Some(left_out) = life.refusals.count(Reason::Handshake) else { return };
+    let Some(left_out) = life.refusals.count_refusal(Reason::Handshake) else { return };
     match refused {
         Some(Refused { certificate, issuer, why, .. }) => {
             tracing::info!(%address, certificate, issuer, why, left_out, "refused a TLS client");
         }
-        None => tracing::info!(%address, error = message(error), left_out, "refused a TLS client"),
+        None => tracing::info!(%address, error = foreign_message(error), left_out, "refused a TLS client"),
     }
 }
 
 /// Waits for room among those who are served.
-async fn settled(place: &Place, address: SocketAddr, life: &Life) -> bool {
+async fn wait_settled(place: &Place, address: SocketAddr, life: &Life) -> bool {
     tokio::select! {
-        gone = tokio::time::timeout(HANDSHAKE_TIMEOUT, place.settle()) => match gone {
+        gone = tokio::time::timeout(HANDSHAKE_TIMEOUT, place.wait_settled()) => match gone {
             Ok(gone) => {
                 tell_of_displaced(life, gone);
                 true
             }
             Err(_) => {
-                if let Some(left_out) = life.refusals.count(Reason::Displaced) {
+                if let Some(left_out) = life.refusals.count_refusal(Reason::Displaced) {
                     tracing::warn!(%address, left_out, "ended a connection: all that may be served at once are busy");
                 }
                 false
             }
         },
-        () = place.displaced() => false,
+        () = place.wait_displaced() => false,
         () = life.stop.cancelled() => false,
     }
 }
 
-fn tune(stream: &TcpStream) -> io::Result<()> {
+fn tune_socket(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     socket
@@ -182,12 +185,12 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(GONE_AFTER))
 }
 
-async fn hello(stream: TcpStream, tls: &TlsStore) -> io::Result<Hello> {
+async fn accept_hello(stream: TcpStream, tls: &TlsStore) -> io::Result<Hello> {
     let mut first = [0u8];
     match stream.peek(&mut first).await? {
         0 => Ok(Hello::Closed),
         _ if first[0] != TLS_HANDSHAKE => Ok(Hello::NotTls(stream)),
-        _ => match TlsAcceptor::from(tls.current()).accept(stream).into_fallible().await {
+        _ => match TlsAcceptor::from(tls.current_config()).accept(stream).into_fallible().await {
             Ok(stream) => Ok(Hello::Tls(Box::new(stream))),
             Err((error, stream)) => {
                 let_it_read(stream).await;

@@ -85,7 +85,7 @@ pub struct PeerCertificate {
 
 impl PeerCertificate {
     /// Reads the names from the first certificate, and notes what of them cannot be read.
-    pub(crate) fn read(chain: &[CertificateDer<'_>], address: SocketAddr) -> Self {
+    pub(crate) fn from_chain(chain: &[CertificateDer<'_>], address: SocketAddr) -> Self {
         let own = chain.first().map(AsRef::as_ref).unwrap_or_default();
         let chain = chain.iter().map(|der| der.clone().into_owned()).collect();
         let mut peer = PeerCertificate { common_names: Vec::new(), names: Vec::new(), address, unread: None, chain };
@@ -159,11 +159,11 @@ mod tests {
         let mut params = CertificateParams::new(["manager.example".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, "man\nager");
         let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        let peer = PeerCertificate::read(&[der.der().clone()], "192.0.2.1:9".parse().unwrap());
+        let peer = PeerCertificate::from_chain(&[der.der().clone()], "192.0.2.1:9".parse().unwrap());
         assert_eq!((peer.common_names.as_slice(), peer.unread), (&["man\nager".to_owned()][..], None));
         assert_eq!(peer.names, ["manager.example"]);
         assert_eq!(Peer::Certificate(Arc::new(peer)).to_string(), r"man\nager@192.0.2.1:9");
-        let unread = PeerCertificate::read(&[b"junk".to_vec().into()], "192.0.2.1:9".parse().unwrap());
+        let unread = PeerCertificate::from_chain(&[b"junk".to_vec().into()], "192.0.2.1:9".parse().unwrap());
         assert_eq!(unread.unread, Some("the certificate"));
         assert_eq!(Peer::Certificate(Arc::new(unread)).to_string(), "?@192.0.2.1:9");
     }
@@ -175,7 +175,7 @@ mod tests {
             params.distinguished_name.push(DnType::CommonName, "ops");
             params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 3]), second);
             let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-            PeerCertificate::read(&[der.der().clone()], "192.0.2.1:9".parse().unwrap())
+            PeerCertificate::from_chain(&[der.der().clone()], "192.0.2.1:9".parse().unwrap())
         };
         let two = read(DnValue::Utf8String("graphs".to_owned()));
         assert_eq!((two.common_names.as_slice(), two.unread), (&["ops".to_owned(), "graphs".to_owned()][..], None));

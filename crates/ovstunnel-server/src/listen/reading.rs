@@ -44,7 +44,7 @@ impl Reading {
     }
 
     /// There is one more that its client has to read.
-    pub(super) fn begin(&self) {
+    pub(super) fn begin_reading(&self) {
         let mut under_way = self.under_way();
         if under_way.answers == 0 {
             under_way.moved = Instant::now();
@@ -55,14 +55,14 @@ impl Reading {
     }
 
     /// One of those was read.
-    pub(super) fn end(&self) {
+    pub(super) fn end_reading(&self) {
         let mut under_way = self.under_way();
         under_way.answers = under_way.answers.saturating_sub(1);
         under_way.moved = Instant::now();
     }
 
     /// A part of one was taken.
-    pub(super) fn moved(&self) {
+    pub(super) fn note_progress(&self) {
         self.under_way().moved = Instant::now();
     }
 

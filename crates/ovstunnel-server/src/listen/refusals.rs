@@ -45,12 +45,12 @@ impl Refusals {
     }
 
     /// Counts one; gives leave to write a line, with how many were not told of before.
-    pub(super) fn count(&self, reason: Reason) -> Option<Option<u64>> {
+    pub(super) fn count_refusal(&self, reason: Reason) -> Option<Option<u64>> {
         (self.count)(reason.label());
         match reason {
-            Reason::Handshake | Reason::Slow => self.refused.may(),
-            Reason::Displaced => self.displaced.may(),
-            Reason::Unread => self.unread.may(),
+            Reason::Handshake | Reason::Slow => self.refused.may_write(),
+            Reason::Displaced => self.displaced.may_write(),
+            Reason::Unread => self.unread.may_write(),
         }
     }
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{MAX_HTTPS_BY_ADDRESS, MAX_HTTPS_CONNECTIONS, MAX_HTTPS_OPEN};
 
 /// The address that a client counts under: with IPv6 everybody has 2^64 of them.
-pub(super) fn counted(address: IpAddr) -> IpAddr {
+pub(super) fn counting_address(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
         ip => ip,
@@ -63,15 +63,15 @@ pub(super) struct Place {
 pub(super) struct Asking(Arc<Place>);
 
 impl Room {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A newcomer's place, and the address of whoever had to go for it.
-    pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> (Place, Option<IpAddr>) {
-        let (address, displaced) = (counted(address), CancellationToken::new());
-        let mut state = self.state();
+    pub(super) fn enter_room(self: &Arc<Self>, address: IpAddr) -> (Place, Option<IpAddr>) {
+        let (address, displaced) = (counting_address(address), CancellationToken::new());
+        let mut state = self.lock_state();
         let gone = if state.guests.len() < MAX_HTTPS_OPEN { None } else { state.end_a_handshake(address) };
         state.arrivals += 1;
         let id = state.arrivals;
@@ -84,7 +84,7 @@ impl Room {
 }
 
 impl State {
-    fn count(&self, served: bool) -> HashMap<IpAddr, usize> {
+    fn count_by_address(&self, served: bool) -> HashMap<IpAddr, usize> {
         let mut counts = HashMap::new();
         for guest in self.guests.values().filter(|guest| guest.served == served) {
             *counts.entry(guest.address).or_default() += 1;
@@ -94,12 +94,12 @@ impl State {
 
     /// Ends the oldest of whoever has most, the newcomer counted: of two that have as many, the older one's.
     fn end_a_handshake(&mut self, newcomer: IpAddr) -> Option<IpAddr> {
-        let mut counts = self.count(false);
+        let mut counts = self.count_by_address(false);
         *counts.entry(newcomer).or_default() += 1;
         let unfinished = self.guests.iter().filter(|(_, guest)| !guest.served);
         let first = unfinished.max_by_key(|(id, guest)| (counts.get(&guest.address), Reverse(**id)));
         let id = first.map(|(id, _)| *id)?;
-        self.end(id)
+        self.end_connection(id)
     }
 
     /// Ends the connection that is idle for longest, of an address that has more than the newcomer will have.
@@ -109,20 +109,20 @@ impl State {
         let idle = self.guests.iter().filter(|(_, guest)| guest.served && guest.requests == 0 && has_more(guest));
         let first = idle.max_by_key(|(_, guest)| (of(&guest.address), Reverse(guest.idle_since)));
         let id = first.map(|(id, _)| *id)?;
-        self.end(id)
+        self.end_connection(id)
     }
 
-    fn end(&mut self, id: u64) -> Option<IpAddr> {
+    fn end_connection(&mut self, id: u64) -> Option<IpAddr> {
         let guest = self.guests.remove(&id)?;
         guest.displaced.cancel();
         Some(guest.address)
     }
 
     /// Whether this one is served from now on, and the address of whoever had to go for it.
-    fn settle(&mut self, id: u64) -> (bool, Option<IpAddr>) {
+    fn settle_place(&mut self, id: u64) -> (bool, Option<IpAddr>) {
         // One that has been displaced is told so by its token.
         let Some(address) = self.guests.get(&id).map(|guest| guest.address) else { return (false, None) };
-        let counts = self.count(true);
+        let counts = self.count_by_address(true);
         if counts.get(&address).copied().unwrap_or_default() >= MAX_HTTPS_BY_ADDRESS {
             return (false, None);
         }
@@ -138,16 +138,16 @@ impl State {
 
 impl Place {
     /// Ends when this connection has to go.
-    pub(super) async fn displaced(&self) {
+    pub(super) async fn wait_displaced(&self) {
         self.displaced.cancelled().await;
     }
 
     /// Waits until there is room among those who are served; gives the address of whoever had to go for it.
-    pub(super) async fn settle(&self) -> Option<IpAddr> {
+    pub(super) async fn wait_settled(&self) -> Option<IpAddr> {
         loop {
             // Made before it is looked: else what is freed in between would be missed.
             let freed = self.room.freed.notified();
-            if let (true, gone) = self.room.state().settle(self.id) {
+            if let (true, gone) = self.room.lock_state().settle_place(self.id) {
                 return gone;
             }
             freed.await;
@@ -155,13 +155,13 @@ impl Place {
     }
 
     /// A request begins.
-    pub(super) fn ask(self: &Arc<Self>) -> Asking {
-        self.count(|requests| requests + 1);
+    pub(super) fn begin_request(self: &Arc<Self>) -> Asking {
+        self.change_count(|requests| requests + 1);
         Asking(Arc::clone(self))
     }
 
-    fn count(&self, change: impl FnOnce(usize) -> usize) {
-        if let Some(guest) = self.room.state().guests.get_mut(&self.id) {
+    fn change_count(&self, change: impl FnOnce(usize) -> usize) {
+        if let Some(guest) = self.room.lock_state().guests.get_mut(&self.id) {
             (guest.requests, guest.idle_since) = (change(guest.requests), Instant::now());
         }
     }
@@ -169,7 +169,7 @@ impl Place {
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        self.0.count(|requests| requests.saturating_sub(1));
+        self.0.change_count(|requests| requests.saturating_sub(1));
         // It is idle now, and may have to go.
         self.0.room.freed.notify_waiters();
     }
@@ -177,7 +177,7 @@ impl Drop for Asking {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.room.state().guests.remove(&self.id);
+        self.room.lock_state().guests.remove(&self.id);
         self.room.freed.notify_waiters();
     }
 }
@@ -192,19 +192,19 @@ mod tests {
     }
 
     fn settled(place: &Place) -> bool {
-        place.room.state().settle(place.id).0
+        place.room.lock_state().settle_place(place.id).0
     }
 
     #[test]
     fn a_flood_ends_only_its_own_handshakes() {
         let room = Arc::new(Room::default());
-        let (first, _) = room.enter(ip(9));
-        let flood: Vec<_> = (0..3000).map(|_| room.enter(ip(1))).collect();
-        assert_eq!(room.state().guests.len(), MAX_HTTPS_OPEN);
+        let (first, _) = room.enter_room(ip(9));
+        let flood: Vec<_> = (0..3000).map(|_| room.enter_room(ip(1))).collect();
+        assert_eq!(room.lock_state().guests.len(), MAX_HTTPS_OPEN);
         assert!(!first.displaced.is_cancelled());
         let lost = flood.iter().filter(|(place, _)| place.displaced.is_cancelled()).count();
         assert_eq!(lost, 3001 - MAX_HTTPS_OPEN);
-        let (late, gone) = room.enter(ip(8));
+        let (late, gone) = room.enter_room(ip(8));
         assert_eq!(gone, Some(ip(1)));
         assert!(settled(&first) && settled(&late));
         // The newest is in, too: its handshake takes some milliseconds.
@@ -214,14 +214,14 @@ mod tests {
     #[test]
     fn nobody_has_all_places_and_idle_ones_give_way() {
         let room = Arc::new(Room::default());
-        let many: Vec<_> = (0..MAX_HTTPS_BY_ADDRESS).map(|_| Arc::new(room.enter(ip(1)).0)).collect();
+        let many: Vec<_> = (0..MAX_HTTPS_BY_ADDRESS).map(|_| Arc::new(room.enter_room(ip(1)).0)).collect();
         assert!(many.iter().all(|place| settled(place)));
-        let (one_more, _) = room.enter(ip(1));
+        let (one_more, _) = room.enter_room(ip(1));
         assert!(!settled(&one_more), "one address has its share and no more");
-        let others: Vec<_> = (MAX_HTTPS_BY_ADDRESS..MAX_HTTPS_CONNECTIONS).map(|_| room.enter(ip(2)).0).collect();
+        let others: Vec<_> = (MAX_HTTPS_BY_ADDRESS..MAX_HTTPS_CONNECTIONS).map(|_| room.enter_room(ip(2)).0).collect();
         assert!(others.iter().all(settled));
-        let asking: Vec<_> = many.iter().skip(1).map(Place::ask).collect();
-        let newcomers = [room.enter(ip(3)).0, room.enter(ip(3)).0];
+        let asking: Vec<_> = many.iter().skip(1).map(Place::begin_request).collect();
+        let newcomers = [room.enter_room(ip(3)).0, room.enter_room(ip(3)).0];
         assert!(settled(&newcomers[0]) && many[0].displaced.is_cancelled(), "the idle one of the largest has gone");
         assert!(settled(&newcomers[1]), "then one of the second largest");
         assert_eq!(others.iter().filter(|place| place.displaced.is_cancelled()).count(), 1);
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_network_count_together() {
-        let of = |text: &str| counted(text.parse().unwrap());
+        let of = |text: &str| counting_address(text.parse().unwrap());
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_eq!(of("::ffff:192.0.2.1"), ip(1));

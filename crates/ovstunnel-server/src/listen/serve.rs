@@ -25,7 +25,7 @@ use super::refusals::Reason;
 use super::room::Place;
 use super::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, Life, Peer, UNREAD_TIMEOUT};
 use crate::problem::ApiError;
-use ovstunnel_types::text::message;
+use ovstunnel_types::text::foreign_message;
 
 /// Requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 64;
@@ -49,7 +49,7 @@ pub(super) struct Terms {
 
 /// Waits for the next connection: first for `room`, then for a client. None when the daemon ends.
 /// `accept` is the listener's `poll_accept`.
-pub(super) async fn next<T, R>(
+pub(super) async fn next_connection<T, R>(
     room: impl Future<Output = R>,
     life: &Life,
     mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
@@ -81,7 +81,7 @@ fn is_the_clients(e: &io::Error) -> bool {
 }
 
 /// Serves `app` on `stream` until the client, the daemon or a deadline ends it.
-pub(super) async fn serve<S>(stream: S, http2: bool, peer: Peer, app: Router, life: &Life, terms: Terms)
+pub(super) async fn serve_stream<S>(stream: S, http2: bool, peer: Peer, app: Router, life: &Life, terms: Terms)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -93,20 +93,20 @@ where
         service_fn(move |request: http::Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
             let (peer, app, outgoing) = (peer.clone(), app.clone(), Arc::clone(&outgoing));
-            let asking = place.as_ref().map(Place::ask);
+            let asking = place.as_ref().map(Place::begin_request);
             async move {
-                match expect::begun(request).await {
+                match expect::begin_body(request).await {
                     Ok(mut request) => {
                         request.extensions_mut().insert(peer);
                         request.extensions_mut().insert(Cut::new(outgoing.reading.cut.clone()));
-                        outgoing.answer(app, request, asking).await
+                        outgoing.answer_request(app, request, asking).await
                     }
                     Err(refusal) => Ok(refusal),
                 }
             }
         })
     };
-    let builder = builder(http2);
+    let builder = hyper_builder(http2);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let silent = async {
         tokio::time::sleep(HANDSHAKE_TIMEOUT).await;
@@ -116,13 +116,13 @@ where
     };
     let displaced = async {
         match &place {
-            Some(place) => place.displaced().await,
+            Some(place) => place.wait_displaced().await,
             None => std::future::pending().await,
         }
     };
     let mut stuck = pin!(outgoing.reading.is_stuck());
     let rest = tokio::select! {
-        ended = connection.as_mut() => return note(ended),
+        ended = connection.as_mut() => return note_end(ended),
         () = silent => return tracing::debug!("closed a connection: no request came in time"),
         () = stuck.as_mut() => return end_unread(life, &who),
         () = outgoing.reading.cut.cancelled() => return,
@@ -132,7 +132,7 @@ where
     };
     connection.as_mut().graceful_shutdown();
     tokio::select! {
-        ended = connection => note(ended),
+        ended = connection => note_end(ended),
         () = stuck => end_unread(life, &who),
         () = outgoing.reading.is_held_up(LAST_WORDS) => {}
         () = life.kill.cancelled() => {}
@@ -141,20 +141,20 @@ where
 }
 
 fn end_unread(life: &Life, peer: &str) {
-    if let Some(left_out) = life.refusals.count(Reason::Unread) {
+    if let Some(left_out) = life.refusals.count_refusal(Reason::Unread) {
         let limit_s = UNREAD_TIMEOUT.as_secs();
         tracing::warn!(peer, limit_s, left_out, "ended a connection: its client does not read its answers");
     }
 }
 
-fn note(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+fn note_end(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     if let Err(e) = ended {
-        tracing::debug!(error = message(&e), "a connection broke");
+        tracing::debug!(error = foreign_message(&e), "a connection broke");
     }
 }
 
 /// HTTP/2 where TLS agreed on it, else HTTP/1: told beforehand, since hyper would wait without a deadline to find out.
-fn builder(http2: bool) -> Builder<TokioExecutor> {
+fn hyper_builder(http2: bool) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -171,7 +171,7 @@ fn builder(http2: bool) -> Builder<TokioExecutor> {
 }
 
 /// Answers whatever came with `error`, in plain HTTP/1.1, and closes.
-pub(super) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, error: &ApiError) {
+pub(super) async fn refuse_stream<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, error: &ApiError) {
     let (problem, body) = (error.problem(), error.body());
     let head = format!(
         "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",

@@ -16,7 +16,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use super::answers::Answers;
-use super::serve::{Terms, next, refuse, serve};
+use super::serve::{Terms, next_connection, refuse_stream, serve_stream};
 use super::{Life, ListenError, MAX_SOCKET_CONNECTIONS, Peer};
 use crate::lock_file;
 use crate::problem::ApiError;
@@ -46,11 +46,11 @@ impl Unix {
     pub(super) fn bind(path: &Path) -> Result<Self, ListenError> {
         make_parent(path).map_err(|source| ListenError::Socket { path: path.to_owned(), source })?;
         let lock = once_alone(|| {
-            let lock = lock(path)?;
+            let lock = lock_socket(path)?;
             remove_stale(path)?;
             Ok(lock)
         })?;
-        let (listener, inode) = listen(path)?;
+        let (listener, inode) = bind_for_root(path)?;
         let user = nix::unistd::geteuid().as_raw();
         Ok(Unix { listener, path: path.to_owned(), inode, user, lock })
     }
@@ -64,7 +64,7 @@ impl Unix {
         let again = || {
             make_parent(&self.path).map_err(|source| ListenError::Socket { path: self.path.clone(), source })?;
             remove_stale(&self.path)?;
-            Ok::<_, ListenError>((lock_file(&self.path)?, listen(&self.path)?))
+            Ok::<_, ListenError>((lock_file(&self.path)?, bind_for_root(&self.path)?))
         };
         let path = self.path.display();
         match again() {
@@ -91,7 +91,7 @@ impl Unix {
         let (mut looks, mut told) = (tokio::time::interval(LOOK_EVERY), None);
         loop {
             let accepted = tokio::select! {
-                accepted = next(permit(), &life, |cx| self.listener.poll_accept(cx)) => accepted,
+                accepted = next_connection(permit(), &life, |cx| self.listener.poll_accept(cx)) => accepted,
                 _ = looks.tick() => {
                     self.look_after(&mut told);
                     continue;
@@ -99,9 +99,9 @@ impl Unix {
             };
             let Some(((stream, _), permit)) = accepted else { break };
             let (app, its_life, user) = (app.clone(), life.clone(), self.user);
-            let terms = Terms { place: None, outgoing: answers.of(None) };
+            let terms = Terms { place: None, outgoing: answers.for_address(None) };
             life.tasks.spawn(async move {
-                connection(stream, user, app, &its_life, terms).await;
+                serve_connection(stream, user, app, &its_life, terms).await;
                 drop(permit);
             });
         }
@@ -112,22 +112,22 @@ impl Unix {
     }
 }
 
-async fn connection(stream: UnixStream, user: u32, app: Router, life: &Life, terms: Terms) {
+async fn serve_connection(stream: UnixStream, user: u32, app: Router, life: &Life, terms: Terms) {
     // The mode of the socket keeps others out; this holds also if someone changes it.
     match stream.peer_cred() {
         Ok(who) if who.uid() == 0 || who.uid() == user => {
-            serve(stream, false, Peer::Root { pid: who.pid() }, app, life, terms).await;
+            serve_stream(stream, false, Peer::Root { pid: who.pid() }, app, life, terms).await;
         }
         Ok(who) => {
             tracing::warn!(uid = who.uid(), pid = who.pid(), "refused a client of the Unix socket that is not root");
-            refuse(stream, &ApiError::forbidden("this socket is for root only")).await;
+            refuse_stream(stream, &ApiError::forbidden("this socket is for root only")).await;
         }
         Err(e) => tracing::warn!(error = %e, "refused a client of the Unix socket: the kernel does not say who it is"),
     }
 }
 
 /// Listens under this name, for root; gives the inode, too.
-fn listen(path: &Path) -> Result<(UnixListener, u64), ListenError> {
+fn bind_for_root(path: &Path) -> Result<(UnixListener, u64), ListenError> {
     let refused = |source| ListenError::Socket { path: path.to_owned(), source };
     let listener = UnixListener::bind(path).map_err(refused)?;
     std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(refused)?;
@@ -160,7 +160,7 @@ fn once_alone<T>(mut attempt: impl FnMut() -> Result<T, ListenError>) -> Result<
 
 /// The lock anew, where its file is gone; none where it is held, by this daemon as a rule.
 fn lock_file(path: &Path) -> Result<Option<File>, ListenError> {
-    match lock(path) {
+    match lock_socket(path) {
         Ok(lock) => Ok(Some(lock)),
         Err(ListenError::AlreadyRunning { .. }) => Ok(None),
         Err(error) => Err(error),
@@ -168,11 +168,11 @@ fn lock_file(path: &Path) -> Result<Option<File>, ListenError> {
 }
 
 /// Takes the lock beside the socket, which shows that a daemon lives. Two that start at once cannot both get it.
-fn lock(path: &Path) -> Result<File, ListenError> {
+fn lock_socket(path: &Path) -> Result<File, ListenError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let refused = |source| ListenError::Socket { path: path.to_owned(), source };
-    let file = lock_file::open(name.as_ref(), true).map_err(refused)?;
+    let file = lock_file::open_lock_file(name.as_ref(), true).map_err(refused)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(ListenError::AlreadyRunning { path: path.to_owned() }),

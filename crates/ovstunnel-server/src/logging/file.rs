@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use tracing_appender::non_blocking::ErrorCounter;
 
-use super::line::{bounded, single};
+use super::line::{bounded_line, single_line};
 use super::stderr::Stderr;
-use super::{TARGET, timestamp};
+use super::{TARGET, format_timestamp};
 use crate::config::{Log, LogFormat};
 
 /// How often it is looked whether the file is still the one under that name, and tried to open one that could not be.
@@ -42,7 +42,7 @@ pub(super) enum Kind {
 }
 
 impl Place {
-    fn of(kind: Kind, log: &Log) -> Self {
+    fn of_kind(kind: Kind, log: &Log) -> Self {
         let path = match kind {
             Kind::Log => log.file.clone(),
             // Where there is none its lines are in the log.
@@ -70,7 +70,7 @@ impl Control {
         Control {
             kind,
             reopen: AtomicBool::new(false),
-            place: Mutex::new(Place::of(kind, log)),
+            place: Mutex::new(Place::of_kind(kind, log)),
             all_to_stderr: AtomicBool::new(false),
             unwritten: AtomicU64::new(0),
             trouble: Mutex::default(),
@@ -90,11 +90,11 @@ impl Control {
 
     /// Has lines go elsewhere, or in another format, from the next one on.
     pub(super) fn ask_move(&self, log: &Log) {
-        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Place::of(self.kind, log);
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Place::of_kind(self.kind, log);
         self.ask_reopen();
     }
 
-    fn place(&self) -> Place {
+    fn current_place(&self) -> Place {
         self.place.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -139,9 +139,9 @@ impl LogFile {
     /// Opens the file for appending. If that fails, says so on standard error, where all lines go until it succeeds.
     pub(super) fn open(program: &'static str, control: Arc<Control>) -> Self {
         let mut this = LogFile {
-            place: control.place(),
+            place: control.current_place(),
             control,
-            stderr: Stderr::here(program),
+            stderr: Stderr::of_process(program),
             file: None,
             size: 0,
             torn: false,
@@ -163,7 +163,7 @@ impl LogFile {
                 if self.complaint.take().is_some() {
                     let words = "the log file can be opened again; what was said meanwhile is in the old one or on standard error";
                     // Should that fail, the next line says how many are lost.
-                    let _ = self.note(words);
+                    let _ = self.write_note(words);
                 }
             }
             Err(e) => {
@@ -182,7 +182,7 @@ impl LogFile {
         let then = if self.file.is_some() { "the old one is kept" } else { "logging to standard error" };
         let complaint = format!("cannot open the log file {}: {e}; {then}", self.place.path.display());
         if self.complaint.as_ref() != Some(&complaint) {
-            self.stderr.complain(&complaint);
+            self.stderr.write_complaint(&complaint);
             self.complaint = Some(complaint);
         }
     }
@@ -214,36 +214,36 @@ impl LogFile {
         if !needed(self.size) {
             return Ok(());
         }
-        if let Err(e) = rotate(&self.place.path, &open) {
-            self.stderr.complain(&format!("cannot rename the full log file: {e}; it is emptied"));
+        if let Err(e) = rotate_file(&self.place.path, &open) {
+            self.stderr.write_complaint(&format!("cannot rename the full log file: {e}; it is emptied"));
             file.set_len(0)?;
             self.size = 0;
-            return self.note(&format!("the log file was full and could not be renamed: {e}; it was emptied"));
+            return self.write_note(&format!("the log file was full and could not be renamed: {e}; it was emptied"));
         }
         self.reopen();
         Ok(())
     }
 
-    fn line(&mut self, line: &[u8]) -> io::Result<()> {
+    fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
         self.make_room(line.len())?;
         if self.file.is_none() {
             return self.stderr.pass_on(line);
         }
         if std::mem::take(&mut self.torn) {
-            self.put(b"\n")?;
+            self.write_bytes(b"\n")?;
         }
         let lost = self.control.lost_lines();
         if lost > self.told {
             let lines = if lost - self.told == 1 { "line was" } else { "lines were" };
-            self.note(&format!("{} {lines} lost", lost - self.told))?;
+            self.write_note(&format!("{} {lines} lost", lost - self.told))?;
             self.told = lost;
         }
-        self.put(line)
+        self.write_bytes(line)
     }
 
     /// A line of our own.
-    fn note(&mut self, words: &str) -> io::Result<()> {
-        let now = timestamp(OffsetDateTime::now_utc());
+    fn write_note(&mut self, words: &str) -> io::Result<()> {
+        let now = format_timestamp(OffsetDateTime::now_utc());
         let line = match self.place.format {
             LogFormat::Text => format!("{now}  WARN {TARGET}: {words}\n"),
             LogFormat::Json => {
@@ -251,11 +251,11 @@ impl LogFile {
                 format!("{line}\n")
             }
         };
-        self.put(line.as_bytes())
+        self.write_bytes(line.as_bytes())
     }
 
     /// Writes all of `bytes`, or notes that only a part could be written.
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -280,7 +280,7 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
 
 /// Gives the full file its older name, also where the log's name is a link to it. One that another process has begun anew
 /// already is left alone.
-fn rotate(path: &Path, full: &Metadata) -> io::Result<()> {
+fn rotate_file(path: &Path, full: &Metadata) -> io::Result<()> {
     let real = std::fs::canonicalize(path)?;
     if !is_same(&std::fs::metadata(&real)?, full) {
         return Ok(());
@@ -293,12 +293,12 @@ fn rotate(path: &Path, full: &Metadata) -> io::Result<()> {
 impl Write for LogFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.control.reopen.swap(false, Ordering::AcqRel) {
-            self.place = self.control.place();
+            self.place = self.control.current_place();
             self.reopen();
         } else if self.should_be_opened() {
             self.reopen();
         }
-        match self.line(&bounded(&single(line))) {
+        match self.write_line(&bounded_line(&single_line(line))) {
             Ok(()) => {
                 if std::mem::take(&mut self.failing) {
                     self.control.set_trouble(None);
@@ -309,7 +309,8 @@ impl Write for LogFile {
                 if !std::mem::replace(&mut self.failing, true) {
                     self.control.set_trouble(Some(format!("{}: {e}", self.place.path.display())));
                     let path = self.place.path.display();
-                    self.stderr.complain(&format!("cannot write the log file {path}: {e}; lines are being lost"));
+                    self.stderr
+                        .write_complaint(&format!("cannot write the log file {path}: {e}; lines are being lost"));
                 }
             }
         }

@@ -9,7 +9,7 @@ use log::{Log, Metadata, Record};
 use tracing_log::LogTracer;
 
 use crate::seldom::Seldom;
-use ovstunnel_types::text::message;
+use ovstunnel_types::text::foreign_message;
 
 /// Warnings at once, and the time for each one more.
 const WARNINGS: (u32, Duration) = (20, Duration::from_secs(10));
@@ -24,7 +24,7 @@ struct Library {
 ///
 /// # Errors
 /// When this process has a logger already.
-pub(super) fn listen() -> Result<(), log::SetLoggerError> {
+pub(super) fn capture_libraries() -> Result<(), log::SetLoggerError> {
     let (burst, pause) = WARNINGS;
     log::set_boxed_logger(Box::new(Library { tracer: LogTracer::new(), warnings: Seldom::new(burst, pause) }))?;
     log::set_max_level(log::LevelFilter::Trace);
@@ -41,13 +41,13 @@ impl Log for Library {
             return;
         }
         let held_back = match record.level() {
-            log::Level::Error | log::Level::Warn => match self.warnings.may() {
+            log::Level::Error | log::Level::Warn => match self.warnings.may_write() {
                 Some(held_back) => held_back,
                 None => return,
             },
             _ => None,
         };
-        let mut said = message(record.args());
+        let mut said = foreign_message(record.args());
         if let Some(more) = held_back {
             said.push_str(&format!(" ({more} more warnings of libraries were left out)"));
         }

@@ -78,11 +78,11 @@ pub struct LevelError(#[from] reload::Error);
 ///
 /// # Errors
 /// When this process has a log already. A file that cannot be opened is no error: the lines go to standard error then.
-pub fn init(program: &'static str, config: &Log) -> Result<Logging, SetGlobalDefaultError> {
-    let (dispatch, logging) = build(program, config);
+pub fn init_logging(program: &'static str, config: &Log) -> Result<Logging, SetGlobalDefaultError> {
+    let (dispatch, logging) = build_logging(program, config);
     set_global_default(dispatch)?;
     // Without a log there is no logger either: nobody else makes one.
-    let _ = library::listen();
+    let _ = library::capture_libraries();
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let payload = panic.payload();
@@ -96,7 +96,7 @@ pub fn init(program: &'static str, config: &Log) -> Result<Logging, SetGlobalDef
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// The log without making it this process's: for tests.
-fn build(program: &'static str, config: &Log) -> (Dispatch, Logging) {
+fn build_logging(program: &'static str, config: &Log) -> (Dispatch, Logging) {
     let mut layers: Vec<BoxedLayer> = Vec::new();
     let sinks = [Kind::Log, Kind::Audit].map(|kind| Sink::new(kind, program, config, &mut layers));
     let [log, _] = &sinks;
@@ -121,7 +121,8 @@ impl Sink {
             .finish(file);
         control.count_dropped(writer.error_counter());
         let mut handle = |format| {
-            let (filter, handle) = reload::Layer::new(targets(kind, format, config.format, &config.level, program));
+            let (filter, handle) =
+                reload::Layer::new(layer_targets(kind, format, config.format, &config.level, program));
             layers.push(file_layer(format, writer.clone()).with_filter(filter).boxed());
             handle
         };
@@ -129,15 +130,15 @@ impl Sink {
         Sink { kind, text, json, control, _writes_the_rest: guard }
     }
 
-    fn filter(&self, program: &str, format: LogFormat, level: &Level) -> Result<(), LevelError> {
-        self.text.reload(targets(self.kind, LogFormat::Text, format, level, program))?;
-        self.json.reload(targets(self.kind, LogFormat::Json, format, level, program))?;
+    fn set_filter(&self, program: &str, format: LogFormat, level: &Level) -> Result<(), LevelError> {
+        self.text.reload(layer_targets(self.kind, LogFormat::Text, format, level, program))?;
+        self.json.reload(layer_targets(self.kind, LogFormat::Json, format, level, program))?;
         Ok(())
     }
 }
 
 /// What the layer of one format lets through while another is in force.
-fn targets(kind: Kind, layer: LogFormat, in_force: LogFormat, level: &Level, program: &str) -> Targets {
+fn layer_targets(kind: Kind, layer: LogFormat, in_force: LogFormat, level: &Level, program: &str) -> Targets {
     match kind {
         _ if layer != in_force => Targets::new(),
         Kind::Log => level.targets(program),
@@ -173,7 +174,7 @@ where
         .with_ansi(false)
         .with_timer(Utc)
         .log_internal_errors(false)
-        .with_writer(Stderr::here(program))
+        .with_writer(Stderr::of_process(program))
         .with_filter(wanted)
 }
 
@@ -194,7 +195,7 @@ impl Logging {
     /// When the log is gone, at the end of the process.
     pub fn set_level(&self, level: &Level) -> Result<(), LevelError> {
         let mut in_force = self.in_force();
-        self.filter(in_force.log.format, level)?;
+        self.set_filters(in_force.log.format, level)?;
         in_force.level = level.clone();
         Ok(())
     }
@@ -206,14 +207,14 @@ impl Logging {
     /// As [`Logging::set_level`].
     pub fn configure(&self, log: &Log) -> Result<(), LevelError> {
         let mut in_force = self.in_force();
-        self.filter(log.format, &log.level)?;
+        self.set_filters(log.format, &log.level)?;
         *in_force = InForce { log: log.clone(), level: log.level.clone() };
         self.sinks.iter().for_each(|sink| sink.control.ask_move(log));
         Ok(())
     }
 
-    fn filter(&self, format: LogFormat, level: &Level) -> Result<(), LevelError> {
-        self.sinks.iter().try_for_each(|sink| sink.filter(self.program, format, level))
+    fn set_filters(&self, format: LogFormat, level: &Level) -> Result<(), LevelError> {
+        self.sinks.iter().try_for_each(|sink| sink.set_filter(self.program, format, level))
     }
 
     fn in_force(&self) -> MutexGuard<'_, InForce> {
@@ -263,13 +264,13 @@ pub fn last_words(program: &'static str, config: &Path, usual: Option<&Path>, wh
     let usual = || usual.map(Path::to_owned);
     let Some(file) = named.or_else(usual).filter(|file| file.is_absolute()) else { return };
     // It writes what waits when it goes.
-    let (dispatch, _writes) = build(program, &Log::at(file));
+    let (dispatch, _writes) = build_logging(program, &Log::at_file(file));
     tracing::dispatcher::with_default(&dispatch, || tracing::error!(target: LAST_WORDS, error = %what, "cannot run"));
 }
 
 /// Says on standard error why the program cannot run; in the journal as an error.
-pub fn complain(program: &'static str, what: &str) {
-    Stderr::here(program).complain(what);
+pub fn report_failure(program: &'static str, what: &str) {
+    Stderr::of_process(program).write_complaint(what);
 }
 
 /// RFC 3339 in UTC with milliseconds.
@@ -277,11 +278,11 @@ struct Utc;
 
 impl FormatTime for Utc {
     fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
-        w.write_str(&timestamp(OffsetDateTime::now_utc()))
+        w.write_str(&format_timestamp(OffsetDateTime::now_utc()))
     }
 }
 
-fn timestamp(t: OffsetDateTime) -> String {
+fn format_timestamp(t: OffsetDateTime) -> String {
     let (date, time) = (t.date(), t.time());
     format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",

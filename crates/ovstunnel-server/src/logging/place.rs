@@ -21,11 +21,11 @@ use crate::fault::Fault;
 pub const LITTLE: u64 = 16 << 20;
 
 /// What keeps these files from being written; one fault of a folder or file system is told once, not of both files.
-pub fn faults(log: &Log) -> Vec<Fault> {
+pub fn log_faults(log: &Log) -> Vec<Fault> {
     let files = [Some(("file", log.file.clone())), audit_file(log).map(|file| ("audit_file", file))];
     let mut faults: Vec<Fault> = Vec::new();
     for (key, file) in files.into_iter().flatten() {
-        let Some((level, reason, remedy)) = fault(&file) else { continue };
+        let Some((level, reason, remedy)) = file_fault(&file) else { continue };
         if faults.iter().all(|told| told.reason != reason) {
             faults.push(Fault { section: "log", key, file, level, reason, remedy: remedy.to_owned() });
         }
@@ -39,10 +39,10 @@ type Broken = (Level, String, &'static str);
 const ROOM: &str =
     "make room, or name a file on another file system: the service runs without its log, but lines are lost";
 
-fn fault(file: &Path) -> Option<Broken> {
+fn file_fault(file: &Path) -> Option<Broken> {
     let folder = file.parent().unwrap_or(Path::new("/"));
     let there = match std::fs::metadata(file) {
-        Ok(there) if !there.is_file() && !there.is_dir() => return special(file),
+        Ok(there) if !there.is_file() && !there.is_dir() => return special_file(file),
         there => there.is_ok(),
     };
     // Where there is a file its folder is there, and may be on another file system: the name may be a link.
@@ -51,7 +51,7 @@ fn fault(file: &Path) -> Option<Broken> {
 }
 
 /// A device or a pipe, which is not waited for.
-fn special(file: &Path) -> Option<Broken> {
+fn special_file(file: &Path) -> Option<Broken> {
     let error = eaccess(file, AccessFlags::W_OK).err()?;
     Some((
         Level::Fail,
@@ -123,18 +123,18 @@ mod tests {
     use super::*;
 
     fn told(log: &Log) -> Vec<String> {
-        faults(log).iter().filter(|fault| fault.level == Level::Fail).map(ToString::to_string).collect()
+        log_faults(log).iter().filter(|fault| fault.level == Level::Fail).map(ToString::to_string).collect()
     }
 
     #[test]
     fn good_places_have_no_fault_and_nothing_is_made_there() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(told(&Log::at(dir.path().join("log"))), Vec::<String>::new());
+        assert_eq!(told(&Log::at_file(dir.path().join("log"))), Vec::<String>::new());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         std::fs::write(dir.path().join("log"), "old\n").unwrap();
-        assert_eq!(told(&Log::at(dir.path().join("log"))), Vec::<String>::new());
+        assert_eq!(told(&Log::at_file(dir.path().join("log"))), Vec::<String>::new());
         assert_eq!(std::fs::read_to_string(dir.path().join("log")).unwrap(), "old\n");
-        assert_eq!(told(&Log::at("/dev/null")), Vec::<String>::new());
+        assert_eq!(told(&Log::at_file("/dev/null")), Vec::<String>::new());
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
         let pipe = dir.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let (done, wait) = std::sync::mpsc::channel();
-        std::thread::spawn(move || done.send(told(&Log::at(pipe))));
+        std::thread::spawn(move || done.send(told(&Log::at_file(pipe))));
         assert_eq!(wait.recv_timeout(Duration::from_secs(10)).unwrap(), Vec::<String>::new());
     }
 
@@ -151,7 +151,7 @@ mod tests {
     fn each_bad_place_is_told_once_with_key_rule_and_value() {
         let dir = tempfile::tempdir().unwrap();
         let nowhere = dir.path().join("nowhere/ovstunnel.log");
-        let said = told(&Log::at(&nowhere));
+        let said = told(&Log::at_file(&nowhere));
         assert_eq!(said.len(), 1, "the audit's file would be in the same folder: {said:?}");
         assert!(
             said[0].starts_with(&format!("[log] file: {}: its folder must be there: ", nowhere.display())),
@@ -160,10 +160,10 @@ mod tests {
         assert!(said[0].contains("No such file or directory\n  make the folder"), "{said:?}");
         let below_file = dir.path().join("file");
         std::fs::write(&below_file, "").unwrap();
-        let said = told(&Log { audit_file: Some(below_file.join("audit")), ..Log::at(dir.path().join("log")) });
+        let said = told(&Log { audit_file: Some(below_file.join("audit")), ..Log::at_file(dir.path().join("log")) });
         assert!(said.len() == 1 && said[0].starts_with("[log] audit_file: "), "{said:?}");
         assert!(said[0].contains("its folder must be one"), "{said:?}");
-        let said = told(&Log { audit_file: Some(dir.path().to_owned()), ..Log::at(dir.path().join("log")) });
+        let said = told(&Log { audit_file: Some(dir.path().to_owned()), ..Log::at_file(dir.path().join("log")) });
         assert!(
             said.len() == 1 && said[0].contains("it must be a file that can be written: Is a directory"),
             "{said:?}"

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::line::{bounded, single};
+use super::line::{bounded_line, single_line};
 
 /// Priorities of sd-daemon(3).
 const ERROR: &str = "<3>";
@@ -25,7 +25,7 @@ pub(super) struct Stderr {
 
 impl Stderr {
     /// The one of this process: systemd says in `JOURNAL_STREAM` which file the journal is.
-    pub(super) fn here(program: &'static str) -> Self {
+    pub(super) fn of_process(program: &'static str) -> Self {
         let told = std::env::var("JOURNAL_STREAM").ok();
         let opened = nix::sys::stat::fstat(io::stderr()).ok();
         let is_journal =
@@ -33,18 +33,18 @@ impl Stderr {
         Stderr { program, is_journal }
     }
 
-    fn with(self, priority: &'static str) -> Line {
+    fn with_priority(self, priority: &'static str) -> Line {
         Line { priority: if self.is_journal { priority } else { "" }, of_log: false }
     }
 
     /// Passes a line of the log on.
     pub(super) fn pass_on(self, line: &[u8]) -> io::Result<()> {
-        Line { of_log: true, ..self.with(priority(line)) }.write_all(line)
+        Line { of_log: true, ..self.with_priority(line_priority(line)) }.write_all(line)
     }
 
     /// Says something where the log itself is the trouble.
-    pub(super) fn complain(self, what: &str) {
-        let _ = self.with(ERROR).write_all(format!("{}: {what}\n", self.program).as_bytes());
+    pub(super) fn write_complaint(self, what: &str) {
+        let _ = self.with_priority(ERROR).write_all(format!("{}: {what}\n", self.program).as_bytes());
     }
 }
 
@@ -52,11 +52,11 @@ impl<'a> MakeWriter<'a> for Stderr {
     type Writer = Line;
 
     fn make_writer(&'a self) -> Line {
-        Line { of_log: true, ..self.with(INFO) }
+        Line { of_log: true, ..self.with_priority(INFO) }
     }
 
     fn make_writer_for(&'a self, about: &Metadata<'_>) -> Line {
-        let line = self.with(match *about.level() {
+        let line = self.with_priority(match *about.level() {
             Level::ERROR => ERROR,
             Level::WARN => WARNING,
             Level::INFO => INFO,
@@ -76,8 +76,8 @@ pub(super) struct Line {
 
 impl Write for Line {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        let single = if self.of_log { single(text) } else { text.into() };
-        let bounded = bounded(&single);
+        let single = if self.of_log { single_line(text) } else { text.into() };
+        let bounded = bounded_line(&single);
         let lines = bounded.split_inclusive(|byte| *byte == b'\n');
         // All at once, so that lines of several threads do not mix.
         io::stderr()
@@ -91,7 +91,7 @@ impl Write for Line {
 }
 
 /// The priority of a line of the log, of either format.
-fn priority(line: &[u8]) -> &'static str {
+fn line_priority(line: &[u8]) -> &'static str {
     let line = String::from_utf8_lossy(line);
     let after = match line.split_once("\"level\":\"") {
         Some((_, after)) if line.starts_with('{') => after,
@@ -122,7 +122,7 @@ mod tests {
             ("", INFO),
         ];
         for (line, expected) in cases {
-            assert_eq!(priority(line.as_bytes()), expected, "{line}");
+            assert_eq!(line_priority(line.as_bytes()), expected, "{line}");
         }
     }
 }

@@ -15,14 +15,14 @@ use crate::config::AUDIT;
 const PROGRAM: &str = "ovstunneld";
 
 fn config(file: PathBuf, level: &str, format: LogFormat) -> Log {
-    Log { level: Level::parse(level).unwrap(), format, ..Log::at(file) }
+    Log { level: Level::parse(level).unwrap(), format, ..Log::at_file(file) }
 }
 
 /// The lines that `body` leaves in a log file of its own.
 fn logged(level: &str, format: LogFormat, body: impl FnOnce(&Logging)) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("log");
-    let (dispatch, logging) = build(PROGRAM, &config(file.clone(), level, format));
+    let (dispatch, logging) = build_logging(PROGRAM, &config(file.clone(), level, format));
     tracing::dispatcher::with_default(&dispatch, || body(&logging));
     drop(logging);
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
@@ -83,7 +83,7 @@ fn the_audits_file_has_its_lines_alone_at_every_level_but_off() {
     let audited = |level: &str| {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("log");
-        let (dispatch, logging) = build(PROGRAM, &config(file.clone(), level, LogFormat::Text));
+        let (dispatch, logging) = build_logging(PROGRAM, &config(file.clone(), level, LogFormat::Text));
         tracing::dispatcher::with_default(&dispatch, || {
             tracing::error!("other");
             tracing::info!(target: AUDIT, "done");
@@ -257,7 +257,7 @@ fn a_full_file_that_cannot_be_renamed_is_emptied_and_says_so() {
 fn format_file_and_level_change_while_running() {
     let dir = tempfile::tempdir().unwrap();
     let (one, two) = (dir.path().join("one"), dir.path().join("two"));
-    let (dispatch, logging) = build(PROGRAM, &config(one.clone(), "info", LogFormat::Text));
+    let (dispatch, logging) = build_logging(PROGRAM, &config(one.clone(), "info", LogFormat::Text));
     tracing::dispatcher::with_default(&dispatch, || {
         let span = tracing::error_span!("old", id = 1);
         span.in_scope(|| tracing::info!("first"));

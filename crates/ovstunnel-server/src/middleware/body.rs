@@ -53,7 +53,7 @@ struct Read {
 }
 
 /// No handler waits for a slow client.
-pub(super) async fn read(State(budget): State<Budget>, request: Request, next: Next) -> Response {
+pub(super) async fn read_body(State(budget): State<Budget>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     if body.is_end_stream() {
         return next.run(Request::from_parts(parts, body)).await;
@@ -63,7 +63,7 @@ pub(super) async fn read(State(budget): State<Budget>, request: Request, next: N
     // Whoever is nobody has nothing large to say, and takes no room from others.
     let is_nobody = matches!(parts.extensions.get(), Some(Peer::Visitor(_)));
     let limit = if is_nobody { NOT_COUNTED } else { BODY_LIMIT };
-    let collected = tokio::time::timeout(BODY_TIMEOUT, collect(holds_back, body, &budget, limit)).await;
+    let collected = tokio::time::timeout(BODY_TIMEOUT, collect_body(holds_back, body, &budget, limit)).await;
     let refusal = match collected {
         Ok(Ok(Read { bytes, _part })) => return next.run(Request::from_parts(parts, Body::from(bytes))).await,
         Ok(Err(error)) => error,
@@ -80,7 +80,7 @@ pub(super) async fn read(State(budget): State<Budget>, request: Request, next: N
 }
 
 /// Reads a body, of which the client `holds_back` all until it is told to go on.
-async fn collect(holds_back: bool, body: Body, budget: &Budget, limit: usize) -> Result<Read, ApiError> {
+async fn collect_body(holds_back: bool, body: Body, budget: &Budget, limit: usize) -> Result<Read, ApiError> {
     let declared = body.size_hint().lower();
     // Not read at all: a client that waits for `100 Continue` will not send it, and nobody wants to wait for the other.
     if declared > DRAIN_LIMIT || (declared > limit as u64 && holds_back) {

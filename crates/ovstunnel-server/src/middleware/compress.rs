@@ -10,7 +10,7 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 const TINY: u16 = 1024;
 
 /// The layer that compresses. It is the outermost: what is inside changes bodies.
-pub(super) fn layer() -> CompressionLayer<impl Predicate> {
+pub(super) fn compression_layer() -> CompressionLayer<impl Predicate> {
     let worth_it = SizeAbove::new(TINY).and(NotForContentType::SSE);
     // The default levels take several times as long for a few per cent.
     CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(worth_it)

@@ -13,7 +13,7 @@ use super::*;
 use crate::extract::ValidJson;
 
 fn app() -> Router {
-    wrap(
+    wrap_routes(
         Router::new()
             .route("/ok", get(async || "fine"))
             .route("/echo", post(async |body: Bytes| body.len().to_string()))

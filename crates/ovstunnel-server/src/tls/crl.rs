@@ -10,31 +10,31 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use time::OffsetDateTime;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
-use super::{TlsError, not_pem, read as read_file, refuse};
+use super::{TlsError, not_pem, read_file, refuse_file};
 use ovstunnel_types::text::excerpt;
 
 const KEY: &str = "client_crl";
 
 /// The lists of a PEM file, at least one.
-pub(super) fn read(
+pub(super) fn read_crls(
     file: &Path,
     authorities: &[CertificateDer<'_>],
 ) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
     let text = read_file(KEY, file)?;
     let lists = CertificateRevocationListDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| refuse(KEY, file, &not_pem(&e)))?;
+        .map_err(|e| refuse_file(KEY, file, &not_pem(&e)))?;
     if lists.is_empty() {
         let reason = if text.trim_ascii().is_empty() { "is empty" } else { "no X509 CRL in it; is it PEM?" };
-        return Err(refuse(KEY, file, &reason));
+        return Err(refuse_file(KEY, file, &reason));
     }
     for (n, list) in lists.iter().enumerate() {
-        check(list, authorities).map_err(|reason| refuse(KEY, file, &format!("list {}: {reason}", n + 1)))?;
+        check_crl(list, authorities).map_err(|reason| refuse_file(KEY, file, &format!("list {}: {reason}", n + 1)))?;
     }
     Ok(lists)
 }
 
-fn check(list: &[u8], authorities: &[CertificateDer<'_>]) -> Result<(), String> {
+fn check_crl(list: &[u8], authorities: &[CertificateDer<'_>]) -> Result<(), String> {
     let (_, list) = CertificateRevocationList::from_der(list)
         .map_err(|_| "it is no list of revoked certificates (X.509 CRL) that can be read".to_owned())?;
     let issuer = excerpt(&list.issuer().to_string());
@@ -48,7 +48,7 @@ fn check(list: &[u8], authorities: &[CertificateDer<'_>]) -> Result<(), String> 
 }
 
 /// What does not keep a list from being used.
-pub(super) fn concerns(file: &Path, authorities: &[CertificateDer<'_>], now: OffsetDateTime) -> Vec<String> {
+pub(super) fn crl_concerns(file: &Path, authorities: &[CertificateDer<'_>], now: OffsetDateTime) -> Vec<String> {
     // What cannot be read is told by whoever wants to use it.
     let text = std::fs::read(file).unwrap_or_default();
     let authorities: Vec<_> =

@@ -10,7 +10,7 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use ovstunnel_types::text::{excerpt, message};
+use ovstunnel_types::text::{excerpt, foreign_message};
 
 /// Kinds of keys that the TLS library takes.
 pub(super) const TAKEN: &str = "ECDSA P-256 or P-384, RSA of 2048 to 8192 bits, or Ed25519";
@@ -59,7 +59,7 @@ impl Usage {
     }
 
     /// It names anyExtendedKeyUsage, which stands for no purpose by itself.
-    pub(super) fn any(self) -> bool {
+    pub(super) fn allows_any(self) -> bool {
         matches!(self, Usage::Named { any: true, .. })
     }
 }
@@ -91,14 +91,14 @@ pub struct Certificate {
 
 impl Certificate {
     /// Reads one.
-    pub fn of(parsed: &X509Certificate<'_>) -> Self {
+    pub fn from_parsed(parsed: &X509Certificate<'_>) -> Self {
         let usage = parsed.extended_key_usage().ok().flatten().map(|usage| usage.value);
         let (mut names, mut addresses) = (Vec::new(), Vec::new());
         let alternative = parsed.subject_alternative_name().ok().flatten();
         for name in alternative.iter().flat_map(|names| &names.value.general_names) {
             match name {
                 GeneralName::DNSName(name) => names.push(name.to_lowercase()),
-                GeneralName::IPAddress(bytes) => addresses.extend(address(bytes)),
+                GeneralName::IPAddress(bytes) => addresses.extend(parse_address(bytes)),
                 _ => {}
             }
         }
@@ -118,12 +118,12 @@ impl Certificate {
             addresses,
             authority: version_1 || basic.is_some_and(|basic| basic.value.ca),
             version_1,
-            strange_key: strange(parsed.public_key()),
+            strange_key: unsupported_key(parsed.public_key()),
         }
     }
 
     /// What of its form keeps it from being shown by anybody.
-    pub(super) fn unusable(&self) -> Option<String> {
+    pub(super) fn unusable_reason(&self) -> Option<String> {
         if self.version_1 {
             return Some(
                 "it is an X.509 certificate of version 1, which TLS does not take: issue it as version 3".into(),
@@ -139,26 +139,26 @@ impl Certificate {
 ///
 /// # Errors
 /// Says in words that it cannot be read.
-pub fn read(der: &[u8]) -> Result<Certificate, String> {
+pub fn read_der(der: &[u8]) -> Result<Certificate, String> {
     match X509Certificate::from_der(der) {
-        Ok(([], parsed)) => Ok(Certificate::of(&parsed)),
+        Ok(([], parsed)) => Ok(Certificate::from_parsed(&parsed)),
         Ok(_) => Err("there are bytes behind the certificate that do not belong to it".into()),
-        Err(error) => Err(unreadable(&error)),
+        Err(error) => Err(unreadable_message(&error)),
     }
 }
 
 /// That what is in a PEM block cannot be read.
-pub fn unreadable(error: &dyn std::fmt::Display) -> String {
-    format!("what is in it is damaged, or no X.509 certificate ({})", message(error))
+pub fn unreadable_message(error: &dyn std::fmt::Display) -> String {
+    format!("what is in it is damaged, or no X.509 certificate ({})", foreign_message(error))
 }
 
-fn address(bytes: &[u8]) -> Option<IpAddr> {
+fn parse_address(bytes: &[u8]) -> Option<IpAddr> {
     let four = <[u8; 4]>::try_from(bytes).ok().map(|bytes| IpAddr::V4(Ipv4Addr::from(bytes)));
     four.or_else(|| Some(IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?))))
 }
 
 /// The kind of a key that the TLS library does not take.
-fn strange(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
+fn unsupported_key(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
     let named = |oid: &str| KINDS.iter().find(|kind| kind.0 == oid).map(|kind| kind.2);
     match key.parsed() {
         Ok(PublicKey::RSA(key)) if (2041..=8192).contains(&key.key_size()) => None,

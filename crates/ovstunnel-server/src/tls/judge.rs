@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 
 use super::form::{self, Certificate};
 use super::seen::Counts;
-use super::{TlsError, crl, load};
+use super::{TlsError, crl, load_tls};
 use crate::config::Tls;
 use crate::fault::Fault;
 
@@ -36,7 +36,7 @@ pub struct Host {
 
 impl Host {
     /// As the kernel tells it. Where it listens on itself alone, that is where clients come.
-    pub fn look(listen: SocketAddr) -> Self {
+    pub fn from_kernel(listen: SocketAddr) -> Self {
         let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
         let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
         let address = |storage: nix::sys::socket::SockaddrStorage| -> Option<IpAddr> {
@@ -63,10 +63,10 @@ impl Host {
 }
 
 /// All that is wrong, the worst of each file first. `seen` are the clients of a service that runs, `unit` is its name for systemd.
-pub fn judge(files: &Tls, host: &Host, seen: Option<&Counts>, now: OffsetDateTime, unit: &str) -> Vec<Fault> {
+pub fn judge_files(files: &Tls, host: &Host, seen: Option<&Counts>, now: OffsetDateTime, unit: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut unread = BTreeSet::new();
-    if let Err(TlsError { key, file, reason, remedy }) = load(files) {
+    if let Err(TlsError { key, file, reason, remedy }) = load_tls(files) {
         unread.insert(key);
         faults.push(Fault { section: SECTION, key, file, level: Level::Fail, reason, remedy: remedy.to_owned() });
     }
@@ -85,37 +85,42 @@ pub fn judge(files: &Tls, host: &Host, seen: Option<&Counts>, now: OffsetDateTim
     faults.extend(authorities.iter().filter_map(|one| of_authority(&files.client_ca, one)));
     faults.extend(seen.and_then(|seen| of_clients(&files.client_ca, seen, &authorities, unit)));
     if let Some(file) = files.client_crl.as_ref().filter(|_| !unread.contains("client_crl")) {
-        let concerns = crl::concerns(file, &ders(&files.client_ca), now);
+        let concerns = crl::crl_concerns(file, &read_ders(&files.client_ca), now);
         faults.extend(concerns.into_iter().map(|concern| {
-            warn("client_crl", file, concern, "put a list there that is newer: `ovstunnelctl pki revoke` makes one")
+            warn_fault(
+                "client_crl",
+                file,
+                concern,
+                "put a list there that is newer: `ovstunnelctl pki revoke` makes one",
+            )
         }));
     }
     faults
 }
 
-fn ders(file: &Path) -> Vec<CertificateDer<'static>> {
+fn read_ders(file: &Path) -> Vec<CertificateDer<'static>> {
     let text = std::fs::read(file).unwrap_or_default();
     CertificateDer::pem_slice_iter(&text).flatten().collect()
 }
 
 fn of_file(file: &Path) -> Vec<Certificate> {
-    ders(file).iter().filter_map(|der| form::read(der).ok()).collect()
+    read_ders(file).iter().filter_map(|der| form::read_der(der).ok()).collect()
 }
 
-fn fault(key: &'static str, file: &Path, level: Level, reason: String, remedy: &str) -> Fault {
+fn new_fault(key: &'static str, file: &Path, level: Level, reason: String, remedy: &str) -> Fault {
     Fault { section: SECTION, key, file: file.to_owned(), level, reason, remedy: remedy.to_owned() }
 }
 
-fn fail(key: &'static str, file: &Path, reason: String, remedy: &str) -> Fault {
-    fault(key, file, Level::Fail, reason, remedy)
+fn fail_fault(key: &'static str, file: &Path, reason: String, remedy: &str) -> Fault {
+    new_fault(key, file, Level::Fail, reason, remedy)
 }
 
-fn warn(key: &'static str, file: &Path, reason: String, remedy: &str) -> Fault {
-    fault(key, file, Level::Warn, reason, remedy)
+fn warn_fault(key: &'static str, file: &Path, reason: String, remedy: &str) -> Fault {
+    new_fault(key, file, Level::Warn, reason, remedy)
 }
 
 /// That a certificate is over, or will be within 30 days.
-pub fn ends(one: &Certificate, now: OffsetDateTime) -> Option<(Level, String)> {
+pub fn expiry_notice(one: &Certificate, now: OffsetDateTime) -> Option<(Level, String)> {
     let (name, left) = (&one.subject, (one.not_after - now).whole_days());
     if now > one.not_after {
         return Some((Level::Fail, format!("{name} expired on {}", one.not_after.date())));
@@ -134,9 +139,9 @@ fn of_dates(key: &'static str, file: &Path, all: &[Certificate], now: OffsetDate
         if now < one.not_before {
             let reason = format!("{} is not valid before {}: it is {now} now", one.subject, one.not_before);
             let remedy = "if that time is past, set this host's clock (`timedatectl`, `chronyc tracking`); else wait, or issue it again";
-            return Some(fail(key, file, reason, remedy));
+            return Some(fail_fault(key, file, reason, remedy));
         }
-        ends(one, now).map(|(level, reason)| fault(key, file, level, reason, &renew))
+        expiry_notice(one, now).map(|(level, reason)| new_fault(key, file, level, reason, &renew))
     };
     all.iter().filter_map(of).collect()
 }
@@ -148,11 +153,11 @@ fn of_own(file: &Path, own: &Certificate, host: &Host, seen: Option<&Counts>, un
         "issue one with `ovstunnelctl pki issue --host NAME --address ADDRESS`, then `systemctl reload {unit}`"
     );
     if !usage.serves() {
-        let what = match usage.any() {
+        let what = match usage.allows_any() {
             true => "anyExtendedKeyUsage, which stands for no purpose: it lacks serverAuth",
             false => "for others than servers: it lacks serverAuth",
         };
-        return Some(fail(
+        return Some(fail_fault(
             "certificate",
             file,
             format!("the extended key usage of {subject} is {what}; clients will refuse this service"),
@@ -172,7 +177,7 @@ fn of_own(file: &Path, own: &Certificate, host: &Host, seen: Option<&Counts>, un
         let reason = format!(
             "{subject} has no alternative name (subjectAltName): clients do not go by the common name and will refuse this service"
         );
-        return Some(fail("certificate", file, reason, issue));
+        return Some(fail_fault("certificate", file, reason, issue));
     }
     let reason = format!(
         "{subject} is for {}, and neither the name of this host, {}, nor one of its addresses is among them: clients that come by those will refuse this service",
@@ -180,7 +185,7 @@ fn of_own(file: &Path, own: &Certificate, host: &Host, seen: Option<&Counts>, un
         host.name
     );
     let unless = format!("{issue}; if clients come by another name that is in it, this goes once one has come");
-    Some(warn("certificate", file, reason, &unless))
+    Some(warn_fault("certificate", file, reason, &unless))
 }
 
 /// Whether each certificate has signed the one before it, as far as names tell.
@@ -191,7 +196,7 @@ fn of_chain(file: &Path, all: &[Certificate]) -> Option<Fault> {
         broken[0].subject, broken[1].subject, broken[0].issuer
     );
     let remedy = "put the host's certificate first, then that of its issuer, and so on; the CA's own need not be there";
-    Some(warn("certificate", file, reason, remedy))
+    Some(warn_fault("certificate", file, reason, remedy))
 }
 
 /// Whether others can read the key.
@@ -210,7 +215,7 @@ fn of_key(file: &Path) -> Option<Fault> {
     let remedy = format!(
         "`chown root {shown} && chmod 600 {shown}`; if others may have read it: `ovstunnelctl pki renew --new-key`, and revoke the old certificate"
     );
-    Some(warn("key", file, reason, &remedy))
+    Some(warn_fault("key", file, reason, &remedy))
 }
 
 /// Whether a certificate of `client_ca` can be anybody's authority.
@@ -221,11 +226,11 @@ fn of_authority(file: &Path, one: &Certificate) -> Option<Fault> {
             "the key of {} is {kind}, which the TLS library does not take: no client whose certificate it signed gets in",
             one.subject
         );
-        return Some(fail("client_ca", file, reason, &format!("use a CA whose key is {}", form::TAKEN)));
+        return Some(fail_fault("client_ca", file, reason, &format!("use a CA whose key is {}", form::TAKEN)));
     }
     (!one.authority).then(|| {
         let reason = format!("{} is no CA's certificate (basic constraints), so it has signed nobody's", one.subject);
-        warn("client_ca", file, reason, put)
+        warn_fault("client_ca", file, reason, put)
     })
 }
 
@@ -240,7 +245,7 @@ fn of_clients(file: &Path, seen: &Counts, authorities: &[Certificate], unit: &st
     );
     let remedy =
         format!("put the certificate of that CA there, then `systemctl reload {unit}`, unless those were strangers");
-    Some(warn("client_ca", file, reason, &remedy))
+    Some(warn_fault("client_ca", file, reason, &remedy))
 }
 
 /// The files by which a service shows itself to other services, whom it asks.
@@ -270,7 +275,7 @@ pub fn judge_client(files: &ClientFiles<'_>, now: OffsetDateTime, unit: &str) ->
     };
     let put = format!("put a certificate for clients and its key there: `{issue}` makes both");
     let (mut faults, mut unread) = (Vec::new(), None);
-    if let Err(TlsError { key, file, reason, remedy }) = load(&as_tls) {
+    if let Err(TlsError { key, file, reason, remedy }) = load_tls(&as_tls) {
         unread = Some(key);
         let remedy = if key == "client_ca" { remedy.to_owned() } else { put.clone() };
         faults.push(Fault { section, key, file, level: Level::Fail, reason, remedy });
@@ -280,7 +285,7 @@ pub fn judge_client(files: &ClientFiles<'_>, now: OffsetDateTime, unit: &str) ->
     faults.extend(of_dates("certificate", certificate, &own, now, unit));
     faults.extend(own.first().filter(|own| !own.usage.asks()).map(|own| {
         let reason = format!("the extended key usage of {} lacks clientAuth: daemons will refuse it", own.subject);
-        fail("certificate", certificate, reason, &put)
+        fail_fault("certificate", certificate, reason, &put)
     }));
     faults.extend(of_chain(certificate, &own));
     if unread != Some("key") {
@@ -289,7 +294,7 @@ pub fn judge_client(files: &ClientFiles<'_>, now: OffsetDateTime, unit: &str) ->
     faults.extend(of_dates("client_ca", ca, &authorities, now, unit));
     faults.extend(authorities.iter().filter(|one| !one.authority).map(|one| {
         let reason = format!("{} is no CA's certificate (basic constraints), so it has signed nobody's", one.subject);
-        warn(
+        warn_fault(
             "client_ca",
             ca,
             reason,
@@ -309,7 +314,7 @@ mod tests {
     fn a_host_is_known_by_first_name_or_wildcard() {
         let is_in = |host: &str, name: &str| {
             let own = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-            Host { name: host.into(), ..Host::default() }.is_in(&form::read(own.cert.der()).unwrap())
+            Host { name: host.into(), ..Host::default() }.is_in(&form::read_der(own.cert.der()).unwrap())
         };
         assert!(is_in("h1.example.org", "h1.other.org") && is_in("h1.example.org", "*.example.org"));
         assert!(is_in("h1", "*.example.org"), "its zone is not known");

@@ -12,7 +12,7 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::form;
-use ovstunnel_types::text::message;
+use ovstunnel_types::text::foreign_message;
 
 tokio::task_local! {
     /// Where the verifier leaves word, for the connection whose handshake it is.
@@ -38,12 +38,12 @@ pub struct Refused {
 
 impl Shown {
     /// Has a handshake leave word here.
-    pub(crate) async fn during<F: Future>(&self, handshake: F) -> F::Output {
+    pub(crate) async fn during_handshake<F: Future>(&self, handshake: F) -> F::Output {
         REFUSED.scope(self.clone(), handshake).await
     }
 
     /// The certificate that was refused.
-    pub(crate) fn refused(&self) -> Option<Refused> {
+    pub(crate) fn refused_certificate(&self) -> Option<Refused> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -70,7 +70,7 @@ impl Seen {
     }
 
     /// One was refused.
-    pub(crate) fn refused(&self, refused: &Refused, from: IpAddr) {
+    pub(crate) fn note_refused(&self, refused: &Refused, from: IpAddr) {
         if refused.of_no_authority {
             let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             counts.of_no_authority += 1;
@@ -108,7 +108,7 @@ impl ClientCertVerifier for Telling {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         self.0.verify_client_cert(own, others, now).inspect_err(|error| {
-            let refused = refused(own, error);
+            let refused = describe_refused(own, error);
             // Outside a handshake nobody asks for it.
             let _ = REFUSED.try_with(|shown| {
                 *shown.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused);
@@ -140,13 +140,13 @@ impl ClientCertVerifier for Telling {
 }
 
 /// What is told of a certificate that was refused.
-pub(super) fn refused(own: &CertificateDer<'_>, error: &Error) -> Refused {
-    let read = form::read(own);
+pub(super) fn describe_refused(own: &CertificateDer<'_>, error: &Error) -> Refused {
+    let read = form::read_der(own);
     let error = match error {
         Error::InvalidCertificate(error) => error,
         other => {
             let (certificate, issuer) = ("?".to_owned(), "?".to_owned());
-            return Refused { certificate, issuer, why: message(other), of_no_authority: false };
+            return Refused { certificate, issuer, why: foreign_message(other), of_no_authority: false };
         }
     };
     let of_no_authority = matches!(error, CertificateError::UnknownIssuer | CertificateError::BadSignature);
@@ -154,16 +154,16 @@ pub(super) fn refused(own: &CertificateDer<'_>, error: &Error) -> Refused {
         Err(why) => Refused { certificate: "?".into(), issuer: "?".into(), why, of_no_authority },
         Ok(read) => {
             let why = match error {
-                _ if read.version_1 => read.unusable(),
+                _ if read.version_1 => read.unusable_reason(),
                 CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. }
-                    if !read.usage.asks() && read.usage.any() =>
+                    if !read.usage.asks() && read.usage.allows_any() =>
                 {
                     Some("its extended key usage is anyExtendedKeyUsage, which stands for no purpose: it needs clientAuth".into())
                 }
                 CertificateError::UnknownIssuer => {
                     Some(format!("none of the authorities in client_ca has signed it; its issuer is {}", read.issuer))
                 }
-                _ if read.strange_key.is_some() => read.unusable(),
+                _ if read.strange_key.is_some() => read.unusable_reason(),
                 _ => None,
             };
             let why = why.unwrap_or_else(|| why_of(error, &read));
@@ -182,12 +182,12 @@ fn why_of(error: &CertificateError, read: &form::Certificate) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             format!("the certificate is not valid before {}", read.not_before)
         }
-        other => why(other),
+        other => refusal_reason(other),
     }
 }
 
 /// Why a certificate is refused, in words.
-pub(super) fn why(error: &CertificateError) -> String {
+pub(super) fn refusal_reason(error: &CertificateError) -> String {
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "the certificate, or that of an authority, expired".into()

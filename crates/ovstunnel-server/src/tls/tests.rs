@@ -60,7 +60,7 @@ fn good() -> Files {
 #[test]
 fn good_files_are_taken() {
     let files = good();
-    assert_eq!(load(&files.tls).unwrap().server.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+    assert_eq!(load_tls(&files.tls).unwrap().server.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
     drop(files.dir);
 }
 
@@ -119,7 +119,7 @@ fn each_bad_file_is_named_with_its_key_and_the_reason() {
     for (spoil, key, reason) in cases {
         let files = good();
         spoil(&files.tls);
-        let error = load(&files.tls).unwrap_err().to_string();
+        let error = load_tls(&files.tls).unwrap_err().to_string();
         assert!(error.starts_with(&format!("[tls] {key}{}/", files.dir.path().display())), "{error}");
         assert!(error.contains(reason), "{error} lacks {reason}");
     }
@@ -129,16 +129,16 @@ fn each_bad_file_is_named_with_its_key_and_the_reason() {
 fn what_is_in_force_can_be_replaced() {
     let files = good();
     let store = TlsStore::open(&files.tls).unwrap();
-    let before = store.current();
+    let before = store.current_config();
     fs::write(&files.tls.key, "garbage").unwrap();
-    load(&files.tls).unwrap_err();
-    assert!(Arc::ptr_eq(&before, &store.current()));
+    load_tls(&files.tls).unwrap_err();
+    assert!(Arc::ptr_eq(&before, &store.current_config()));
     fs::write(&files.tls.certificate, {
         let made = made();
         fs::write(&files.tls.key, made.signing_key.serialize_pem()).unwrap();
         made.cert.pem()
     })
     .unwrap();
-    store.replace(load(&files.tls).unwrap());
-    assert!(!Arc::ptr_eq(&before, &store.current()));
+    store.replace(load_tls(&files.tls).unwrap());
+    assert!(!Arc::ptr_eq(&before, &store.current_config()));
 }

@@ -31,7 +31,7 @@ pub fn last_event(headers: &HeaderMap) -> Result<Option<Position>, ApiError> {
 }
 
 /// The answer that these events are.
-pub fn streamed(events: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+pub fn stream_response(events: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     let body = Body::from_stream(events.map(Ok::<_, std::convert::Infallible>));
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),

@@ -49,61 +49,61 @@ impl Feed {
 
     /// How many read now.
     pub fn readers(&self) -> usize {
-        self.0.state().readers.len()
+        self.0.lock_state().readers.len()
     }
 
     /// Whether somebody reads, or has a moment ago and may come back.
     pub fn is_watched(&self) -> bool {
-        let state = self.0.state();
+        let state = self.0.lock_state();
         !state.readers.is_empty() || state.last_left.is_some_and(|at| at.elapsed() < LINGER)
     }
 
     /// Somebody is about to read.
     pub fn expect_reader(&self) {
-        self.0.state().last_left = Some(Instant::now());
+        self.0.lock_state().last_left = Some(Instant::now());
     }
 
     /// Lets a reader in that has read up to `last`; none where not every change since then is still there.
-    pub fn resume(&self, last: &Position, connection: Option<Cut>) -> Option<Reader> {
-        let mut state = self.0.state();
+    pub fn resume_reader(&self, last: &Position, connection: Option<Cut>) -> Option<Reader> {
+        let mut state = self.0.lock_state();
         if last.instance != state.log.position().instance || !state.log.has_all_since(last.version) {
             return None;
         }
-        let admitted = self.0.admit(&mut state, last.version, connection);
+        let admitted = self.0.admit_reader(&mut state, last.version, connection);
         drop(state);
         Some(Reader::new(Arc::clone(&self.0), admitted))
     }
 
     /// What one begins with who gets everything, as of now.
     pub fn snapshot(&self, name: &str, data: &str) -> Snapshot {
-        let state = self.0.state();
-        Snapshot { text: log::text(name, data, &state.log.position()), version: state.log.version }
+        let state = self.0.lock_state();
+        Snapshot { text: log::event_bytes(name, data, &state.log.position()), version: state.log.version }
     }
 
     /// Lets a reader in that has the snapshot.
     pub fn join_after(&self, snapshot: &Snapshot, connection: Option<Cut>) -> Reader {
-        let admitted = self.0.admit(&mut self.0.state(), snapshot.version, connection);
+        let admitted = self.0.admit_reader(&mut self.0.lock_state(), snapshot.version, connection);
         Reader::new(Arc::clone(&self.0), admitted)
     }
 
     /// Ends all streams: who may still read goes on where it was.
     pub fn end_all(&self) {
-        self.0.state().readers.values().for_each(|member| member.end.cancel());
+        self.0.lock_state().readers.values().for_each(|member| member.end.cancel());
     }
 
     /// Forgets all changes: from no position of before can be gone on.
     pub fn clear(&self) {
-        self.0.state().log.clear();
+        self.0.lock_state().log.clear();
     }
 
     /// Takes changes in, each as its name and its data, and cuts readers that were too far behind before. Where there is much to read, they are
     /// given a moment.
-    pub async fn publish(&self, events: impl IntoIterator<Item = (&'static str, String)>) {
+    pub async fn publish_events(&self, events: impl IntoIterator<Item = (&'static str, String)>) {
         let shared = &self.0;
         let mut portion = 0;
         for (name, data) in events {
             let (before, end) = {
-                let mut state = shared.state();
+                let mut state = shared.lock_state();
                 shared.cut_those_behind(&mut state);
                 let before = state.log.end;
                 state.log.push(name, &data);
@@ -111,11 +111,11 @@ impl Feed {
             };
             portion += end - before;
             if portion > BEHIND / 4 {
-                shared.tell();
+                shared.announce_version();
                 shared.let_read(end).await;
                 portion = 0;
             }
         }
-        shared.tell();
+        shared.announce_version();
     }
 }

@@ -34,17 +34,17 @@ impl Log {
 
     /// The position after the last change.
     pub fn position(&self) -> Position {
-        self.at(self.version)
+        self.position_at(self.version)
     }
 
-    pub fn at(&self, version: u64) -> Position {
+    pub fn position_at(&self, version: u64) -> Position {
         Position { instance: self.instance.clone(), version }
     }
 
     /// Takes in a change.
     pub fn push(&mut self, name: &str, data: &str) {
         self.version += 1;
-        let text = text(name, data, &self.position());
+        let text = event_bytes(name, data, &self.position());
         // One that is as far behind as it may be still finds all that it lacks.
         while let Some(first) = self.entries.front().map(|first| first.text.len() as u64)
             && self.bytes - first >= BEHIND
@@ -66,23 +66,23 @@ impl Log {
 
     /// Whether every change since a version is still there.
     pub fn has_all_since(&self, version: u64) -> bool {
-        version <= self.version && version >= self.oldest()
+        version <= self.version && version >= self.oldest_version()
     }
 
-    fn oldest(&self) -> u64 {
+    fn oldest_version(&self) -> u64 {
         self.version - self.entries.len() as u64
     }
 
     /// The change after a version, and the bytes of all changes up to and with it; nothing where it is the last, or where changes
     /// after it are gone.
-    pub fn after(&self, version: u64) -> Option<(Bytes, u64)> {
-        let index = usize::try_from(version.checked_sub(self.oldest())?).ok()?;
+    pub fn change_after(&self, version: u64) -> Option<(Bytes, u64)> {
+        let index = usize::try_from(version.checked_sub(self.oldest_version())?).ok()?;
         self.entries.get(index).map(|entry| (entry.text.clone(), entry.end))
     }
 
     /// The bytes of all changes up to and with that of a version.
     pub fn end_of(&self, version: u64) -> u64 {
-        match version.checked_sub(self.oldest() + 1).and_then(|index| usize::try_from(index).ok()) {
+        match version.checked_sub(self.oldest_version() + 1).and_then(|index| usize::try_from(index).ok()) {
             Some(index) => self.entries.get(index).map_or(self.end, |entry| entry.end),
             None => self.end - self.bytes,
         }
@@ -90,7 +90,7 @@ impl Log {
 }
 
 /// An event as it is sent: WHATWG HTML, 9.2.6. JSON as it is written here has no line breaks.
-pub(super) fn text(name: &str, data: &str, position: &Position) -> Bytes {
+pub(super) fn event_bytes(name: &str, data: &str, position: &Position) -> Bytes {
     format!("event: {name}\nid: {position}\ndata: {data}\n\n").into()
 }
 
@@ -105,12 +105,12 @@ mod tests {
             log.push("bridge_gone", &"x".repeat(100_000));
             assert!(log.bytes < BEHIND + 300_000, "{}", log.bytes);
             let kept = |version: u64| log.end - log.end_of(version);
-            let oldest = log.oldest();
+            let oldest = log.oldest_version();
             assert!(oldest == 1 || kept(oldest) >= BEHIND, "{oldest} {}", kept(oldest));
         }
-        assert!(!log.has_all_since(log.oldest() - 1) && log.has_all_since(log.oldest()));
-        assert!(log.after(log.version).is_none() && log.after(0).is_none());
-        assert_eq!(log.after(log.version - 1).map(|(_, end)| end), Some(log.end));
+        assert!(!log.has_all_since(log.oldest_version() - 1) && log.has_all_since(log.oldest_version()));
+        assert!(log.change_after(log.version).is_none() && log.change_after(0).is_none());
+        assert_eq!(log.change_after(log.version - 1).map(|(_, end)| end), Some(log.end));
         log.clear();
         assert!(log.has_all_since(102) && !log.has_all_since(101), "what was cleared cannot be told any more");
     }

@@ -9,7 +9,7 @@ mod log;
 mod reader;
 mod shared;
 
-pub use answer::{last_event, streamed};
+pub use answer::{last_event, stream_response};
 pub use feed::{Feed, MOST, Snapshot, TooMany};
 pub use reader::Reader;
 pub use shared::Gauge;

@@ -31,7 +31,7 @@ impl Reader {
 
     /// What is to be sent: `first`, then each change, and a word every 2 s. It ends where the reader is cut, or where what it lacks
     /// is not there any more.
-    pub fn stream(self, first: Option<Bytes>) -> impl Stream<Item = Bytes> + Send + 'static {
+    pub fn into_stream(self, first: Option<Bytes>) -> impl Stream<Item = Bytes> + Send + 'static {
         let changes = futures_util::stream::unfold(self, async |mut reader| Some((reader.next().await?, reader)));
         futures_util::stream::iter(first).chain(changes)
     }
@@ -42,7 +42,7 @@ impl Reader {
                 return None;
             }
             self.me.news.borrow_and_update();
-            if let Some((text, end)) = self.shared.after(self.me.version).ok()? {
+            if let Some((text, end)) = self.shared.change_after(self.me.version).ok()? {
                 self.me.version += 1;
                 self.shared.has_read(&self.me.read, end);
                 return Some(text);
@@ -50,7 +50,7 @@ impl Reader {
             tokio::select! {
                 () = self.me.end.cancelled() => return None,
                 _ = self.me.news.changed() => {}
-                _ = self.ping.tick() => return Some(log::text("ping", "{}", &self.shared.position(self.me.version))),
+                _ = self.ping.tick() => return Some(log::event_bytes("ping", "{}", &self.shared.position_at(self.me.version))),
             }
         }
     }
@@ -58,6 +58,6 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.shared.leave(self.me.id);
+        self.shared.remove_reader(self.me.id);
     }
 }

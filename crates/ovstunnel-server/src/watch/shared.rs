@@ -20,7 +20,7 @@ use crate::listen::Cut;
 /// Who counts readers.
 pub trait Gauge: std::fmt::Debug + Send + Sync {
     /// So many there are now.
-    fn watchers(&self, count: usize);
+    fn set_watchers(&self, count: usize);
     /// One was ended that was too far behind.
     fn watcher_cut(&self);
 }
@@ -64,28 +64,28 @@ pub(super) struct Admitted {
 }
 
 impl Shared {
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock_state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts one in who has read up to a version.
-    pub(super) fn admit(&self, state: &mut State, version: u64, connection: Option<Cut>) -> Admitted {
+    pub(super) fn admit_reader(&self, state: &mut State, version: u64, connection: Option<Cut>) -> Admitted {
         let (read, end) = (Arc::new(AtomicU64::new(state.log.end_of(version))), CancellationToken::new());
         state.joined += 1;
         let id = state.joined;
         state.readers.insert(id, Member { read: Arc::clone(&read), end: end.clone(), connection });
-        self.gauge.watchers(state.readers.len());
+        self.gauge.set_watchers(state.readers.len());
         Admitted { id, version, read, end, news: self.version.subscribe() }
     }
 
     /// The change after a version; an error where it is gone.
-    pub(super) fn after(&self, version: u64) -> Result<Option<(Bytes, u64)>, Gone> {
-        let state = self.state();
+    pub(super) fn change_after(&self, version: u64) -> Result<Option<(Bytes, u64)>, Gone> {
+        let state = self.lock_state();
         if !state.log.has_all_since(version) {
             return Err(Gone);
         }
-        Ok(state.log.after(version))
+        Ok(state.log.change_after(version))
     }
 
     /// A reader has come so far.
@@ -94,22 +94,22 @@ impl Shared {
         self.moved.notify_one();
     }
 
-    pub(super) fn position(&self, version: u64) -> Position {
-        self.state().log.at(version)
+    pub(super) fn position_at(&self, version: u64) -> Position {
+        self.lock_state().log.position_at(version)
     }
 
-    pub(super) fn leave(&self, id: u64) {
-        let mut state = self.state();
+    pub(super) fn remove_reader(&self, id: u64) {
+        let mut state = self.lock_state();
         if state.readers.remove(&id).is_some() {
-            self.gauge.watchers(state.readers.len());
+            self.gauge.set_watchers(state.readers.len());
         }
         state.last_left = Some(Instant::now());
         drop(state);
         self.moved.notify_one();
     }
 
-    pub(super) fn tell(&self) {
-        self.version.send_replace(self.state().log.version);
+    pub(super) fn announce_version(&self) {
+        self.version.send_replace(self.lock_state().log.version);
     }
 
     pub(super) fn cut_those_behind(&self, state: &mut State) {
@@ -118,12 +118,12 @@ impl Shared {
         let late: Vec<u64> = state.readers.iter().filter(|(_, member)| behind(member)).map(|(id, _)| *id).collect();
         for member in late.iter().filter_map(|id| state.readers.remove(id)) {
             member.end.cancel();
-            member.connection.iter().for_each(Cut::now);
+            member.connection.iter().for_each(Cut::cut_now);
             self.gauge.watcher_cut();
             tracing::warn!(limit_bytes = BEHIND, "ended a watch: its reader is too far behind");
         }
         if !late.is_empty() {
-            self.gauge.watchers(state.readers.len());
+            self.gauge.set_watchers(state.readers.len());
         }
     }
 
@@ -133,7 +133,7 @@ impl Shared {
             loop {
                 let moved = self.moved.notified();
                 let near = |member: &Member| end - member.read.load(Ordering::Relaxed) <= BEHIND / 2;
-                if self.state().readers.values().all(near) {
+                if self.lock_state().readers.values().all(near) {
                     return;
                 }
                 moved.await;

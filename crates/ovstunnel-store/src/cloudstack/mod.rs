@@ -9,7 +9,7 @@ mod rows;
 mod write;
 
 use crate::StoreError;
-use crate::sql::{Pool, reader, writer};
+use crate::sql::{Pool, open_reader, open_writer};
 
 pub use write::{Address, Change, NAMES as LOCK_NAMES};
 
@@ -82,9 +82,9 @@ impl CloudStack {
     /// # Errors
     /// It is no address, or nobody answers there.
     pub async fn open(url: &str) -> Result<CloudStack, CloudStackError> {
-        match reader(url).await {
+        match open_reader(url).await {
             Some(Ok(pool)) => Ok(CloudStack { pool }),
-            Some(Err(error)) => Err(CloudStackError::Unreachable { reason: reason(error) }),
+            Some(Err(error)) => Err(CloudStackError::Unreachable { reason: error_reason(error) }),
             None => Err(CloudStackError::Address),
         }
     }
@@ -94,9 +94,9 @@ impl CloudStack {
     /// # Errors
     /// It is no address, or nobody answers there.
     pub async fn open_to_write(url: &str) -> Result<CloudStack, CloudStackError> {
-        match writer(url).await {
+        match open_writer(url).await {
             Some(Ok(pool)) => Ok(CloudStack { pool }),
-            Some(Err(error)) => Err(CloudStackError::Unreachable { reason: reason(error) }),
+            Some(Err(error)) => Err(CloudStackError::Unreachable { reason: error_reason(error) }),
             None => Err(CloudStackError::Address),
         }
     }
@@ -105,8 +105,8 @@ impl CloudStack {
     ///
     /// # Errors
     /// A table cannot be read. One that is not there is no error: [`Tables::missing`] names it.
-    pub async fn read(&self) -> Result<Tables, CloudStackError> {
-        read::tables(&self.pool).await
+    pub async fn read_tables(&self) -> Result<Tables, CloudStackError> {
+        read::read_tables(&self.pool).await
     }
 
     /// Closes the connection.
@@ -116,7 +116,7 @@ impl CloudStack {
 }
 
 /// What went wrong, without what the manager's own database would be advised to do about it.
-fn reason(error: StoreError) -> String {
+fn error_reason(error: StoreError) -> String {
     match error {
         StoreError::Unavailable { reason }
         | StoreError::ReadOnly { reason }

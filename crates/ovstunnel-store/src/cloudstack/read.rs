@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 use sea_query::{Expr, ExprTrait, Func, JoinType, Query, SelectStatement};
 
 use super::rows::{Endpoint, Host, Member, Network, PhysicalNetwork, Setting, TABLES, Tables, TakenKey, Tunnel, Zone};
-use super::{CloudStackError, reason};
+use super::{CloudStackError, error_reason};
 use crate::sql::{Kind, Pool, Row, Tx};
 
 type Result<T> = std::result::Result<T, CloudStackError>;
@@ -24,38 +24,38 @@ struct Reader {
     there: HashSet<String>,
 }
 
-pub(super) async fn tables(pool: &Pool) -> Result<Tables> {
-    let mut tx = pool.look().await.map_err(unreachable)?;
-    let names = names(tx.kind());
-    let there = tx.all(&names, |row| row.text("name")).await.map_err(unreachable)?;
+pub(super) async fn read_tables(pool: &Pool) -> Result<Tables> {
+    let mut tx = pool.begin_snapshot().await.map_err(unreachable_error)?;
+    let names = table_names(tx.kind());
+    let there = tx.fetch_all(&names, |row| row.text("name")).await.map_err(unreachable_error)?;
     let there = there.into_iter().map(|name| name.to_lowercase()).collect();
     let mut reader = Reader { tx, there };
     let mut tables = Tables {
         missing: TABLES.into_iter().filter(|table| !reader.there.contains(*table)).collect(),
-        zones: reader.zones().await?,
-        hosts: reader.hosts().await?,
-        networks: reader.networks().await?,
+        zones: reader.read_zones().await?,
+        hosts: reader.read_hosts().await?,
+        networks: reader.read_networks().await?,
         physical_networks: reader.physical_networks().await?,
-        taken: reader.taken().await?,
-        endpoints: reader.endpoints().await?,
-        tunnels: reader.tunnels().await?,
-        members: reader.members().await?,
+        taken: reader.read_taken_keys().await?,
+        endpoints: reader.read_endpoints().await?,
+        tunnels: reader.read_tunnels().await?,
+        members: reader.read_members().await?,
         ..Tables::default()
     };
-    (tables.controller, tables.default_label) = reader.settings().await?;
+    (tables.controller, tables.default_label) = reader.read_settings().await?;
     Ok(tables)
 }
 
-fn unreachable(error: crate::StoreError) -> CloudStackError {
-    CloudStackError::Unreachable { reason: reason(error) }
+fn unreachable_error(error: crate::StoreError) -> CloudStackError {
+    CloudStackError::Unreachable { reason: error_reason(error) }
 }
 
-fn unreadable(table: &'static str) -> impl Fn(crate::StoreError) -> CloudStackError {
-    move |error| CloudStackError::Unreadable { table, reason: reason(error) }
+fn unreadable_error(table: &'static str) -> impl Fn(crate::StoreError) -> CloudStackError {
+    move |error| CloudStackError::Unreadable { table, reason: error_reason(error) }
 }
 
 /// Which tables there are.
-fn names(kind: Kind) -> SelectStatement {
+fn table_names(kind: Kind) -> SelectStatement {
     let mut names = Query::select();
     if kind == Kind::Sqlite {
         names.expr_as(Expr::col("name"), "name").from("sqlite_master");
@@ -66,46 +66,46 @@ fn names(kind: Kind) -> SelectStatement {
     names
 }
 
-fn select(table: &'static str, columns: &[&'static str]) -> SelectStatement {
+fn select_columns(table: &'static str, columns: &[&'static str]) -> SelectStatement {
     Query::select().columns(columns.iter().copied()).from(table).to_owned()
 }
 
 /// The same, and as `gone` whether the row was removed.
 fn with_removed(table: &'static str, columns: &[&'static str]) -> SelectStatement {
-    select(table, columns).expr_as(Expr::col("removed").is_not_null(), "gone").to_owned()
+    select_columns(table, columns).expr_as(Expr::col("removed").is_not_null(), "gone").to_owned()
 }
 
 /// A number that is no id of CloudStack's if it is negative.
-fn id(row: &Row<'_>, column: &str) -> crate::Result<Option<u64>> {
+fn cloud_id(row: &Row<'_>, column: &str) -> crate::Result<Option<u64>> {
     Ok(row.maybe_int(column)?.and_then(|number| u64::try_from(number).ok()))
 }
 
 impl Reader {
     /// The rows of a table that is there; none of one that is not.
-    async fn rows<T: Send>(
+    async fn read_rows<T: Send>(
         &mut self,
         table: &'static str,
         statement: &SelectStatement,
         decode: impl Fn(Row<'_>) -> crate::Result<T> + Send,
     ) -> Result<Vec<T>> {
         match self.there.contains(table) {
-            true => self.tx.all(statement, decode).await.map_err(unreadable(table)),
+            true => self.tx.fetch_all(statement, decode).await.map_err(unreadable_error(table)),
             false => Ok(Vec::new()),
         }
     }
 
-    async fn zones(&mut self) -> Result<Vec<Zone>> {
-        let mut statement = select("data_center", &["id", "name"]);
+    async fn read_zones(&mut self) -> Result<Vec<Zone>> {
+        let mut statement = select_columns("data_center", &["id", "name"]);
         statement.and_where(Expr::col("removed").is_null());
         let zone = |row: Row<'_>| Ok(Zone { id: row.count("id")?, name: row.maybe_text("name")?.unwrap_or_default() });
-        self.rows("data_center", &statement, zone).await
+        self.read_rows("data_center", &statement, zone).await
     }
 
-    async fn settings(&mut self) -> Result<(Setting, Setting)> {
-        let mut statement = select("configuration", &["name", "value"]);
+    async fn read_settings(&mut self) -> Result<(Setting, Setting)> {
+        let mut statement = select_columns("configuration", &["name", "value"]);
         let (controller, label) = ("sdn.ovs.controller", "sdn.ovs.controller.default.label");
         statement.and_where(Expr::col("name").is_in([controller, label]));
-        let rows = self.rows("configuration", &statement, |row| Ok((row.text("name")?, row.maybe_text("value")?)));
+        let rows = self.read_rows("configuration", &statement, |row| Ok((row.text("name")?, row.maybe_text("value")?)));
         let rows = rows.await?;
         let setting = |wanted: &str| match rows.iter().find(|(name, _)| name == wanted) {
             Some((_, Some(value))) => Setting::Value(value.clone()),
@@ -115,68 +115,68 @@ impl Reader {
         Ok((setting(controller), setting(label)))
     }
 
-    async fn hosts(&mut self) -> Result<Vec<Host>> {
+    async fn read_hosts(&mut self) -> Result<Vec<Host>> {
         let mut statement = with_removed("host", &["id", "name", "data_center_id", "hypervisor_type"]);
         statement.and_where(Expr::col("type").eq("Routing"));
         let host = |row: Row<'_>| {
             Ok(Host {
                 id: row.count("id")?,
                 name: row.maybe_text("name")?.unwrap_or_default(),
-                zone: id(&row, "data_center_id")?,
+                zone: cloud_id(&row, "data_center_id")?,
                 hypervisor: row.maybe_text("hypervisor_type")?,
                 is_removed: row.int("gone")? != 0,
             })
         };
-        self.rows("host", &statement, host).await
+        self.read_rows("host", &statement, host).await
     }
 
-    async fn networks(&mut self) -> Result<Vec<Network>> {
+    async fn read_networks(&mut self) -> Result<Vec<Network>> {
         let columns = ["id", "name", "data_center_id", "physical_network_id", "broadcast_domain_type", "broadcast_uri"];
         let network = |row: Row<'_>| {
             Ok(Network {
                 id: row.count("id")?,
                 name: row.maybe_text("name")?,
-                zone: id(&row, "data_center_id")?,
-                physical_network: id(&row, "physical_network_id")?,
+                zone: cloud_id(&row, "data_center_id")?,
+                physical_network: cloud_id(&row, "physical_network_id")?,
                 domain_type: row.maybe_text("broadcast_domain_type")?,
                 uri: row.maybe_text("broadcast_uri")?,
                 is_removed: row.int("gone")? != 0,
             })
         };
-        self.rows("networks", &with_removed("networks", &columns), network).await
+        self.read_rows("networks", &with_removed("networks", &columns), network).await
     }
 
     async fn physical_networks(&mut self) -> Result<Vec<PhysicalNetwork>> {
-        let mut statement = select("physical_network", &["id", "name", "data_center_id", "vnet"]);
+        let mut statement = select_columns("physical_network", &["id", "name", "data_center_id", "vnet"]);
         statement.and_where(Expr::col("removed").is_null());
         let physical = |row: Row<'_>| {
             Ok(PhysicalNetwork {
                 id: row.count("id")?,
                 name: row.maybe_text("name")?,
-                zone: id(&row, "data_center_id")?,
+                zone: cloud_id(&row, "data_center_id")?,
                 vnet: row.maybe_text("vnet")?,
                 methods: Vec::new(),
                 label_xen: None,
                 label_kvm: None,
             })
         };
-        let mut all = self.rows("physical_network", &statement, physical).await?;
+        let mut all = self.read_rows("physical_network", &statement, physical).await?;
         let methods = "physical_network_isolation_methods";
-        let statement = select(methods, &["physical_network_id", "isolation_method"]);
-        let method = |row: Row<'_>| Ok((id(&row, "physical_network_id")?, row.maybe_text("isolation_method")?));
-        for (of, method) in self.rows(methods, &statement, method).await? {
+        let statement = select_columns(methods, &["physical_network_id", "isolation_method"]);
+        let method = |row: Row<'_>| Ok((cloud_id(&row, "physical_network_id")?, row.maybe_text("isolation_method")?));
+        for (of, method) in self.read_rows(methods, &statement, method).await? {
             if let Some(physical) = all.iter_mut().find(|physical| Some(physical.id) == of) {
                 physical.methods.extend(method);
             }
         }
         let types = "physical_network_traffic_types";
-        let mut statement = select(types, &["physical_network_id", "xen_network_label", "kvm_network_label"]);
+        let mut statement = select_columns(types, &["physical_network_id", "xen_network_label", "kvm_network_label"]);
         statement.and_where(Expr::col("traffic_type").eq("Guest"));
         let labels = |row: Row<'_>| {
             let label = |column| row.maybe_text(column);
-            Ok((id(&row, "physical_network_id")?, label("xen_network_label")?, label("kvm_network_label")?))
+            Ok((cloud_id(&row, "physical_network_id")?, label("xen_network_label")?, label("kvm_network_label")?))
         };
-        for (of, xen, kvm) in self.rows(types, &statement, labels).await? {
+        for (of, xen, kvm) in self.read_rows(types, &statement, labels).await? {
             if let Some(physical) = all.iter_mut().find(|physical| Some(physical.id) == of) {
                 (physical.label_xen, physical.label_kvm) = (xen, kvm);
             }
@@ -184,34 +184,34 @@ impl Reader {
         Ok(all)
     }
 
-    async fn taken(&mut self) -> Result<Vec<TakenKey>> {
-        let mut statement = select("op_dc_vnet_alloc", &["vnet", "physical_network_id", "data_center_id"]);
+    async fn read_taken_keys(&mut self) -> Result<Vec<TakenKey>> {
+        let mut statement = select_columns("op_dc_vnet_alloc", &["vnet", "physical_network_id", "data_center_id"]);
         statement.and_where(Expr::col("taken").is_not_null());
         let taken = |row: Row<'_>| {
             Ok(TakenKey {
                 vnet: row.maybe_text("vnet")?,
-                physical_network: id(&row, "physical_network_id")?,
-                zone: id(&row, "data_center_id")?,
+                physical_network: cloud_id(&row, "physical_network_id")?,
+                zone: cloud_id(&row, "data_center_id")?,
             })
         };
-        self.rows("op_dc_vnet_alloc", &statement, taken).await
+        self.read_rows("op_dc_vnet_alloc", &statement, taken).await
     }
 
-    async fn endpoints(&mut self) -> Result<Vec<Endpoint>> {
-        let statement = select("ovs_tunnel_interface", &["id", "ip", "host_id", "label"]);
+    async fn read_endpoints(&mut self) -> Result<Vec<Endpoint>> {
+        let statement = select_columns("ovs_tunnel_interface", &["id", "ip", "host_id", "label"]);
         let endpoint = |row: Row<'_>| {
             Ok(Endpoint {
                 id: row.count("id")?,
                 ip: row.maybe_text("ip")?,
-                host: id(&row, "host_id")?,
+                host: cloud_id(&row, "host_id")?,
                 label: row.maybe_text("label")?,
             })
         };
-        self.rows("ovs_tunnel_interface", &statement, endpoint).await
+        self.read_rows("ovs_tunnel_interface", &statement, endpoint).await
     }
 
     /// Both layouts have the same columns: up to 4.8 (`from`, `to`, `network_id`) is the primary key, from 4.9 on `id`.
-    async fn tunnels(&mut self) -> Result<Vec<Tunnel>> {
+    async fn read_tunnels(&mut self) -> Result<Vec<Tunnel>> {
         let columns = ["id", "from", "to", "network_id", "key", "port_name", "state"];
         let tunnel = |row: Row<'_>| {
             Ok(Tunnel {
@@ -224,19 +224,19 @@ impl Reader {
                 state: row.maybe_text("state")?,
             })
         };
-        self.rows("ovs_tunnel_network", &select("ovs_tunnel_network", &columns), tunnel).await
+        self.read_rows("ovs_tunnel_network", &select_columns("ovs_tunnel_network", &columns), tunnel).await
     }
 
     /// A router counts by its NICs and by `router_network_ref`, and only while it lives.
-    async fn members(&mut self) -> Result<Vec<Member>> {
+    async fn read_members(&mut self) -> Result<Vec<Member>> {
         let mut found = BTreeSet::new();
         if self.there.contains("vm_instance") {
             for (table, vm, leaves_rows) in [("nics", "instance_id", true), ("router_network_ref", "router_id", false)]
             {
                 for (host, states) in [("host_id", &LIVING[..]), ("last_host_id", &["Migrating"][..])] {
                     let statement = members_of(table, vm, leaves_rows, host, states);
-                    let member = |row: Row<'_>| Ok(id(&row, "network")?.zip(id(&row, "host")?));
-                    found.extend(self.rows(table, &statement, member).await?.into_iter().flatten());
+                    let member = |row: Row<'_>| Ok(cloud_id(&row, "network")?.zip(cloud_id(&row, "host")?));
+                    found.extend(self.read_rows(table, &statement, member).await?.into_iter().flatten());
                 }
             }
         }

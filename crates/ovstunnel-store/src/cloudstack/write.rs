@@ -8,9 +8,9 @@ use std::time::Duration;
 use sea_query::{DeleteStatement, Expr, ExprTrait, InsertStatement, Query, UpdateStatement};
 use tokio::time::{Instant, sleep};
 
-use super::{CloudStack, CloudStackError, Endpoint, Tunnel, reason};
+use super::{CloudStack, CloudStackError, Endpoint, Tunnel, error_reason};
 use crate::StoreError;
-use crate::sql::{Fields, Int, Tx, insert, update};
+use crate::sql::{Fields, Int, Tx, insert_statement, update_statement};
 
 type Result<T> = std::result::Result<T, CloudStackError>;
 
@@ -80,7 +80,7 @@ enum Statement {
     Delete(DeleteStatement),
 }
 
-fn text(column: &'static str, value: Option<&str>) -> Expr {
+fn text_value(column: &'static str, value: Option<&str>) -> Expr {
     match value {
         Some(value) => Expr::col(column).eq(value),
         None => Expr::col(column).is_null(),
@@ -91,7 +91,7 @@ fn text(column: &'static str, value: Option<&str>) -> Expr {
 fn is_tunnel(row: &Tunnel) -> Expr {
     let ends = Expr::col("from").eq(row.from.int()).and(Expr::col("to").eq(row.to.int()));
     let network = Expr::col("network_id").eq(row.network.int()).and(Expr::col("key").eq(row.key.int()));
-    let said = text("port_name", row.port.as_deref()).and(text("state", row.state.as_deref()));
+    let said = text_value("port_name", row.port.as_deref()).and(text_value("state", row.state.as_deref()));
     Expr::col("id").eq(row.id.int()).and(ends).and(network).and(said)
 }
 
@@ -100,7 +100,7 @@ fn is_endpoint(row: &Endpoint) -> Expr {
         Some(host) => Expr::col("host_id").eq(host.int()),
         None => Expr::col("host_id").is_null(),
     };
-    let said = text("ip", row.ip.as_deref()).and(text("label", row.label.as_deref()));
+    let said = text_value("ip", row.ip.as_deref()).and(text_value("label", row.label.as_deref()));
     Expr::col("id").eq(row.id.int()).and(host).and(said)
 }
 
@@ -115,7 +115,7 @@ fn address_fields(address: &Address) -> Fields {
 }
 
 impl Change {
-    fn statement(&self) -> crate::Result<Statement> {
+    fn build_statement(&self) -> crate::Result<Statement> {
         Ok(match self {
             Change::AddTunnel(row) => {
                 let mut fields: Fields = vec![
@@ -125,10 +125,10 @@ impl Change {
                     ("network_id", row.network.int().into()),
                 ];
                 fields.extend(said_of(row));
-                Statement::Insert(insert(TUNNELS, vec![fields])?)
+                Statement::Insert(insert_statement(TUNNELS, vec![fields])?)
             }
             Change::SetTunnel { before, after } => {
-                Statement::Update(update(TUNNELS, said_of(after)).and_where(is_tunnel(before)).to_owned())
+                Statement::Update(update_statement(TUNNELS, said_of(after)).and_where(is_tunnel(before)).to_owned())
             }
             Change::RemoveTunnel(row) => {
                 Statement::Delete(Query::delete().from_table(TUNNELS).and_where(is_tunnel(row)).to_owned())
@@ -137,10 +137,11 @@ impl Change {
                 let mut fields: Fields =
                     vec![("id", id.int().into()), ("host_id", host.int().into()), ("label", label.clone().into())];
                 fields.extend(address_fields(address));
-                Statement::Insert(insert(ENDPOINTS, vec![fields])?)
+                Statement::Insert(insert_statement(ENDPOINTS, vec![fields])?)
             }
             Change::SetEndpoint { before, address } => {
-                let statement = update(ENDPOINTS, address_fields(address)).and_where(is_endpoint(before)).to_owned();
+                let statement =
+                    update_statement(ENDPOINTS, address_fields(address)).and_where(is_endpoint(before)).to_owned();
                 Statement::Update(statement)
             }
             Change::RemoveEndpoint(row) => {
@@ -154,25 +155,25 @@ impl Change {
     /// # Errors
     /// Never in practice: the statements are made here.
     #[cfg(feature = "mysql")]
-    pub fn sql(&self) -> crate::Result<String> {
+    pub fn to_sql(&self) -> crate::Result<String> {
         let builder = sea_query::MysqlQueryBuilder;
-        Ok(match self.statement()? {
+        Ok(match self.build_statement()? {
             Statement::Insert(statement) => statement.to_string(builder),
             Statement::Update(statement) => statement.to_string(builder),
             Statement::Delete(statement) => statement.to_string(builder),
         })
     }
 
-    async fn make(&self, tx: &mut Tx) -> crate::Result<u64> {
-        match self.statement()? {
-            Statement::Insert(statement) => tx.insert(&statement).await,
-            Statement::Update(statement) => tx.update(&statement).await,
-            Statement::Delete(statement) => tx.delete(&statement).await,
+    async fn run_change(&self, tx: &mut Tx) -> crate::Result<u64> {
+        match self.build_statement()? {
+            Statement::Insert(statement) => tx.run_insert(&statement).await,
+            Statement::Update(statement) => tx.run_update(&statement).await,
+            Statement::Delete(statement) => tx.run_delete(&statement).await,
         }
     }
 
     /// `row 7 of ovs_tunnel_network`
-    pub fn row(&self) -> String {
+    pub fn row_name(&self) -> String {
         match self {
             Change::AddTunnel(row) | Change::SetTunnel { before: row, .. } | Change::RemoveTunnel(row) => {
                 format!("row {} of {TUNNELS}", row.id)
@@ -190,18 +191,20 @@ impl CloudStack {
     ///
     /// # Errors
     /// [`CloudStackError::Held`] after `patience`, where somebody else has one: then none is kept.
-    pub async fn lock(&self, patience: Duration) -> Result<()> {
+    pub async fn take_locks(&self, patience: Duration) -> Result<()> {
         let until = Instant::now() + patience;
         for (at, name) in NAMES.iter().enumerate() {
-            while let Err(error) = self.take(name).await {
+            while let Err(error) = self.take_lock(name).await {
                 let is_held = matches!(error, StoreError::Conflict { .. });
                 if is_held && Instant::now() < until {
                     sleep(PAUSE).await;
                     continue;
                 }
                 let error = match is_held {
-                    true => self.held(name).await,
-                    false => CloudStackError::Unwritable { what: format!("table {LOCKS}"), reason: reason(error) },
+                    true => self.held_error(name).await,
+                    false => {
+                        CloudStackError::Unwritable { what: format!("table {LOCKS}"), reason: error_reason(error) }
+                    }
                 };
                 self.give_back(&NAMES[..at]).await?;
                 return Err(error);
@@ -214,11 +217,11 @@ impl CloudStack {
     ///
     /// # Errors
     /// No answer: then they stay, and the error says how they are removed.
-    pub async fn unlock(&self) -> Result<()> {
+    pub async fn release_locks(&self) -> Result<()> {
         self.give_back(&NAMES).await
     }
 
-    async fn take(&self, name: &str) -> crate::Result<()> {
+    async fn take_lock(&self, name: &str) -> crate::Result<()> {
         let [server, thread] = OWNER;
         let row: Fields = vec![
             ("key", name.into()),
@@ -227,8 +230,8 @@ impl CloudStack {
             ("thread", std::process::id().to_string().into()),
             ("waiters", 1i64.into()),
         ];
-        let mut tx = self.pool.write().await?;
-        tx.insert(&insert(LOCKS, vec![row])?).await?;
+        let mut tx = self.pool.begin_write().await?;
+        tx.run_insert(&insert_statement(LOCKS, vec![row])?).await?;
         tx.commit().await
     }
 
@@ -243,19 +246,19 @@ impl CloudStack {
             .and_where(Expr::col("thread").eq(std::process::id().to_string()))
             .to_owned();
         let given = async {
-            let mut tx = self.pool.write().await?;
-            tx.delete(&ours).await?;
+            let mut tx = self.pool.begin_write().await?;
+            tx.run_delete(&ours).await?;
             tx.commit().await
         };
-        given.await.map_err(|error| CloudStackError::LocksStay { reason: reason(error) })
+        given.await.map_err(|error| CloudStackError::LocksStay { reason: error_reason(error) })
     }
 
-    async fn held(&self, name: &'static str) -> CloudStackError {
+    async fn held_error(&self, name: &'static str) -> CloudStackError {
         let mut holder = Query::select();
         holder.columns(["mac", "ip", "thread"]).expr_as(Expr::col("acquired_on").cast_as("char"), "since");
         holder.from(LOCKS).and_where(Expr::col("key").eq(name));
         let found = async {
-            let mut tx = self.pool.read().await?;
+            let mut tx = self.pool.begin_read().await?;
             let text = |row: crate::sql::Row<'_>| {
                 let since = row.text("since")?;
                 Ok(format!(
@@ -265,7 +268,7 @@ impl CloudStack {
                     row.text("thread")?
                 ))
             };
-            tx.first(&holder, text).await
+            tx.fetch_first(&holder, text).await
         };
         let by = found.await.ok().flatten().unwrap_or_else(|| "somebody who has given it back meanwhile".to_owned());
         CloudStackError::Held { name, by: ovstunnel_types::text::sanitize(&by, 200) }
@@ -275,18 +278,20 @@ impl CloudStack {
     ///
     /// # Errors
     /// A row has changed, or the database refuses: then none is made.
-    pub async fn apply(&self, changes: &[Change]) -> Result<()> {
+    pub async fn apply_changes(&self, changes: &[Change]) -> Result<()> {
         let refused = |change: &Change| {
-            let what = change.row();
-            |error: StoreError| CloudStackError::Unwritable { what, reason: reason(error) }
+            let what = change.row_name();
+            |error: StoreError| CloudStackError::Unwritable { what, reason: error_reason(error) }
         };
-        let all =
-            |error: StoreError| CloudStackError::Unwritable { what: "the rows".to_owned(), reason: reason(error) };
-        let mut tx = self.pool.write().await.map_err(all)?;
+        let all = |error: StoreError| CloudStackError::Unwritable {
+            what: "the rows".to_owned(),
+            reason: error_reason(error),
+        };
+        let mut tx = self.pool.begin_write().await.map_err(all)?;
         for change in changes {
-            if change.make(&mut tx).await.map_err(refused(change))? != 1 {
+            if change.run_change(&mut tx).await.map_err(refused(change))? != 1 {
                 let reason = "somebody has changed it meanwhile".to_owned();
-                return Err(CloudStackError::Unwritable { what: change.row(), reason });
+                return Err(CloudStackError::Unwritable { what: change.row_name(), reason });
             }
         }
         tx.commit().await.map_err(all)

@@ -20,7 +20,7 @@ impl State {
     fn remove_host(&mut self, host: &HostRow) -> Result<()> {
         let number = host.number;
         if let Some(nic) = self.nics.values().find(|nic| nic.is_on(number)) {
-            return Err(StoreError::InUse { what: "host", name: host.name.clone(), by: nic.described() });
+            return Err(StoreError::InUse { what: "host", name: host.name.clone(), by: nic.describe_nic() });
         }
         self.hosts.remove(&number);
         self.interfaces.retain(|_, interface| interface.host != number);
@@ -61,45 +61,45 @@ impl State {
 
 impl MemoryStore {
     pub(crate) fn hosts(&self) -> Result<Vec<HostRow>> {
-        Ok(self.state()?.hosts.values().cloned().collect())
+        Ok(self.working_state()?.hosts.values().cloned().collect())
     }
 
     pub(crate) fn host(&self, name: &str) -> Result<Option<HostRow>> {
-        Ok(self.state()?.host_named(name).cloned())
+        Ok(self.working_state()?.host_named(name).cloned())
     }
 
     pub(crate) fn put_host(&self, host: &NewHost) -> Result<HostRow> {
-        host.check()?;
-        let mut state = self.state()?;
+        host.check_fields()?;
+        let mut state = self.working_state()?;
         let row = match state.host_named(&host.name) {
-            Some(known) => host.over(known)?,
-            None => host.row(state.host_number(host.number)?, host.registered),
+            Some(known) => host.merged_over(known)?,
+            None => host.to_row(state.host_number(host.number)?, host.registered),
         };
         state.hosts.insert(row.number, row.clone());
         Ok(row)
     }
 
     pub(crate) fn delete_host(&self, name: &str) -> Result<bool> {
-        let mut state = self.state()?;
+        let mut state = self.working_state()?;
         let Some(host) = state.host_named(name).cloned() else { return Ok(false) };
         state.remove_host(&host)?;
         Ok(true)
     }
 
     pub(crate) fn rename_host(&self, name: &str, to: &str) -> Result<HostRow> {
-        let mut state = self.state()?;
+        let mut state = self.working_state()?;
         let mut row = state.host_named(name).cloned().ok_or_else(|| StoreError::not_found("host", name))?;
         if state.host_named(to).is_some_and(|other| other.number != row.number) {
             return Err(StoreError::conflict("host.name", to));
         }
         to.clone_into(&mut row.name);
-        NewHost::from(row.clone()).check()?;
+        NewHost::from(row.clone()).check_fields()?;
         state.hosts.insert(row.number, row.clone());
         Ok(row)
     }
 
     pub(crate) fn renumber_host(&self, name: &str, to: HostNumber) -> Result<HostRow> {
-        let mut state = self.state()?;
+        let mut state = self.working_state()?;
         let before = state.host_named(name).cloned().ok_or_else(|| StoreError::not_found("host", name))?;
         if before.number == to {
             return Ok(before);
@@ -110,7 +110,7 @@ impl MemoryStore {
         state.remove_host(&before)?;
         for key in state.keys.values_mut() {
             key.hosts.iter_mut().filter(|host| **host == before.number).for_each(|host| *host = to);
-            *key = key.sorted();
+            *key = key.with_sorted_hosts();
         }
         let row = HostRow { number: to, ..before };
         state.hosts.insert(to, row.clone());
@@ -118,17 +118,17 @@ impl MemoryStore {
     }
 
     pub(crate) fn physical_networks(&self) -> Result<Vec<PhysicalNetworkRow>> {
-        Ok(self.state()?.physical_networks.values().cloned().collect())
+        Ok(self.working_state()?.physical_networks.values().cloned().collect())
     }
 
     pub(crate) fn put_physical_network(&self, network: &NewPhysicalNetwork) -> Result<()> {
-        network.check()?;
-        self.state()?.physical_networks.insert(network.name.clone(), network.clone());
+        network.check_fields()?;
+        self.working_state()?.physical_networks.insert(network.name.clone(), network.clone());
         Ok(())
     }
 
     pub(crate) fn delete_physical_network(&self, name: &str) -> Result<bool> {
-        let mut state = self.state()?;
+        let mut state = self.working_state()?;
         if let Some(network) = state.networks.values().find(|network| network.physical_network == name) {
             let by = format!("network {:?}", network.name);
             return Err(StoreError::InUse { what: "physical network", name: name.to_owned(), by });
@@ -137,16 +137,16 @@ impl MemoryStore {
     }
 
     pub(crate) fn networks(&self) -> Result<Vec<NetworkRow>> {
-        Ok(self.state()?.networks.values().cloned().collect())
+        Ok(self.working_state()?.networks.values().cloned().collect())
     }
 
     pub(crate) fn network(&self, name: &str) -> Result<Option<NetworkRow>> {
-        Ok(self.state()?.network_named(name).cloned())
+        Ok(self.working_state()?.network_named(name).cloned())
     }
 
     pub(crate) fn put_network(&self, network: &NewNetwork) -> Result<NetworkRow> {
-        network.check()?;
-        let mut state = self.state()?;
+        network.check_fields()?;
+        let mut state = self.working_state()?;
         if !state.physical_networks.contains_key(&network.physical_network) {
             return Err(StoreError::not_found("physical network", &network.physical_network));
         }
@@ -157,18 +157,18 @@ impl MemoryStore {
             return Err(StoreError::conflict("network.key", key));
         }
         let row = match state.network_named(&network.name) {
-            Some(known) => network.over(known)?,
-            None => network.row(state.network_number(network.number)?, network.created),
+            Some(known) => network.merged_over(known)?,
+            None => network.to_row(state.network_number(network.number)?, network.created),
         };
         state.networks.insert(row.number, row.clone());
         Ok(row)
     }
 
     pub(crate) fn delete_network(&self, name: &str) -> Result<bool> {
-        let mut state = self.state()?;
+        let mut state = self.working_state()?;
         let Some(number) = state.network_named(name).map(|network| network.number) else { return Ok(false) };
         if let Some(nic) = state.nics.values().find(|nic| nic.network == number) {
-            return Err(StoreError::InUse { what: "network", name: name.to_owned(), by: nic.described() });
+            return Err(StoreError::InUse { what: "network", name: name.to_owned(), by: nic.describe_nic() });
         }
         state.networks.remove(&number);
         state.drop_tunnels(number, None);

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
 
 use crate::inspection::KNOWN;
-use crate::rows::{SETTING, keyed};
+use crate::rows::{SETTING, check_path_name};
 use crate::{
     EventFilter, EventPage, EventRow, HostRow, Inspection, InterfaceRow, KeyRow, LeaseRow, NetworkRow, NewEvent,
     NicRow, PAGE_MAX, PhysicalNetworkRow, Result, StoreError, TunnelRow, Zone,
@@ -69,16 +69,16 @@ impl MemoryStore {
 
     /// From now on each call is [`StoreError::Unavailable`] for this reason; without one all is well again.
     pub fn set_away(&self, reason: Option<&str>) {
-        self.lock().away = reason.map(str::to_owned);
+        self.lock_state().away = reason.map(str::to_owned);
     }
 
     /// A change never leaves the state half-made: it is checked first. So a panic of another thread does no harm.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn state(&self) -> Result<MutexGuard<'_, State>> {
-        let state = self.lock();
+    fn working_state(&self) -> Result<MutexGuard<'_, State>> {
+        let state = self.lock_state();
         match &state.away {
             Some(reason) => Err(StoreError::Unavailable { reason: reason.clone() }),
             None => Ok(state),
@@ -86,12 +86,12 @@ impl MemoryStore {
     }
 
     pub(crate) fn zone(&self) -> Result<Zone> {
-        self.state().map(|_| self.zone.clone())
+        self.working_state().map(|_| self.zone.clone())
     }
 
     pub(crate) fn append_events(&self, events: &[NewEvent]) -> Result<Vec<u64>> {
-        events.iter().try_for_each(NewEvent::check)?;
-        let mut state = self.state()?;
+        events.iter().try_for_each(NewEvent::check_fields)?;
+        let mut state = self.working_state()?;
         let first = state.last_event + 1;
         state.last_event += events.len() as u64;
         state.events.extend((first..).zip(events.iter().cloned()));
@@ -99,15 +99,15 @@ impl MemoryStore {
     }
 
     pub(crate) fn events(&self, filter: &EventFilter, cursor: Option<u64>, limit: u32) -> Result<EventPage> {
-        let state = self.state()?;
+        let state = self.working_state()?;
         let limit = limit.clamp(1, PAGE_MAX) as usize;
         let older = state.events.range(..cursor.unwrap_or(u64::MAX)).rev().filter(|(_, event)| filter.matches(event));
         let rows = older.take(limit + 1).map(|(id, event)| EventRow { id: *id, event: event.clone() });
-        Ok(EventPage::cut(rows.collect(), limit))
+        Ok(EventPage::cut_page(rows.collect(), limit))
     }
 
     pub(crate) fn purge_events(&self, older_than: i64) -> Result<u64> {
-        let mut state = self.state()?;
+        let mut state = self.working_state()?;
         let before = state.events.len();
         state.events.retain(|_, event| event.at >= older_than);
         Ok((before - state.events.len()) as u64)
@@ -115,12 +115,12 @@ impl MemoryStore {
 
     pub(crate) fn inspect(&self) -> Result<Inspection> {
         let zone = Some(self.zone.name.clone());
-        self.state().map(|_| Inspection { engine: "memory", schema: KNOWN, known: KNOWN, zone, damage: None })
+        self.working_state().map(|_| Inspection { engine: "memory", schema: KNOWN, known: KNOWN, zone, damage: None })
     }
 
     /// By the names of the tables that a database has for the same.
     pub(crate) fn count_rows(&self) -> Result<Vec<(String, u64)>> {
-        let state = self.state()?;
+        let state = self.working_state()?;
         let counts = [
             ("ovs_tunnel_interface", state.interfaces.len()),
             ("ovs_tunnel_network", state.tunnels.len()),
@@ -133,17 +133,17 @@ impl MemoryStore {
     }
 
     pub(crate) fn settings(&self) -> Result<Vec<(String, String)>> {
-        Ok(self.state()?.settings.clone().into_iter().collect())
+        Ok(self.working_state()?.settings.clone().into_iter().collect())
     }
 
     pub(crate) fn setting(&self, name: &str) -> Result<Option<String>> {
-        Ok(self.state()?.settings.get(name).cloned())
+        Ok(self.working_state()?.settings.get(name).cloned())
     }
 
     pub(crate) fn set_setting(&self, name: &str, value: Option<&str>) -> Result<()> {
-        keyed("setting.name", name)?;
+        check_path_name("setting.name", name)?;
         SETTING.check_some(value)?;
-        let mut state = self.state()?;
+        let mut state = self.working_state()?;
         match value {
             Some(value) => state.settings.insert(name.to_owned(), value.to_owned()),
             None => state.settings.remove(name),

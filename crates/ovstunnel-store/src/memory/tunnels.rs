@@ -12,47 +12,47 @@ use crate::{HostTunnels, InterfaceRow, NewInterface, Result, RowsWritten, Tunnel
 
 impl MemoryStore {
     pub(crate) fn interfaces(&self) -> Result<Vec<InterfaceRow>> {
-        Ok(self.state()?.interfaces.values().cloned().collect())
+        Ok(self.working_state()?.interfaces.values().cloned().collect())
     }
 
     pub(crate) fn put_interface(&self, interface: &NewInterface) -> Result<InterfaceRow> {
-        interface.check()?;
-        let mut state = self.state()?;
+        interface.check_fields()?;
+        let mut state = self.working_state()?;
         let mut known = state.interfaces.values();
         let known = known.find(|row| row.host == interface.host && row.label == interface.label).map(|row| row.id);
         let id = known.unwrap_or(state.last_interface + 1);
         state.last_interface = state.last_interface.max(id);
-        let row = interface.row(id);
+        let row = interface.to_row(id);
         state.interfaces.insert(id, row.clone());
         Ok(row)
     }
 
     pub(crate) fn delete_interfaces(&self, host: HostNumber) -> Result<u64> {
-        let mut state = self.state()?;
+        let mut state = self.working_state()?;
         let before = state.interfaces.len();
         state.interfaces.retain(|_, interface| interface.host != host);
         Ok((before - state.interfaces.len()) as u64)
     }
 
     pub(crate) fn tunnel_rows(&self, network: NetworkNumber) -> Result<Vec<TunnelRow>> {
-        Ok(self.state()?.tunnels.range(of(network, None)).map(|(_, row)| row.clone()).collect())
+        Ok(self.working_state()?.tunnels.range(tunnel_range(network, None)).map(|(_, row)| row.clone()).collect())
     }
 
     pub(crate) fn tunnel_rows_from(&self, network: NetworkNumber, from: HostNumber) -> Result<Vec<TunnelRow>> {
-        Ok(self.state()?.tunnels.range(of(network, Some(from))).map(|(_, row)| row.clone()).collect())
+        Ok(self.working_state()?.tunnels.range(tunnel_range(network, Some(from))).map(|(_, row)| row.clone()).collect())
     }
 
     pub(crate) fn set_tunnel_rows(&self, network: NetworkNumber, from: HostNumber, rows: &[TunnelRow]) -> Result<()> {
         TunnelRow::check_all(network, from, rows)?;
-        let mut state = self.state()?;
+        let mut state = self.working_state()?;
         state.drop_tunnels(network, Some(from));
         state.tunnels.extend(rows.iter().map(|row| ((network.get(), from.get(), row.to.get()), row.clone())));
         Ok(())
     }
 
     pub(crate) fn set_host_tunnels(&self, hosts: &[HostTunnels]) -> Result<RowsWritten> {
-        hosts.iter().try_for_each(HostTunnels::check)?;
-        let mut state = self.state()?;
+        hosts.iter().try_for_each(HostTunnels::check_fields)?;
+        let mut state = self.working_state()?;
         let mut written = RowsWritten::default();
         for HostTunnels { host, rows } in hosts {
             let mut wanted: BTreeMap<_, _> =
@@ -72,17 +72,17 @@ impl MemoryStore {
     }
 
     pub(crate) fn hosts_with_tunnel_rows(&self) -> Result<Vec<HostNumber>> {
-        let hosts: BTreeSet<HostNumber> = self.state()?.tunnels.values().map(|row| row.from).collect();
+        let hosts: BTreeSet<HostNumber> = self.working_state()?.tunnels.values().map(|row| row.from).collect();
         Ok(hosts.into_iter().collect())
     }
 
     pub(crate) fn delete_tunnel_rows(&self, network: NetworkNumber) -> Result<u64> {
-        Ok(self.state()?.drop_tunnels(network, None))
+        Ok(self.working_state()?.drop_tunnels(network, None))
     }
 }
 
 /// The rows of a network, or those of it that start at one host.
-fn of(network: NetworkNumber, from: Option<HostNumber>) -> RangeInclusive<(u64, u64, u64)> {
+fn tunnel_range(network: NetworkNumber, from: Option<HostNumber>) -> RangeInclusive<(u64, u64, u64)> {
     let network = network.get();
     let (first, last) = from.map_or((0, u64::MAX), |from| (from.get(), from.get()));
     (network, first, 0)..=(network, last, u64::MAX)
@@ -91,7 +91,7 @@ fn of(network: NetworkNumber, from: Option<HostNumber>) -> RangeInclusive<(u64, 
 impl State {
     /// Removes these rows and answers how many there were.
     pub(super) fn drop_tunnels(&mut self, network: NetworkNumber, from: Option<HostNumber>) -> u64 {
-        let keys: Vec<_> = self.tunnels.range(of(network, from)).map(|(key, _)| *key).collect();
+        let keys: Vec<_> = self.tunnels.range(tunnel_range(network, from)).map(|(key, _)| *key).collect();
         keys.iter().for_each(|key| drop(self.tunnels.remove(key)));
         keys.len() as u64
     }

@@ -25,7 +25,7 @@ pub(crate) const SETTING: Text =
 
 impl Text {
     /// Checks one text: no control characters (PostgreSQL takes no NUL), not longer than the column.
-    pub(crate) fn check(self, text: &str) -> Result<()> {
+    pub(crate) fn check_text(self, text: &str) -> Result<()> {
         match text.chars().count() <= self.max && !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
             true => Ok(()),
             false => Err(StoreError::invalid(self.field, self.rule, text)),
@@ -34,12 +34,12 @@ impl Text {
 
     /// The same for a text that may be missing.
     pub(crate) fn check_some(self, text: Option<&str>) -> Result<()> {
-        text.map_or(Ok(()), |text| self.check(text))
+        text.map_or(Ok(()), |text| self.check_text(text))
     }
 }
 
 /// Checks a name that stands in paths.
-pub(crate) fn keyed(field: &'static str, name: &str) -> Result<()> {
+pub(crate) fn check_path_name(field: &'static str, name: &str) -> Result<()> {
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
     match plain && (1..=NAME).contains(&name.len()) && name != "." && name != ".." {
         true => Ok(()),
@@ -74,10 +74,10 @@ mod tests {
     #[test]
     fn a_name_can_stand_in_a_path() {
         for good in ["h1", ".a", "A-b_c.d", &"x".repeat(63)] {
-            assert_eq!(keyed("host.name", good), Ok(()));
+            assert_eq!(check_path_name("host.name", good), Ok(()));
         }
         for bad in ["", ".", "..", "a/b", "a b", "ä", &"x".repeat(64)] {
-            let error = keyed("host.name", bad).unwrap_err().to_string();
+            let error = check_path_name("host.name", bad).unwrap_err().to_string();
             assert!(error.starts_with("host.name must have 1 to 63 characters") && error.contains(bad), "{error}");
         }
     }

@@ -52,15 +52,15 @@ const JSON: Text =
 const TEXT: Text = Text { field: "event.text", rule: "must have at most 4096 characters, none of control", max: 4096 };
 
 impl NewEvent {
-    pub(crate) fn check(&self) -> Result<()> {
-        KIND.check(&self.kind)?;
+    pub(crate) fn check_fields(&self) -> Result<()> {
+        KIND.check_text(&self.kind)?;
         HOST.check_some(self.host.as_deref())?;
         NETWORK.check_some(self.network.as_deref())?;
         ACTOR.check_some(self.actor.as_deref())?;
         REQUEST.check_some(self.request_id.as_deref())?;
         JSON.check_some(self.before.as_deref())?;
         JSON.check_some(self.after.as_deref())?;
-        TEXT.check(&self.text)
+        TEXT.check_text(&self.text)
     }
 }
 
@@ -105,7 +105,7 @@ pub struct EventPage {
 
 impl EventPage {
     /// A page of so many of these, of which there is one more if there is a next page.
-    pub(crate) fn cut(mut events: Vec<EventRow>, limit: usize) -> EventPage {
+    pub(crate) fn cut_page(mut events: Vec<EventRow>, limit: usize) -> EventPage {
         let more = events.len() > limit;
         events.truncate(limit);
         EventPage { next: events.last().filter(|_| more).map(|last| last.id), events }

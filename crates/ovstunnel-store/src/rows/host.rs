@@ -7,7 +7,7 @@ use std::str::FromStr;
 use ovstunnel_types::HostNumber;
 use uuid::Uuid;
 
-use super::check::{Text, keyed};
+use super::check::{Text, check_path_name};
 use crate::{Result, StoreError};
 
 /// The zone that a database is for; made with it.
@@ -94,25 +94,25 @@ const RACK: Text = Text { field: "host.rack", rule: "must have at most 63 charac
 const LABEL: Text = Text { field: "host.label", rule: "must have at most 45 characters, none of control", max: 45 };
 
 impl NewHost {
-    pub(crate) fn check(&self) -> Result<()> {
-        keyed("host.name", &self.name)?;
-        API.check(&self.api)?;
+    pub(crate) fn check_fields(&self) -> Result<()> {
+        check_path_name("host.name", &self.name)?;
+        API.check_text(&self.api)?;
         RACK.check_some(self.rack.as_deref())?;
         LABEL.check_some(self.label.as_deref())
     }
 
     /// The row of it over the one that is there.
-    pub(crate) fn over(&self, known: &HostRow) -> Result<HostRow> {
+    pub(crate) fn merged_over(&self, known: &HostRow) -> Result<HostRow> {
         match self.number.filter(|number| *number != known.number) {
             Some(other) => {
                 Err(StoreError::conflict("host.name", format!("{}, which is not number {other}", self.name)))
             }
-            None => Ok(self.row(known.number, known.registered)),
+            None => Ok(self.to_row(known.number, known.registered)),
         }
     }
 
     /// The row of it.
-    pub(crate) fn row(&self, number: HostNumber, registered: i64) -> HostRow {
+    pub(crate) fn to_row(&self, number: HostNumber, registered: i64) -> HostRow {
         let NewHost { number: _, name, api, rack, label, mode, registered: _ } = self.clone();
         HostRow { number, name, api, rack, label, mode, registered }
     }

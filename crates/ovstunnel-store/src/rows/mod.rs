@@ -9,7 +9,7 @@ mod network;
 mod nic;
 mod tunnel;
 
-pub(crate) use check::{SETTING, keyed, next_free};
+pub(crate) use check::{SETTING, check_path_name, next_free};
 pub use event::{EventFilter, EventPage, EventRow, NewEvent, PAGE_MAX};
 pub use host::{HostMode, HostRow, NewHost, Zone};
 pub use network::{NetworkRow, NewNetwork, NewPhysicalNetwork, PhysicalNetworkRow};

@@ -4,7 +4,7 @@
 
 use ovstunnel_types::{GreKey, Ipv6Policy, Isolation, NetworkNumber};
 
-use super::check::{Text, keyed};
+use super::check::{Text, check_path_name};
 use crate::{Result, StoreError};
 
 /// A physical network.
@@ -36,9 +36,9 @@ const LABELS: Text =
     Text { field: "physical_network.label", rule: "must have at most 45 characters, none of control", max: 45 };
 
 impl PhysicalNetworkRow {
-    pub(crate) fn check(&self) -> Result<()> {
-        keyed("physical_network.name", &self.name)?;
-        VNET.check(&self.vnet)?;
+    pub(crate) fn check_fields(&self) -> Result<()> {
+        check_path_name("physical_network.name", &self.name)?;
+        VNET.check_text(&self.vnet)?;
         let labels = [&self.label, &self.label_xen, &self.label_kvm];
         labels.into_iter().try_for_each(|label| LABELS.check_some(label.as_deref()))
     }
@@ -83,13 +83,13 @@ pub struct NewNetwork {
 }
 
 impl NewNetwork {
-    pub(crate) fn check(&self) -> Result<()> {
-        keyed("network.name", &self.name)?;
-        keyed("network.physical_network", &self.physical_network)
+    pub(crate) fn check_fields(&self) -> Result<()> {
+        check_path_name("network.name", &self.name)?;
+        check_path_name("network.physical_network", &self.physical_network)
     }
 
     /// The row of it over the one that is there.
-    pub(crate) fn over(&self, known: &NetworkRow) -> Result<NetworkRow> {
+    pub(crate) fn merged_over(&self, known: &NetworkRow) -> Result<NetworkRow> {
         let name = &self.name;
         if let Some(other) = self.number.filter(|number| *number != known.number) {
             return Err(StoreError::conflict("network.name", format!("{name}, which is not number {other}")));
@@ -98,11 +98,11 @@ impl NewNetwork {
             let value = format!("{name}, which is not on {}", self.physical_network);
             return Err(StoreError::conflict("network.name", value));
         }
-        Ok(self.row(known.number, known.created))
+        Ok(self.to_row(known.number, known.created))
     }
 
     /// The row of it.
-    pub(crate) fn row(&self, number: NetworkNumber, created: i64) -> NetworkRow {
+    pub(crate) fn to_row(&self, number: NetworkNumber, created: i64) -> NetworkRow {
         let NewNetwork { number: _, name, physical_network, key, ipv6, mtu, created: _ } = self.clone();
         NetworkRow { number, name, physical_network, key, ipv6, mtu, created }
     }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use ovstunnel_types::{GreKey, HostNumber, Mac, NetworkNumber};
 
-use super::check::{Text, keyed};
+use super::check::{Text, check_path_name};
 use crate::{Result, StoreError};
 
 /// A NIC of a VM.
@@ -32,8 +32,8 @@ pub struct NicRow {
 const VM: Text = Text { field: "nic.vm", rule: "must have at most 255 characters, none of control", max: 255 };
 
 impl NicRow {
-    pub(crate) fn check(&self) -> Result<()> {
-        keyed("nic.id", &self.id)?;
+    pub(crate) fn check_fields(&self) -> Result<()> {
+        check_path_name("nic.id", &self.id)?;
         VM.check_some(self.vm.as_deref())
     }
 
@@ -43,7 +43,7 @@ impl NicRow {
     }
 
     /// As an error names it.
-    pub(crate) fn described(&self) -> String {
+    pub(crate) fn describe_nic(&self) -> String {
         format!("NIC {:?} of network {}", self.id, self.network)
     }
 }
@@ -96,7 +96,7 @@ pub struct KeyRow {
 
 impl KeyRow {
     /// With its hosts in order, each once.
-    pub(crate) fn sorted(&self) -> KeyRow {
+    pub(crate) fn with_sorted_hosts(&self) -> KeyRow {
         let mut row = self.clone();
         row.hosts.sort_unstable();
         row.hosts.dedup();
@@ -117,7 +117,7 @@ pub struct LeaseRow {
 
 impl LeaseRow {
     /// What stands there after somebody asked for the lease.
-    pub(crate) fn taken(
+    pub(crate) fn after_request(
         known: Option<&LeaseRow>,
         leader: &str,
         now: i64,

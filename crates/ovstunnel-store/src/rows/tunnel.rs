@@ -48,14 +48,14 @@ const LABEL: Text = Text {
 };
 
 impl NewInterface {
-    pub(crate) fn check(&self) -> Result<()> {
+    pub(crate) fn check_fields(&self) -> Result<()> {
         match self.label.as_str() {
             "" | "lock" => Err(StoreError::invalid(LABEL.field, LABEL.rule, &self.label)),
-            label => LABEL.check(label),
+            label => LABEL.check_text(label),
         }
     }
 
-    pub(crate) fn row(&self, id: u64) -> InterfaceRow {
+    pub(crate) fn to_row(&self, id: u64) -> InterfaceRow {
         let NewInterface { host, label, ip, netmask, mac } = self.clone();
         InterfaceRow { id, host, label, ip, netmask, mac }
     }
@@ -82,7 +82,7 @@ pub enum StateWords {
 
 impl RowState {
     /// The word that is written.
-    pub(crate) fn word(self, words: StateWords) -> &'static str {
+    pub(crate) fn state_word(self, words: StateWords) -> &'static str {
         match (self, words) {
             (RowState::Success, StateWords::Specification) => "SUCCESS",
             (RowState::Failed, StateWords::Specification) => "FAILED",
@@ -92,7 +92,7 @@ impl RowState {
     }
 
     /// What a word says. `Created` is a tunnel that was asked for and of which nothing was heard; so is any word that is not known.
-    pub fn read(word: &str) -> RowState {
+    pub fn from_word(word: &str) -> RowState {
         let good = ["SUCCESS", "Established"];
         match good.iter().any(|good| good.eq_ignore_ascii_case(word.trim())) {
             true => RowState::Success,
@@ -132,12 +132,12 @@ impl TunnelRow {
                 let rule = "must be that of the call for each row";
                 return Err(StoreError::invalid("ovs_tunnel_network.network_id", rule, &row.network.to_string()));
             }
-            row.check(from)?;
+            row.check_fields(from)?;
         }
         TunnelRow::expect_once(rows)
     }
 
-    fn check(&self, from: HostNumber) -> Result<()> {
+    fn check_fields(&self, from: HostNumber) -> Result<()> {
         if self.from != from || self.to == from {
             let rule = "must be the host of the call for each row, and not be its 'to'";
             return Err(StoreError::invalid("ovs_tunnel_network.from", rule, &self.from.to_string()));
@@ -169,8 +169,8 @@ pub struct HostTunnels {
 }
 
 impl HostTunnels {
-    pub(crate) fn check(&self) -> Result<()> {
-        self.rows.iter().try_for_each(|row| row.check(self.host))?;
+    pub(crate) fn check_fields(&self) -> Result<()> {
+        self.rows.iter().try_for_each(|row| row.check_fields(self.host))?;
         TunnelRow::expect_once(&self.rows)
     }
 }
@@ -188,7 +188,7 @@ pub struct RowsWritten {
 
 impl RowsWritten {
     /// All of them.
-    pub fn all(self) -> u64 {
+    pub fn total_written(self) -> u64 {
         self.added + self.changed + self.removed
     }
 }
@@ -208,14 +208,14 @@ mod tests {
     #[test]
     fn states_of_both_families_are_read_and_one_is_written() {
         for word in ["SUCCESS", "success", "Established", "ESTABLISHED"] {
-            assert_eq!(RowState::read(word), RowState::Success, "{word}");
+            assert_eq!(RowState::from_word(word), RowState::Success, "{word}");
         }
         for word in ["FAILED", "Failed", "Created", "", "[]"] {
-            assert_eq!(RowState::read(word), RowState::Failed, "{word}");
+            assert_eq!(RowState::from_word(word), RowState::Failed, "{word}");
         }
         for words in [StateWords::Specification, StateWords::CloudStack] {
             for state in [RowState::Success, RowState::Failed] {
-                assert_eq!(RowState::read(state.word(words)), state);
+                assert_eq!(RowState::from_word(state.state_word(words)), state);
             }
         }
     }

@@ -29,7 +29,7 @@ fn path_of(url: &str) -> Result<&Path> {
     path.map(Path::new).ok_or_else(|| StoreError::invalid("[database] url", RULE, scheme))
 }
 
-fn ended(path: &Path, with: &str) -> PathBuf {
+fn with_ending(path: &Path, with: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(with);
     name.into()
@@ -40,7 +40,7 @@ fn on_file(path: &Path) -> impl Fn(io::Error) -> StoreError {
 }
 
 /// Writes a copy of the file `from` to `to`, which must not be there, without the settings that are to be forgotten.
-async fn copy(from: &Path, to: &Path, forget: &[&str]) -> Result<()> {
+async fn copy_file(from: &Path, to: &Path, forget: &[&str]) -> Result<()> {
     // Empty, for its owner alone: SQLite fills an empty file.
     let made =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(|error| match error.kind() {
@@ -49,7 +49,7 @@ async fn copy(from: &Path, to: &Path, forget: &[&str]) -> Result<()> {
             }
             _ => file::file_error(to, &error),
         })?;
-    let copied = fill(from, to, forget).await.and_then(|()| made.sync_all().map_err(on_file(to)));
+    let copied = fill_copy(from, to, forget).await.and_then(|()| made.sync_all().map_err(on_file(to)));
     if copied.is_err() {
         // What is not whole must not be taken for a copy; the reason is told.
         let _ = std::fs::remove_file(to);
@@ -57,7 +57,7 @@ async fn copy(from: &Path, to: &Path, forget: &[&str]) -> Result<()> {
     copied
 }
 
-async fn fill(from: &Path, to: &Path, forget: &[&str]) -> Result<()> {
+async fn fill_copy(from: &Path, to: &Path, forget: &[&str]) -> Result<()> {
     let name = to
         .to_str()
         .ok_or_else(|| StoreError::invalid("the file", "must have a name in UTF-8", &to.to_string_lossy()))?;
@@ -67,10 +67,10 @@ async fn fill(from: &Path, to: &Path, forget: &[&str]) -> Result<()> {
     filled?;
     let target = Pool::Sqlite(file::open_foreign(to, true).await?);
     let forgotten = async {
-        let mut tx = target.write().await?;
+        let mut tx = target.begin_write().await?;
         for names in forget {
             let mut statement = Query::delete();
-            tx.delete(statement.from_table(schema::SETTING).and_where(Expr::col("name").like(*names))).await?;
+            tx.run_delete(statement.from_table(schema::SETTING).and_where(Expr::col("name").like(*names))).await?;
         }
         tx.commit().await
     };
@@ -80,45 +80,45 @@ async fn fill(from: &Path, to: &Path, forget: &[&str]) -> Result<()> {
 }
 
 /// Copies the database at this address to a file that is not there yet; a manager that has it open goes on.
-pub(crate) async fn backup(url: &str, to: &Path, forget: &[&str]) -> Result<()> {
+pub(crate) async fn backup_file(url: &str, to: &Path, forget: &[&str]) -> Result<()> {
     let from = path_of(url)?;
     // Also says what is wrong with it, before anything is made.
-    sound(&inspect_unopened(url, None).await?)?;
-    copy(from, to, forget).await?;
+    check_sound(&inspect_unopened(url, None).await?)?;
+    copy_file(from, to, forget).await?;
     sync_folder(to)
 }
 
 /// Puts a copy in place of the database at this address; gives where the one before is now, if there was one.
-pub(crate) async fn restore(url: &str, from: &Path, zone: &str, forget: &[&str]) -> Result<Option<PathBuf>> {
+pub(crate) async fn restore_file(url: &str, from: &Path, zone: &str, forget: &[&str]) -> Result<Option<PathBuf>> {
     let path = path_of(url)?;
     let from = std::path::absolute(from).map_err(on_file(from))?;
     let inspection = inspect_unopened(&format!("sqlite://{}", from.display()), None).await?;
-    sound(&inspection)?;
+    check_sound(&inspection)?;
     match inspection.zone {
         Some(found) if found == zone => {}
         found => return Err(StoreError::OtherZone { found: found.unwrap_or_default(), wanted: zone.to_owned() }),
     }
-    let _held = file::take(path)?;
-    let new = ended(path, ".restoring");
+    let _held = file::take_lock(path)?;
+    let new = with_ending(path, ".restoring");
     // Left by one that was killed; nobody else has it while the lock is held.
-    for left in [new.clone(), ended(&new, BESIDE[0]), ended(&new, BESIDE[1])] {
-        remove(&left)?;
+    for left in [new.clone(), with_ending(&new, BESIDE[0]), with_ending(&new, BESIDE[1])] {
+        remove_file(&left)?;
     }
-    copy(&from, &new, forget).await?;
+    copy_file(&from, &new, forget).await?;
     let aside = put_aside(path).await?;
     std::fs::rename(&new, path).map_err(on_file(path))?;
     sync_folder(path)?;
     Ok(aside)
 }
 
-fn remove(path: &Path) -> Result<()> {
+fn remove_file(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file::file_error(path, &error)),
         _ => Ok(()),
     }
 }
 
-fn sound(inspection: &Inspection) -> Result<()> {
+fn check_sound(inspection: &Inspection) -> Result<()> {
     if inspection.schema > KNOWN {
         return Err(StoreError::Newer { found: inspection.schema, known: KNOWN });
     }
@@ -137,10 +137,10 @@ async fn put_aside(path: &Path) -> Result<Option<PathBuf>> {
         pool.close().await;
     }
     let now = OffsetDateTime::now_utc().truncate_to_millisecond().format(&Rfc3339).unwrap_or_default();
-    let aside = ended(path, &format!(".before-{now}"));
+    let aside = with_ending(path, &format!(".before-{now}"));
     std::fs::hard_link(path, &aside).map_err(on_file(&aside))?;
     for end in BESIDE {
-        match std::fs::rename(ended(path, end), ended(&aside, end)) {
+        match std::fs::rename(with_ending(path, end), with_ending(&aside, end)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(file::file_error(path, &error)),
             _ => {}
         }

@@ -67,7 +67,7 @@ macro_rules! each {
 
 impl Pool {
     /// A transaction that reads.
-    pub(crate) async fn read(&self) -> Result<Tx> {
+    pub(crate) async fn begin_read(&self) -> Result<Tx> {
         match self {
             Pool::Sqlite(pool) => pool.begin().await.map(Tx::Sqlite),
             #[cfg(feature = "mysql")]
@@ -80,16 +80,16 @@ impl Pool {
 
     /// A transaction that writes. SQLite takes its one write lock at once: a transaction that reads first and writes then can be
     /// refused in its middle.
-    pub(crate) async fn write(&self) -> Result<Tx> {
+    pub(crate) async fn begin_write(&self) -> Result<Tx> {
         match self {
             Pool::Sqlite(pool) => pool.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite).map_err(store_error),
             #[cfg(any(feature = "mysql", feature = "postgres"))]
-            _ => self.read().await,
+            _ => self.begin_read().await,
         }
     }
 
     /// A transaction that sees everything as of its beginning, and in which the engine refuses to write.
-    pub(crate) async fn look(&self) -> Result<Tx> {
+    pub(crate) async fn begin_snapshot(&self) -> Result<Tx> {
         match self {
             #[cfg(feature = "mysql")]
             Pool::MySql(pool) => {
@@ -97,7 +97,7 @@ impl Pool {
                 begun.map(Tx::MySql).map_err(store_error)
             }
             // SQLite's file is opened for reading only.
-            _ => self.read().await,
+            _ => self.begin_read().await,
         }
     }
 
@@ -129,7 +129,7 @@ impl Tx {
     }
 
     /// Each row of a statement, as what `decode` makes of it; rows are not kept.
-    pub(crate) async fn all<T>(
+    pub(crate) async fn fetch_all<T>(
         &mut self,
         statement: &SelectStatement,
         decode: impl Fn(Row<'_>) -> Result<T> + Send,
@@ -150,15 +150,15 @@ impl Tx {
     }
 
     /// The first row of a statement, if there is one.
-    pub(crate) async fn first<T: Send>(
+    pub(crate) async fn fetch_first<T: Send>(
         &mut self,
         statement: &SelectStatement,
         decode: impl Fn(Row<'_>) -> Result<T> + Send,
     ) -> Result<Option<T>> {
-        Ok(self.all(statement, decode).await?.into_iter().next())
+        Ok(self.fetch_all(statement, decode).await?.into_iter().next())
     }
 
-    pub(crate) async fn insert(&mut self, statement: &InsertStatement) -> Result<u64> {
+    pub(crate) async fn run_insert(&mut self, statement: &InsertStatement) -> Result<u64> {
         each!(Tx, self, tx, builder => {
             let (sql, values) = statement.build_sqlx(builder);
             let keep = is_kept(&sql);
@@ -167,7 +167,7 @@ impl Tx {
         })
     }
 
-    pub(crate) async fn update(&mut self, statement: &UpdateStatement) -> Result<u64> {
+    pub(crate) async fn run_update(&mut self, statement: &UpdateStatement) -> Result<u64> {
         each!(Tx, self, tx, builder => {
             let (sql, values) = statement.build_sqlx(builder);
             let keep = is_kept(&sql);
@@ -176,7 +176,7 @@ impl Tx {
         })
     }
 
-    pub(crate) async fn delete(&mut self, statement: &DeleteStatement) -> Result<u64> {
+    pub(crate) async fn run_delete(&mut self, statement: &DeleteStatement) -> Result<u64> {
         each!(Tx, self, tx, builder => {
             let (sql, values) = statement.build_sqlx(builder);
             let keep = is_kept(&sql);
@@ -186,7 +186,7 @@ impl Tx {
     }
 
     /// Runs a statement that makes tables, as the schema wrote it; answers the engine's own error.
-    pub(crate) async fn define(&mut self, sql: String) -> std::result::Result<(), sqlx::Error> {
+    pub(crate) async fn run_definition(&mut self, sql: String) -> std::result::Result<(), sqlx::Error> {
         each!(Tx, self, tx, builder => sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut **tx).await.map(|_| ()))
     }
 }
@@ -238,37 +238,37 @@ impl Columns for sqlx::postgres::PgRow {
 /// A row. Whatever is read is checked: a value that this program cannot have written is damage, and is named.
 pub(crate) struct Row<'a>(&'a dyn Columns);
 
-fn damaged(column: &str, value: impl std::fmt::Debug) -> StoreError {
+fn damaged_column(column: &str, value: impl std::fmt::Debug) -> StoreError {
     StoreError::Corrupt { reason: format!("column {column} holds {value:?}, which this program does not write") }
 }
 
 impl Row<'_> {
     pub(crate) fn maybe_int(&self, column: &str) -> Result<Option<i64>> {
-        self.0.int(column).map_err(|error| damaged(column, error.to_string()))
+        self.0.int(column).map_err(|error| damaged_column(column, error.to_string()))
     }
 
     pub(crate) fn int(&self, column: &str) -> Result<i64> {
-        self.maybe_int(column)?.ok_or_else(|| damaged(column, "NULL"))
+        self.maybe_int(column)?.ok_or_else(|| damaged_column(column, "NULL"))
     }
 
     pub(crate) fn maybe_text(&self, column: &str) -> Result<Option<String>> {
-        self.0.text(column).map_err(|error| damaged(column, error.to_string()))
+        self.0.text(column).map_err(|error| damaged_column(column, error.to_string()))
     }
 
     pub(crate) fn text(&self, column: &str) -> Result<String> {
-        self.maybe_text(column)?.ok_or_else(|| damaged(column, "NULL"))
+        self.maybe_text(column)?.ok_or_else(|| damaged_column(column, "NULL"))
     }
 
     /// A number that is not negative.
     pub(crate) fn count(&self, column: &str) -> Result<u64> {
         let number = self.int(column)?;
-        u64::try_from(number).map_err(|_| damaged(column, number))
+        u64::try_from(number).map_err(|_| damaged_column(column, number))
     }
 
     /// The number of a host or a network.
     pub(crate) fn number<T: TryFrom<u64>>(&self, column: &str) -> Result<T> {
         let number = self.count(column)?;
-        T::try_from(number).map_err(|_| damaged(column, number))
+        T::try_from(number).map_err(|_| damaged_column(column, number))
     }
 
     pub(crate) fn maybe_number<T: TryFrom<u64>>(&self, column: &str) -> Result<Option<T>> {
@@ -276,21 +276,21 @@ impl Row<'_> {
     }
 
     /// A value that is written as a text.
-    pub(crate) fn parsed<T: std::str::FromStr>(&self, column: &str) -> Result<T> {
+    pub(crate) fn parsed_text<T: std::str::FromStr>(&self, column: &str) -> Result<T> {
         let text = self.text(column)?;
-        text.parse().map_err(|_| damaged(column, text))
+        text.parse().map_err(|_| damaged_column(column, text))
     }
 
     pub(crate) fn maybe_parsed<T: std::str::FromStr>(&self, column: &str) -> Result<Option<T>> {
-        self.maybe_text(column)?.map(|text| text.parse().map_err(|_| damaged(column, text))).transpose()
+        self.maybe_text(column)?.map(|text| text.parse().map_err(|_| damaged_column(column, text))).transpose()
     }
 
     pub(crate) fn maybe_key(&self, column: &str) -> Result<Option<ovstunnel_types::GreKey>> {
         let key = self.maybe_int(column)?;
-        key.map(|key| ovstunnel_types::GreKey::try_from(key).map_err(|_| damaged(column, key))).transpose()
+        key.map(|key| ovstunnel_types::GreKey::try_from(key).map_err(|_| damaged_column(column, key))).transpose()
     }
 
     pub(crate) fn key(&self, column: &str) -> Result<ovstunnel_types::GreKey> {
-        self.maybe_key(column)?.ok_or_else(|| damaged(column, "NULL"))
+        self.maybe_key(column)?.ok_or_else(|| damaged_column(column, "NULL"))
     }
 }

@@ -7,13 +7,13 @@ use sea_query::{Expr, ExprTrait, Order, Query, SelectStatement};
 use super::SqlStore;
 use super::engine::Row;
 use super::schema::EVENT;
-use super::statements::{Fields, Int, ROWS, insert};
+use super::statements::{Fields, Int, ROWS, insert_statement};
 use crate::{EventFilter, EventPage, EventRow, NewEvent, PAGE_MAX, Result};
 
 /// Most events that are removed in one transaction.
 const PURGED: u64 = 5000;
 
-fn select(filter: &EventFilter) -> SelectStatement {
+fn select_events(filter: &EventFilter) -> SelectStatement {
     let columns = ["id", "at", "kind", "host", "network", "actor", "request_id", "before", "after", "text"];
     let mut select = Query::select();
     select.columns(columns).from(EVENT).order_by("id", Order::Desc);
@@ -47,7 +47,7 @@ fn event_row(row: Row<'_>) -> Result<EventRow> {
     Ok(EventRow { id: row.count("id")?, event })
 }
 
-fn fields(id: u64, event: &NewEvent) -> Fields {
+fn event_fields(id: u64, event: &NewEvent) -> Fields {
     let NewEvent { at, kind, host, network, actor, request_id, before, after, text } = event.clone();
     vec![
         ("id", id.int().into()),
@@ -67,16 +67,16 @@ impl SqlStore {
     /// Numbers are given out in the transaction that adds the events: with those of an engine an event could become visible after
     /// one with a higher number, and a reader with a cursor would miss it.
     pub(crate) async fn append_events(&self, events: &[NewEvent]) -> Result<Vec<u64>> {
-        events.iter().try_for_each(NewEvent::check)?;
+        events.iter().try_for_each(NewEvent::check_fields)?;
         if events.is_empty() {
             return Ok(vec![]);
         }
-        let mut change = self.change().await?;
-        let first = change.tx.give("event", events.len() as u64).await?;
+        let mut change = self.begin_change().await?;
+        let first = change.tx.next_numbers("event", events.len() as u64).await?;
         let numbered: Vec<(u64, &NewEvent)> = (first..).zip(events).collect();
         for some in numbered.chunks(ROWS) {
-            let rows = some.iter().map(|(id, event)| fields(*id, event)).collect();
-            change.tx.insert(&insert(EVENT, rows)?).await?;
+            let rows = some.iter().map(|(id, event)| event_fields(*id, event)).collect();
+            change.tx.run_insert(&insert_statement(EVENT, rows)?).await?;
         }
         change.commit().await?;
         Ok(numbered.into_iter().map(|(id, _)| id).collect())
@@ -84,13 +84,13 @@ impl SqlStore {
 
     pub(crate) async fn events(&self, filter: &EventFilter, cursor: Option<u64>, limit: u32) -> Result<EventPage> {
         let limit = limit.clamp(1, PAGE_MAX);
-        let mut select = select(filter);
+        let mut select = select_events(filter);
         select.limit(u64::from(limit) + 1);
         if let Some(cursor) = cursor {
             select.and_where(Expr::col("id").lt(cursor.int()));
         }
-        let rows = self.read().await?.all(&select, event_row).await?;
-        Ok(EventPage::cut(rows, limit as usize))
+        let rows = self.begin_read().await?.fetch_all(&select, event_row).await?;
+        Ok(EventPage::cut_page(rows, limit as usize))
     }
 
     /// In portions, so that others have their turn in between.
@@ -100,12 +100,12 @@ impl SqlStore {
         old.order_by("at", Order::Asc).limit(PURGED);
         let mut gone = 0;
         loop {
-            let mut change = self.change().await?;
-            let ids = change.tx.all(&old, |row| row.count("id")).await?;
+            let mut change = self.begin_change().await?;
+            let ids = change.tx.fetch_all(&old, |row| row.count("id")).await?;
             for some in ids.chunks(ROWS) {
                 let mut statement = Query::delete();
                 statement.from_table(EVENT).and_where(Expr::col("id").is_in(some.iter().map(|id| id.int())));
-                gone += change.tx.delete(&statement).await?;
+                gone += change.tx.run_delete(&statement).await?;
             }
             change.commit().await?;
             if (ids.len() as u64) < PURGED {

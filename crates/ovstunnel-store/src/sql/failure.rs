@@ -22,18 +22,18 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
 fn by_engine(said: &dyn DatabaseError) -> StoreError {
     #[cfg(feature = "mysql")]
     if let Some(said) = said.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
-        return mysql(said.number(), said.message());
+        return mysql_error(said.number(), said.message());
     }
     #[cfg(feature = "postgres")]
     if let Some(said) = said.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
-        return postgres(said.code(), said.message(), said.constraint());
+        return postgres_error(said.code(), said.message(), said.constraint());
     }
     let code = said.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or_default();
-    sqlite(code, said.message())
+    sqlite_error(code, said.message())
 }
 
 /// By the code (<https://sqlite.org/rescode.html>), whose lower eight bits say the kind.
-fn sqlite(code: i32, message: &str) -> StoreError {
+fn sqlite_error(code: i32, message: &str) -> StoreError {
     let reason = message.to_owned();
     match code & 0xff {
         // BUSY, LOCKED: our own file lock keeps other managers away.
@@ -54,7 +54,7 @@ fn sqlite(code: i32, message: &str) -> StoreError {
 
 /// By the number (<https://mariadb.com/kb/en/mariadb-error-codes/>).
 #[cfg(feature = "mysql")]
-fn mysql(number: u16, message: &str) -> StoreError {
+fn mysql_error(number: u16, message: &str) -> StoreError {
     let reason = message.to_owned();
     match number {
         // ER_OPTION_PREVENTS_STATEMENT, ER_READ_ONLY_MODE, ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
@@ -73,7 +73,7 @@ fn mysql(number: u16, message: &str) -> StoreError {
 
 /// By the SQLSTATE (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 #[cfg(feature = "postgres")]
-fn postgres(code: &str, message: &str, constraint: Option<&str>) -> StoreError {
+fn postgres_error(code: &str, message: &str, constraint: Option<&str>) -> StoreError {
     let reason = message.to_owned();
     match code {
         "25006" => StoreError::ReadOnly { reason },
@@ -92,11 +92,11 @@ mod tests {
 
     #[test]
     fn codes_of_sqlite_say_what_is_wrong() {
-        assert!(matches!(sqlite(517, "database is locked"), StoreError::Locked { .. }));
-        assert!(matches!(sqlite(1032, "attempt to write"), StoreError::ReadOnly { .. }));
-        assert!(matches!(sqlite(267, "malformed"), StoreError::Corrupt { .. }));
-        assert!(matches!(sqlite(14, "unable to open"), StoreError::Unavailable { .. }));
-        let twice = sqlite(2067, "UNIQUE constraint failed: ovstunnel_host.name");
+        assert!(matches!(sqlite_error(517, "database is locked"), StoreError::Locked { .. }));
+        assert!(matches!(sqlite_error(1032, "attempt to write"), StoreError::ReadOnly { .. }));
+        assert!(matches!(sqlite_error(267, "malformed"), StoreError::Corrupt { .. }));
+        assert!(matches!(sqlite_error(14, "unable to open"), StoreError::Unavailable { .. }));
+        let twice = sqlite_error(2067, "UNIQUE constraint failed: ovstunnel_host.name");
         assert_eq!(twice, StoreError::conflict("ovstunnel_host.name", ""));
     }
 }

@@ -42,7 +42,7 @@ pub(crate) fn file_error(path: &Path, error: &io::Error) -> StoreError {
 }
 
 /// Takes the lock beside a file. It is the kernel's: it cannot outlive its process, and what stands in it is only for people.
-fn lock(path: &Path) -> Result<Held> {
+fn lock_beside(path: &Path) -> Result<Held> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".lock");
     let beside = PathBuf::from(beside);
@@ -67,15 +67,15 @@ fn lock(path: &Path) -> Result<Held> {
 }
 
 /// Takes the lock on a file that need not be there yet; its folder is made.
-pub(crate) fn take(path: &Path) -> Result<Held> {
+pub(crate) fn take_lock(path: &Path) -> Result<Held> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| file_error(folder, &error))?;
-    lock(path)
+    lock_beside(path)
 }
 
 /// Opens a file, or makes it.
-pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, Held)> {
-    let held = take(path)?;
+pub(crate) async fn open_file(path: &Path) -> Result<(SqlitePool, Held)> {
+    let held = take_lock(path)?;
     let made = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     made.map_err(|error| file_error(path, &error))?;
     // In WAL mode NORMAL may lose what was answered shortly before a power cut; a number or a key that was given out must not be
@@ -99,7 +99,7 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, Held)> {
     });
     // Connections stay: each is a thread and a few prepared statements.
     let pool = pool.idle_timeout(None).max_lifetime(None).connect_with(options).await.map_err(store_error)?;
-    match sound(&pool).await {
+    match check_file(&pool).await {
         Ok(()) => Ok((pool, held)),
         Err(error) => {
             pool.close().await;
@@ -116,15 +116,15 @@ pub(crate) async fn open_foreign(path: &Path, writes: bool) -> Result<SqlitePool
 }
 
 /// Looks whether the file is whole, before it is relied upon.
-async fn sound(pool: &SqlitePool) -> Result<()> {
-    match damage(pool).await.map_err(store_error)? {
+async fn check_file(pool: &SqlitePool) -> Result<()> {
+    match first_damage(pool).await.map_err(store_error)? {
         None => Ok(()),
         Some(reason) => Err(StoreError::Corrupt { reason }),
     }
 }
 
 /// The first thing that is wrong with a file, as SQLite finds it without comparing indexes with their tables.
-pub(crate) async fn damage(pool: &SqlitePool) -> std::result::Result<Option<String>, sqlx::Error> {
+pub(crate) async fn first_damage(pool: &SqlitePool) -> std::result::Result<Option<String>, sqlx::Error> {
     let said: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(pool).await?;
     Ok((said != "ok").then_some(said))
 }

@@ -9,10 +9,10 @@ use super::SqlStore;
 use super::act::nic_row;
 use super::engine::{Row, Tx};
 use super::schema::{HOST, INTERFACE, TUNNEL};
-use super::statements::{Fields, Int, insert, update};
+use super::statements::{Fields, Int, insert_statement, update_statement};
 use crate::{HostRow, NewHost, Result, StoreError};
 
-fn select() -> SelectStatement {
+fn select_hosts() -> SelectStatement {
     let columns = ["number", "name", "api", "rack", "label", "mode", "registered"];
     Query::select().columns(columns).from(HOST).order_by("number", Order::Asc).to_owned()
 }
@@ -24,12 +24,12 @@ fn host_row(row: Row<'_>) -> Result<HostRow> {
         api: row.text("api")?,
         rack: row.maybe_text("rack")?,
         label: row.maybe_text("label")?,
-        mode: row.parsed("mode")?,
+        mode: row.parsed_text("mode")?,
         registered: row.int("registered")?,
     })
 }
 
-fn fields(row: &HostRow) -> Fields {
+fn host_fields(row: &HostRow) -> Fields {
     vec![
         ("number", row.number.int().into()),
         ("name", row.name.clone().into()),
@@ -42,12 +42,13 @@ fn fields(row: &HostRow) -> Fields {
 }
 
 impl Tx {
-    pub(crate) async fn host(&mut self, name: &str) -> Result<Option<HostRow>> {
-        self.first(select().and_where(Expr::col("name").eq(name)), host_row).await
+    pub(crate) async fn find_host(&mut self, name: &str) -> Result<Option<HostRow>> {
+        self.fetch_first(select_hosts().and_where(Expr::col("name").eq(name)), host_row).await
     }
 
     pub(crate) async fn has_host(&mut self, number: HostNumber) -> Result<bool> {
-        let found = self.first(select().and_where(Expr::col("number").eq(number.int())), |_| Ok(())).await?;
+        let found =
+            self.fetch_first(select_hosts().and_where(Expr::col("number").eq(number.int())), |_| Ok(())).await?;
         Ok(found.is_some())
     }
 
@@ -60,41 +61,41 @@ impl Tx {
                 next.try_into().map_err(|_| StoreError::conflict("host.number", next))?
             }
         };
-        let row = host.row(number, host.registered);
-        self.insert(&insert(HOST, vec![fields(&row)])?).await?;
+        let row = host.to_row(number, host.registered);
+        self.run_insert(&insert_statement(HOST, vec![host_fields(&row)])?).await?;
         Ok(row)
     }
 
     async fn remove_host(&mut self, host: &HostRow) -> Result<()> {
         let number = host.number.int();
-        if let Some(nic) = self.first(&super::act::nics_on(host.number), nic_row).await? {
-            return Err(StoreError::InUse { what: "host", name: host.name.clone(), by: nic.described() });
+        if let Some(nic) = self.fetch_first(&super::act::nics_on(host.number), nic_row).await? {
+            return Err(StoreError::InUse { what: "host", name: host.name.clone(), by: nic.describe_nic() });
         }
         let of = |table, condition| Query::delete().from_table(table).cond_where(condition).to_owned();
         let its = |column: &'static str| Expr::col(column).eq(number);
-        self.delete(&of(INTERFACE, Condition::all().add(its("host_id")))).await?;
-        self.delete(&of(TUNNEL, Condition::any().add(its("from")).add(its("to")))).await?;
-        self.delete(&of(HOST, Condition::all().add(its("number")))).await.map(drop)
+        self.run_delete(&of(INTERFACE, Condition::all().add(its("host_id")))).await?;
+        self.run_delete(&of(TUNNEL, Condition::any().add(its("from")).add(its("to")))).await?;
+        self.run_delete(&of(HOST, Condition::all().add(its("number")))).await.map(drop)
     }
 }
 
 impl SqlStore {
     pub(crate) async fn hosts(&self) -> Result<Vec<HostRow>> {
-        self.read().await?.all(&select(), host_row).await
+        self.begin_read().await?.fetch_all(&select_hosts(), host_row).await
     }
 
     pub(crate) async fn host(&self, name: &str) -> Result<Option<HostRow>> {
-        self.read().await?.host(name).await
+        self.begin_read().await?.find_host(name).await
     }
 
     pub(crate) async fn put_host(&self, host: &NewHost) -> Result<HostRow> {
-        host.check()?;
-        let mut change = self.change().await?;
-        let row = match change.tx.host(&host.name).await? {
+        host.check_fields()?;
+        let mut change = self.begin_change().await?;
+        let row = match change.tx.find_host(&host.name).await? {
             Some(known) => {
-                let row = host.over(&known)?;
-                let mut statement = update(HOST, fields(&row));
-                change.tx.update(statement.and_where(Expr::col("number").eq(row.number.int()))).await?;
+                let row = host.merged_over(&known)?;
+                let mut statement = update_statement(HOST, host_fields(&row));
+                change.tx.run_update(statement.and_where(Expr::col("number").eq(row.number.int()))).await?;
                 row
             }
             None => change.tx.new_host(host).await?,
@@ -104,30 +105,30 @@ impl SqlStore {
     }
 
     pub(crate) async fn delete_host(&self, name: &str) -> Result<bool> {
-        let mut change = self.change().await?;
-        let Some(host) = change.tx.host(name).await? else { return Ok(false) };
+        let mut change = self.begin_change().await?;
+        let Some(host) = change.tx.find_host(name).await? else { return Ok(false) };
         change.tx.remove_host(&host).await?;
         change.commit().await?;
         Ok(true)
     }
 
     pub(crate) async fn rename_host(&self, name: &str, to: &str) -> Result<HostRow> {
-        let mut change = self.change().await?;
-        let mut row = change.tx.host(name).await?.ok_or_else(|| StoreError::not_found("host", name))?;
-        if change.tx.host(to).await?.is_some_and(|other| other.number != row.number) {
+        let mut change = self.begin_change().await?;
+        let mut row = change.tx.find_host(name).await?.ok_or_else(|| StoreError::not_found("host", name))?;
+        if change.tx.find_host(to).await?.is_some_and(|other| other.number != row.number) {
             return Err(StoreError::conflict("host.name", to));
         }
         to.clone_into(&mut row.name);
-        NewHost::from(row.clone()).check()?;
+        NewHost::from(row.clone()).check_fields()?;
         let its = Expr::col("number").eq(row.number.int());
-        change.tx.update(update(HOST, fields(&row)).and_where(its)).await?;
+        change.tx.run_update(update_statement(HOST, host_fields(&row)).and_where(its)).await?;
         change.commit().await?;
         Ok(row)
     }
 
     pub(crate) async fn renumber_host(&self, name: &str, to: HostNumber) -> Result<HostRow> {
-        let mut change = self.change().await?;
-        let before = change.tx.host(name).await?.ok_or_else(|| StoreError::not_found("host", name))?;
+        let mut change = self.begin_change().await?;
+        let before = change.tx.find_host(name).await?.ok_or_else(|| StoreError::not_found("host", name))?;
         if before.number == to {
             return Ok(before);
         }
@@ -136,7 +137,7 @@ impl SqlStore {
         }
         change.tx.remove_host(&before).await?;
         let row = HostRow { number: to, ..before };
-        change.tx.insert(&insert(HOST, vec![fields(&row)])?).await?;
+        change.tx.run_insert(&insert_statement(HOST, vec![host_fields(&row)])?).await?;
         change.tx.wait_for_host(before.number, to).await?;
         change.commit().await?;
         Ok(row)

@@ -6,14 +6,14 @@ use sea_query::{Asterisk, Expr, Func, Query};
 
 use super::engine::{Kind, Pool, Tx};
 use super::failure::store_error;
-use super::{SqlStore, URL_RULE, file, schema, viewer};
+use super::{SqlStore, URL_RULE, file, open_viewer, schema};
 use crate::inspection::KNOWN;
 use crate::{Inspection, Result, StoreError};
 
 impl Tx {
-    async fn schema(&mut self) -> Result<u32> {
+    async fn schema_version(&mut self) -> Result<u32> {
         let last = Query::select().expr_as(Func::max(Expr::col("number")), "last").from(schema::SCHEMA).to_owned();
-        let found = self.first(&last, |row| row.maybe_int("last")).await?.flatten().unwrap_or_default();
+        let found = self.fetch_first(&last, |row| row.maybe_int("last")).await?.flatten().unwrap_or_default();
         Ok(u32::try_from(found).unwrap_or(u32::MAX))
     }
 }
@@ -30,16 +30,16 @@ impl Kind {
     }
 }
 
-async fn inspect(pool: &Pool) -> Result<Inspection> {
-    let mut tx = pool.look().await?;
+async fn inspect_pool(pool: &Pool) -> Result<Inspection> {
+    let mut tx = pool.begin_snapshot().await?;
     let engine = tx.kind().as_str();
-    let schema = tx.schema().await?;
+    let schema = tx.schema_version().await?;
     let zone = Query::select().column("name").from(schema::ZONE).to_owned();
     // A newer program may keep it elsewhere.
-    let zone = if schema > KNOWN { None } else { tx.first(&zone, |row| row.text("name")).await? };
+    let zone = if schema > KNOWN { None } else { tx.fetch_first(&zone, |row| row.text("name")).await? };
     drop(tx);
     let damage = match pool {
-        Pool::Sqlite(pool) => file::damage(pool).await.map_err(store_error)?,
+        Pool::Sqlite(pool) => file::first_damage(pool).await.map_err(store_error)?,
         #[cfg(any(feature = "mysql", feature = "postgres"))]
         _ => None,
     };
@@ -50,23 +50,23 @@ async fn inspect(pool: &Pool) -> Result<Inspection> {
 pub(crate) async fn inspect_unopened(url: &str, ca: Option<&std::path::Path>) -> Result<Inspection> {
     let scheme = url.split_once("://").map_or(url, |(scheme, _)| scheme);
     let no_address = || StoreError::invalid("[database] url", URL_RULE, scheme);
-    let pool = viewer(url, ca).await.ok_or_else(no_address)??;
-    let inspection = inspect(&pool).await;
+    let pool = open_viewer(url, ca).await.ok_or_else(no_address)??;
+    let inspection = inspect_pool(&pool).await;
     pool.close().await;
     inspection
 }
 
 impl SqlStore {
     pub(crate) async fn inspect(&self) -> Result<Inspection> {
-        inspect(&self.pool).await
+        inspect_pool(&self.pool).await
     }
 
     pub(crate) async fn count_rows(&self) -> Result<Vec<(String, u64)>> {
-        let mut tx = self.read().await?;
+        let mut tx = self.begin_read().await?;
         let mut counts = Vec::new();
         for table in schema::TABLES {
             let all = Query::select().expr_as(Func::count(Expr::col(Asterisk)), "rows").from(table).to_owned();
-            let rows = tx.first(&all, |row| row.count("rows")).await?;
+            let rows = tx.fetch_first(&all, |row| row.count("rows")).await?;
             counts.push((table.to_owned(), rows.unwrap_or_default()));
         }
         Ok(counts)

@@ -25,10 +25,10 @@ use uuid::Uuid;
 
 use crate::rows::next_free;
 use crate::{Result, StateWords, StoreError, Zone};
-pub(crate) use backup::{backup, restore};
+pub(crate) use backup::{backup_file, restore_file};
 pub(crate) use engine::{Kind, Pool, Row, Tx};
 pub(crate) use inspect::inspect_unopened;
-pub(crate) use statements::{Fields, Int, insert, update};
+pub(crate) use statements::{Fields, Int, insert_statement, update_statement};
 
 /// How a database is opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,8 +84,8 @@ const BEGINS: usize = 5;
 impl SqlStore {
     /// Opens a database, makes it if it is not there, and brings it to this program's schema.
     pub(crate) async fn open(url: &str, zone: &str, options: OpenOptions) -> Result<SqlStore> {
-        crate::rows::keyed("zone", zone)?;
-        let (pool, held) = connect(url, options.ca.as_deref()).await?;
+        crate::rows::check_path_name("zone", zone)?;
+        let (pool, held) = connect_pool(url, options.ca.as_deref()).await?;
         let zone = match begin_together(&pool, zone, options.uuid).await {
             Ok(zone) => zone,
             Err(error) => {
@@ -111,21 +111,21 @@ impl SqlStore {
         Ok(self.zone.clone())
     }
 
-    async fn read(&self) -> Result<Tx> {
-        self.pool.read().await
+    async fn begin_read(&self) -> Result<Tx> {
+        self.pool.begin_read().await
     }
 
-    async fn change(&self) -> Result<Change<'_>> {
+    async fn begin_change(&self) -> Result<Change<'_>> {
         let closed = |by: String| StoreError::NotLeading { by };
-        if let Fence::Closed(by) = self.fence() {
+        if let Fence::Closed(by) = self.current_fence() {
             return Err(closed(by));
         }
         let turn = self.writes.lock().await;
-        let mut tx = self.pool.write().await?;
-        match self.fence() {
+        let mut tx = self.pool.begin_write().await?;
+        match self.current_fence() {
             Fence::Open => {}
             Fence::Closed(by) => return Err(closed(by)),
-            fence => tx.pass(&fence).await?,
+            fence => tx.check_fence(&fence).await?,
         }
         Ok(Change { tx, _turn: turn })
     }
@@ -133,10 +133,10 @@ impl SqlStore {
     /// A change of the lease: it passes each fence. On a server it does not wait for what else this process changes.
     async fn change_lease(&self) -> Result<(Tx, Option<MutexGuard<'_, ()>>)> {
         let turn = if matches!(self.pool, Pool::Sqlite(_)) { Some(self.writes.lock().await) } else { None };
-        Ok((self.pool.write().await?, turn))
+        Ok((self.pool.begin_write().await?, turn))
     }
 
-    fn fence(&self) -> Fence {
+    fn current_fence(&self) -> Fence {
         self.fence.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
@@ -145,7 +145,7 @@ impl SqlStore {
     }
 
     pub(crate) fn may_change(&self) -> bool {
-        !matches!(self.fence(), Fence::Closed(_))
+        !matches!(self.current_fence(), Fence::Closed(_))
     }
 }
 
@@ -155,15 +155,15 @@ impl Change<'_> {
     }
 }
 
-async fn connect(url: &str, ca: Option<&std::path::Path>) -> Result<(Pool, Option<file::Held>)> {
+async fn connect_pool(url: &str, ca: Option<&std::path::Path>) -> Result<(Pool, Option<file::Held>)> {
     if let Some(("sqlite", path)) = url.split_once("://") {
         let path = Some(path).filter(|path| path.starts_with('/') && !path.contains(['?', '#']));
         let path = path.ok_or_else(|| StoreError::invalid("[database] url", URL_RULE, url))?;
-        let (pool, held) = file::open(std::path::Path::new(path)).await?;
+        let (pool, held) = file::open_file(std::path::Path::new(path)).await?;
         return Ok((Pool::Sqlite(pool), Some(held)));
     }
     #[cfg(any(feature = "mysql", feature = "postgres"))]
-    if let Some(pool) = server::open(url, ca, true).await {
+    if let Some(pool) = server::open_server(url, ca, true).await {
         return Ok((pool?, None));
     }
     let _ = ca;
@@ -173,26 +173,26 @@ async fn connect(url: &str, ca: Option<&std::path::Path>) -> Result<(Pool, Optio
 }
 
 /// Opens a manager's database, for a session that can only read; none where the address is none.
-pub(crate) async fn viewer(url: &str, ca: Option<&std::path::Path>) -> Option<Result<Pool>> {
+pub(crate) async fn open_viewer(url: &str, ca: Option<&std::path::Path>) -> Option<Result<Pool>> {
     #[cfg(any(feature = "mysql", feature = "postgres"))]
-    if let Some(pool) = server::open(url, ca, false).await {
+    if let Some(pool) = server::open_server(url, ca, false).await {
         return Some(pool);
     }
     let _ = ca;
-    reader(url).await
+    open_reader(url).await
 }
 
 /// Opens somebody else's database, for a session that can only read; none where the address is none.
-pub(crate) async fn reader(url: &str) -> Option<Result<Pool>> {
-    foreign(url, false).await
+pub(crate) async fn open_reader(url: &str) -> Option<Result<Pool>> {
+    open_foreign(url, false).await
 }
 
 /// The same, for a session that can write. A file that is not there is not made.
-pub(crate) async fn writer(url: &str) -> Option<Result<Pool>> {
-    foreign(url, true).await
+pub(crate) async fn open_writer(url: &str) -> Option<Result<Pool>> {
+    open_foreign(url, true).await
 }
 
-async fn foreign(url: &str, writes: bool) -> Option<Result<Pool>> {
+async fn open_foreign(url: &str, writes: bool) -> Option<Result<Pool>> {
     match url.split_once("://")? {
         ("sqlite", path) if path.starts_with('/') && !path.contains(['?', '#']) => {
             Some(file::open_foreign(std::path::Path::new(path), writes).await.map(Pool::Sqlite))
@@ -219,7 +219,7 @@ async fn begin_together(pool: &Pool, zone: &str, uuid: Option<Uuid>) -> Result<Z
     let mut tries = if matches!(pool, Pool::Sqlite(_)) { 1 } else { BEGINS };
     loop {
         tries -= 1;
-        match begin(pool, zone, uuid).await {
+        match prepare_schema(pool, zone, uuid).await {
             Err(StoreError::Conflict { .. } | StoreError::Unavailable { .. }) if tries > 0 => {
                 tokio::time::sleep(std::time::Duration::from_millis(200)).await;
             }
@@ -229,18 +229,20 @@ async fn begin_together(pool: &Pool, zone: &str, uuid: Option<Uuid>) -> Result<Z
 }
 
 /// Schema and zone: tables, then what stands in them.
-async fn begin(pool: &Pool, zone: &str, uuid: Option<Uuid>) -> Result<Zone> {
-    let mut tx = pool.write().await?;
-    let found = schema::tables(&mut tx).await?;
+async fn prepare_schema(pool: &Pool, zone: &str, uuid: Option<Uuid>) -> Result<Zone> {
+    let mut tx = pool.begin_write().await?;
+    let found = schema::make_tables(&mut tx).await?;
     tx.commit().await?;
-    let mut tx = pool.write().await?;
-    schema::fill(&mut tx, found, crate::memory::system_clock() / 1000).await?;
+    let mut tx = pool.begin_write().await?;
+    schema::fill_tables(&mut tx, found, crate::memory::system_clock() / 1000).await?;
     let known = Query::select().columns(["name", "uuid"]).from(schema::ZONE).to_owned();
-    let known = tx.first(&known, |row| Ok(Zone { name: row.text("name")?, uuid: row.parsed("uuid")? })).await?;
+    let known =
+        tx.fetch_first(&known, |row| Ok(Zone { name: row.text("name")?, uuid: row.parsed_text("uuid")? })).await?;
     let known = match known {
         Some(known) if known.name == zone => match uuid.filter(|uuid| *uuid != known.uuid) {
             Some(uuid) if tx.has_no_host().await? => {
-                tx.update(&update(schema::ZONE, vec![("uuid", uuid.hyphenated().to_string().into())])).await?;
+                tx.run_update(&update_statement(schema::ZONE, vec![("uuid", uuid.hyphenated().to_string().into())]))
+                    .await?;
                 Zone { uuid, ..known }
             }
             _ => known,
@@ -250,7 +252,7 @@ async fn begin(pool: &Pool, zone: &str, uuid: Option<Uuid>) -> Result<Zone> {
             let made = Zone { name: zone.to_owned(), uuid: uuid.unwrap_or_else(Uuid::new_v4) };
             let uuid = made.uuid.hyphenated().to_string();
             let row = vec![("id", 1i64.into()), ("name", zone.into()), ("uuid", uuid.into())];
-            tx.insert(&insert(schema::ZONE, vec![row])?).await?;
+            tx.run_insert(&insert_statement(schema::ZONE, vec![row])?).await?;
             made
         }
     };
@@ -261,24 +263,24 @@ async fn begin(pool: &Pool, zone: &str, uuid: Option<Uuid>) -> Result<Zone> {
 impl Tx {
     async fn has_no_host(&mut self) -> Result<bool> {
         let first = Query::select().column("number").from(schema::HOST).limit(1).to_owned();
-        Ok(self.first(&first, |row| row.count("number")).await?.is_none())
+        Ok(self.fetch_first(&first, |row| row.count("number")).await?.is_none())
     }
 
     /// The last number that was given out for a kind of thing; nobody else gives one out until this transaction ends.
     async fn last_given(&mut self, name: &'static str) -> Result<u64> {
         let mut last = Query::select();
         last.column("last").from(schema::COUNTER).and_where(Expr::col("name").eq(name)).lock(LockType::Update);
-        let last = self.first(&last, |row| row.count("last")).await?;
+        let last = self.fetch_first(&last, |row| row.count("last")).await?;
         last.ok_or_else(|| StoreError::corrupt(schema::COUNTER, "name", format!("no {name}")))
     }
 
     async fn set_last_given(&mut self, name: &'static str, last: u64) -> Result<()> {
-        let mut statement = update(schema::COUNTER, vec![("last", last.int().into())]);
-        self.update(statement.and_where(Expr::col("name").eq(name))).await.map(|_| ())
+        let mut statement = update_statement(schema::COUNTER, vec![("last", last.int().into())]);
+        self.run_update(statement.and_where(Expr::col("name").eq(name))).await.map(|_| ())
     }
 
     /// So many numbers that follow each other; answers the first.
-    async fn give(&mut self, name: &'static str, many: u64) -> Result<u64> {
+    async fn next_numbers(&mut self, name: &'static str, many: u64) -> Result<u64> {
         let last = self.last_given(name).await?;
         self.set_last_given(name, last.saturating_add(many)).await?;
         Ok(last.saturating_add(1))
@@ -290,7 +292,7 @@ impl Tx {
         let mut taken = Query::select();
         taken.column("number").from(table).and_where(Expr::col("number").gt(last.int()));
         taken.order_by("number", sea_query::Order::Asc);
-        let next = next_free(last, self.all(&taken, |row| row.count("number")).await?);
+        let next = next_free(last, self.fetch_all(&taken, |row| row.count("number")).await?);
         self.set_last_given(name, next).await?;
         Ok(next)
     }

@@ -9,7 +9,7 @@ use super::SqlStore;
 use super::act::{nic_row, nics_of};
 use super::engine::{Row, Tx};
 use super::schema::{NETWORK, PHYSICAL_NETWORK, TUNNEL};
-use super::statements::{Fields, Int, insert, update};
+use super::statements::{Fields, Int, insert_statement, update_statement};
 use crate::{NetworkRow, NewNetwork, NewPhysicalNetwork, PhysicalNetworkRow, Result, StoreError};
 
 fn select_physical() -> SelectStatement {
@@ -20,7 +20,7 @@ fn select_physical() -> SelectStatement {
 fn physical_row(row: Row<'_>) -> Result<PhysicalNetworkRow> {
     Ok(PhysicalNetworkRow {
         name: row.text("name")?,
-        isolation: row.parsed("isolation")?,
+        isolation: row.parsed_text("isolation")?,
         vnet: row.text("vnet")?,
         label: row.maybe_text("label")?,
         label_xen: row.maybe_text("label_xen")?,
@@ -39,7 +39,7 @@ fn physical_fields(row: &PhysicalNetworkRow) -> Fields {
     ]
 }
 
-fn select() -> SelectStatement {
+fn select_networks() -> SelectStatement {
     let columns = ["number", "name", "physical_network", "key", "ipv6", "mtu", "created"];
     Query::select().columns(columns).from(NETWORK).order_by("number", Order::Asc).to_owned()
 }
@@ -62,7 +62,7 @@ fn network_row(row: Row<'_>) -> Result<NetworkRow> {
     })
 }
 
-fn fields(row: &NetworkRow) -> Fields {
+fn network_fields(row: &NetworkRow) -> Fields {
     vec![
         ("number", row.number.int().into()),
         ("name", row.name.clone().into()),
@@ -75,16 +75,17 @@ fn fields(row: &NetworkRow) -> Fields {
 }
 
 impl Tx {
-    async fn physical(&mut self, name: &str) -> Result<Option<PhysicalNetworkRow>> {
-        self.first(select_physical().and_where(Expr::col("name").eq(name)), physical_row).await
+    async fn find_physical(&mut self, name: &str) -> Result<Option<PhysicalNetworkRow>> {
+        self.fetch_first(select_physical().and_where(Expr::col("name").eq(name)), physical_row).await
     }
 
-    async fn network(&mut self, name: &str) -> Result<Option<NetworkRow>> {
-        self.first(select().and_where(Expr::col("name").eq(name)), network_row).await
+    async fn find_network(&mut self, name: &str) -> Result<Option<NetworkRow>> {
+        self.fetch_first(select_networks().and_where(Expr::col("name").eq(name)), network_row).await
     }
 
     pub(crate) async fn has_network(&mut self, number: NetworkNumber) -> Result<bool> {
-        let found = self.first(select().and_where(Expr::col("number").eq(number.int())), |_| Ok(())).await?;
+        let found =
+            self.fetch_first(select_networks().and_where(Expr::col("number").eq(number.int())), |_| Ok(())).await?;
         Ok(found.is_some())
     }
 
@@ -99,20 +100,20 @@ impl Tx {
                 next.try_into().map_err(|_| StoreError::conflict("network.number", next))?
             }
         };
-        let row = network.row(number, network.created);
-        self.insert(&insert(NETWORK, vec![fields(&row)])?).await?;
+        let row = network.to_row(number, network.created);
+        self.run_insert(&insert_statement(NETWORK, vec![network_fields(&row)])?).await?;
         Ok(row)
     }
 
     /// Whether what a network refers to is there, and its key is free.
     async fn check_network(&mut self, network: &NewNetwork) -> Result<()> {
-        if self.physical(&network.physical_network).await?.is_none() {
+        if self.find_physical(&network.physical_network).await?.is_none() {
             return Err(StoreError::not_found("physical network", &network.physical_network));
         }
         let Some(key) = network.key else { return Ok(()) };
-        let mut others = select();
+        let mut others = select_networks();
         others.and_where(Expr::col("key").eq(key.int())).and_where(Expr::col("name").ne(network.name.as_str()));
-        match self.first(&others, |_| Ok(())).await? {
+        match self.fetch_first(&others, |_| Ok(())).await? {
             Some(()) => Err(StoreError::conflict("network.key", key)),
             None => Ok(()),
         }
@@ -121,59 +122,59 @@ impl Tx {
 
 impl SqlStore {
     pub(crate) async fn physical_networks(&self) -> Result<Vec<PhysicalNetworkRow>> {
-        let mut rows = self.read().await?.all(&select_physical(), physical_row).await?;
+        let mut rows = self.begin_read().await?.fetch_all(&select_physical(), physical_row).await?;
         // Engines differ in the order of texts.
         rows.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(rows)
     }
 
     pub(crate) async fn put_physical_network(&self, network: &NewPhysicalNetwork) -> Result<()> {
-        network.check()?;
-        let mut change = self.change().await?;
-        match change.tx.physical(&network.name).await? {
+        network.check_fields()?;
+        let mut change = self.begin_change().await?;
+        match change.tx.find_physical(&network.name).await? {
             Some(_) => {
-                let mut statement = update(PHYSICAL_NETWORK, physical_fields(network));
-                change.tx.update(statement.and_where(Expr::col("name").eq(network.name.as_str()))).await?;
+                let mut statement = update_statement(PHYSICAL_NETWORK, physical_fields(network));
+                change.tx.run_update(statement.and_where(Expr::col("name").eq(network.name.as_str()))).await?;
             }
             None => {
-                change.tx.insert(&insert(PHYSICAL_NETWORK, vec![physical_fields(network)])?).await?;
+                change.tx.run_insert(&insert_statement(PHYSICAL_NETWORK, vec![physical_fields(network)])?).await?;
             }
         }
         change.commit().await
     }
 
     pub(crate) async fn delete_physical_network(&self, name: &str) -> Result<bool> {
-        let mut change = self.change().await?;
-        let mut users = select();
+        let mut change = self.begin_change().await?;
+        let mut users = select_networks();
         users.and_where(Expr::col("physical_network").eq(name)).limit(1);
-        if let Some(network) = change.tx.first(&users, network_row).await? {
+        if let Some(network) = change.tx.fetch_first(&users, network_row).await? {
             let by = format!("network {:?}", network.name);
             return Err(StoreError::InUse { what: "physical network", name: name.to_owned(), by });
         }
         let mut statement = Query::delete();
         statement.from_table(PHYSICAL_NETWORK).and_where(Expr::col("name").eq(name));
-        let gone = change.tx.delete(&statement).await? > 0;
+        let gone = change.tx.run_delete(&statement).await? > 0;
         change.commit().await?;
         Ok(gone)
     }
 
     pub(crate) async fn networks(&self) -> Result<Vec<NetworkRow>> {
-        self.read().await?.all(&select(), network_row).await
+        self.begin_read().await?.fetch_all(&select_networks(), network_row).await
     }
 
     pub(crate) async fn network(&self, name: &str) -> Result<Option<NetworkRow>> {
-        self.read().await?.network(name).await
+        self.begin_read().await?.find_network(name).await
     }
 
     pub(crate) async fn put_network(&self, network: &NewNetwork) -> Result<NetworkRow> {
-        network.check()?;
-        let mut change = self.change().await?;
+        network.check_fields()?;
+        let mut change = self.begin_change().await?;
         change.tx.check_network(network).await?;
-        let row = match change.tx.network(&network.name).await? {
+        let row = match change.tx.find_network(&network.name).await? {
             Some(known) => {
-                let row = network.over(&known)?;
-                let mut statement = update(NETWORK, fields(&row));
-                change.tx.update(statement.and_where(Expr::col("number").eq(row.number.int()))).await?;
+                let row = network.merged_over(&known)?;
+                let mut statement = update_statement(NETWORK, network_fields(&row));
+                change.tx.run_update(statement.and_where(Expr::col("number").eq(row.number.int()))).await?;
                 row
             }
             None => change.tx.new_network(network).await?,
@@ -183,15 +184,15 @@ impl SqlStore {
     }
 
     pub(crate) async fn delete_network(&self, name: &str) -> Result<bool> {
-        let mut change = self.change().await?;
-        let Some(network) = change.tx.network(name).await? else { return Ok(false) };
-        if let Some(nic) = change.tx.first(nics_of(network.number).limit(1), nic_row).await? {
-            return Err(StoreError::InUse { what: "network", name: name.to_owned(), by: nic.described() });
+        let mut change = self.begin_change().await?;
+        let Some(network) = change.tx.find_network(name).await? else { return Ok(false) };
+        if let Some(nic) = change.tx.fetch_first(nics_of(network.number).limit(1), nic_row).await? {
+            return Err(StoreError::InUse { what: "network", name: name.to_owned(), by: nic.describe_nic() });
         }
         for (table, column) in [(TUNNEL, "network_id"), (NETWORK, "number")] {
             let mut statement = Query::delete();
             statement.from_table(table).and_where(Expr::col(column).eq(network.number.int()));
-            change.tx.delete(&statement).await?;
+            change.tx.run_delete(&statement).await?;
         }
         change.commit().await?;
         Ok(true)

@@ -17,26 +17,26 @@ const LEAVES_OPEN: u32 = 5;
 
 const RULE: &str = "must be an address of a database that can be read";
 
-fn bad() -> StoreError {
+fn url_error() -> StoreError {
     StoreError::invalid("[database] url", RULE, "(not shown)")
 }
 
 /// Connects to the server of this address; none where the scheme is no server's.
-pub(super) async fn open(url: &str, ca: Option<&Path>, writes: bool) -> Option<Result<Pool>> {
+pub(super) async fn open_server(url: &str, ca: Option<&Path>, writes: bool) -> Option<Result<Pool>> {
     match url.split_once("://")? {
         #[cfg(feature = "mysql")]
-        ("mysql" | "mariadb", _) => Some(mysql(url, ca, writes).await),
+        ("mysql" | "mariadb", _) => Some(open_mysql(url, ca, writes).await),
         #[cfg(feature = "postgres")]
-        ("postgres" | "postgresql", _) => Some(postgres(url, ca, writes).await),
+        ("postgres" | "postgresql", _) => Some(open_postgres(url, ca, writes).await),
         _ => None,
     }
 }
 
 #[cfg(feature = "mysql")]
-async fn mysql(url: &str, ca: Option<&Path>, writes: bool) -> Result<Pool> {
+async fn open_mysql(url: &str, ca: Option<&Path>, writes: bool) -> Result<Pool> {
     use sqlx::Executor;
     use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
-    let options: MySqlConnectOptions = url.parse().map_err(|_| bad())?;
+    let options: MySqlConnectOptions = url.parse().map_err(|_| url_error())?;
     let mut options = options.charset("utf8mb4").collation("utf8mb4_bin");
     if let Some(ca) = ca {
         options = options.ssl_ca(ca).ssl_mode(MySqlSslMode::VerifyIdentity);
@@ -61,9 +61,9 @@ async fn mysql(url: &str, ca: Option<&Path>, writes: bool) -> Result<Pool> {
 }
 
 #[cfg(feature = "postgres")]
-async fn postgres(url: &str, ca: Option<&Path>, writes: bool) -> Result<Pool> {
+async fn open_postgres(url: &str, ca: Option<&Path>, writes: bool) -> Result<Pool> {
     use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-    let mut options: PgConnectOptions = url.parse().map_err(|_| bad())?;
+    let mut options: PgConnectOptions = url.parse().map_err(|_| url_error())?;
     if let Some(ca) = ca {
         options = options.ssl_root_cert(ca).ssl_mode(PgSslMode::VerifyFull);
     }

@@ -14,7 +14,7 @@ pub(crate) type Fields = Vec<(&'static str, Value)>;
 /// Most rows of one statement: with 8 columns, far below the 32766 values that SQLite takes.
 pub(crate) const ROWS: usize = 500;
 
-pub(crate) fn insert(table: &'static str, rows: Vec<Fields>) -> Result<InsertStatement> {
+pub(crate) fn insert_statement(table: &'static str, rows: Vec<Fields>) -> Result<InsertStatement> {
     let mut statement = Query::insert();
     statement.into_table(table);
     let columns = rows.first().map(|row| row.iter().map(|(column, _)| *column).collect::<Vec<_>>());
@@ -27,7 +27,7 @@ pub(crate) fn insert(table: &'static str, rows: Vec<Fields>) -> Result<InsertSta
     Ok(statement)
 }
 
-pub(crate) fn update(table: &'static str, fields: Fields) -> UpdateStatement {
+pub(crate) fn update_statement(table: &'static str, fields: Fields) -> UpdateStatement {
     let mut statement = Query::update();
     statement.table(table).values(fields.into_iter().map(|(column, value)| (column, Expr::from(value))));
     statement

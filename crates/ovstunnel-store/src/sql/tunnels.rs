@@ -10,7 +10,7 @@ use sea_query::{Expr, ExprTrait, Order, Query, SelectStatement};
 use super::SqlStore;
 use super::engine::{Row, Tx};
 use super::schema::{INTERFACE, TUNNEL};
-use super::statements::{Fields, Int, ROWS, insert, update};
+use super::statements::{Fields, Int, ROWS, insert_statement, update_statement};
 use crate::{HostTunnels, InterfaceRow, NewInterface, Result, RowState, RowsWritten, StateWords, TunnelRow};
 
 /// What stands in the table until a host has told a port's name.
@@ -29,8 +29,8 @@ fn interface_row(row: Row<'_>) -> Result<InterfaceRow> {
         id: row.count("id")?,
         host: row.number("host_id")?,
         label: row.text("label")?,
-        ip: row.parsed("ip")?,
-        netmask: row.parsed("netmask")?,
+        ip: row.parsed_text("ip")?,
+        netmask: row.parsed_text("netmask")?,
         mac: row.maybe_parsed("mac")?,
     })
 }
@@ -70,7 +70,7 @@ fn tunnel_row(row: &Row<'_>) -> Result<TunnelRow> {
         to: row.number("to")?,
         key: row.key("key")?,
         port_name: row.maybe_text("port_name")?.filter(|name| !name.is_empty() && name != NO_PORT),
-        state: RowState::read(&row.text("state")?),
+        state: RowState::from_word(&row.text("state")?),
     })
 }
 
@@ -81,7 +81,7 @@ fn tunnel_fields(row: &TunnelRow, words: StateWords) -> Fields {
         ("network_id", row.network.int().into()),
         ("key", row.key.int().into()),
         ("port_name", row.port_name.clone().unwrap_or_else(|| NO_PORT.to_owned()).into()),
-        ("state", row.state.word(words).into()),
+        ("state", row.state.state_word(words).into()),
     ]
 }
 
@@ -102,7 +102,7 @@ impl Tx {
             let ids = some.iter().map(|id| id.int());
             let mut statement = Query::delete();
             statement.from_table(TUNNEL).and_where(Expr::col("id").is_in(ids));
-            self.delete(&statement).await?;
+            self.run_delete(&statement).await?;
         }
         Ok(())
     }
@@ -110,8 +110,8 @@ impl Tx {
     /// Rows of which nothing but the state is other.
     async fn set_states(&mut self, state: RowState, ids: &[u64], words: StateWords) -> Result<()> {
         for some in ids.chunks(ROWS) {
-            let mut statement = update(TUNNEL, vec![("state", state.word(words).into())]);
-            self.update(statement.and_where(Expr::col("id").is_in(some.iter().map(|id| id.int())))).await?;
+            let mut statement = update_statement(TUNNEL, vec![("state", state.state_word(words).into())]);
+            self.run_update(statement.and_where(Expr::col("id").is_in(some.iter().map(|id| id.int())))).await?;
         }
         Ok(())
     }
@@ -122,7 +122,7 @@ impl Tx {
         let (mut good, mut failed) = (Vec::new(), Vec::new());
         for Known { id, row, word } in known {
             match missing.remove(&(row.network, row.to)) {
-                Some(wanted) if *wanted == row && word == row.state.word(words) => {}
+                Some(wanted) if *wanted == row && word == row.state.state_word(words) => {}
                 Some(wanted) if *wanted == (TunnelRow { state: wanted.state, ..row }) => match wanted.state {
                     RowState::Success => good.push(id),
                     RowState::Failed => failed.push(id),
@@ -135,12 +135,12 @@ impl Tx {
         self.set_states(RowState::Success, &good, words).await?;
         self.set_states(RowState::Failed, &failed, words).await?;
         for (id, row) in &other {
-            let mut statement = update(TUNNEL, tunnel_fields(row, words));
-            self.update(statement.and_where(Expr::col("id").eq(id.int()))).await?;
+            let mut statement = update_statement(TUNNEL, tunnel_fields(row, words));
+            self.run_update(statement.and_where(Expr::col("id").eq(id.int()))).await?;
         }
         let missing: Vec<Fields> = missing.into_values().map(|row| tunnel_fields(row, words)).collect();
         for some in missing.chunks(ROWS) {
-            self.insert(&insert(TUNNEL, some.to_vec())?).await?;
+            self.run_insert(&insert_statement(TUNNEL, some.to_vec())?).await?;
         }
         let changed = (good.len() + failed.len() + other.len()) as u64;
         Ok(RowsWritten { added: missing.len() as u64, changed, removed: superfluous.len() as u64 })
@@ -149,52 +149,52 @@ impl Tx {
 
 impl SqlStore {
     pub(crate) async fn interfaces(&self) -> Result<Vec<InterfaceRow>> {
-        self.read().await?.all(&select_interfaces(), interface_row).await
+        self.begin_read().await?.fetch_all(&select_interfaces(), interface_row).await
     }
 
     pub(crate) async fn put_interface(&self, interface: &NewInterface) -> Result<InterfaceRow> {
-        interface.check()?;
+        interface.check_fields()?;
         let its = |column: &'static str| match column {
             "label" => Expr::col("label").eq(interface.label.as_str()),
             _ => Expr::col("host_id").eq(interface.host.int()),
         };
         let mut same = select_interfaces();
         same.and_where(its("host_id")).and_where(its("label"));
-        let mut change = self.change().await?;
-        let known = change.tx.all(&same, |row| row.count("id")).await?;
+        let mut change = self.begin_change().await?;
+        let known = change.tx.fetch_all(&same, |row| row.count("id")).await?;
         let fields = interface_fields(interface);
         match known.first() {
             Some(id) => {
                 let mut doubles = Query::delete();
                 doubles.from_table(INTERFACE).and_where(its("host_id")).and_where(its("label"));
-                change.tx.delete(doubles.and_where(Expr::col("id").ne(id.int()))).await?;
-                let mut statement = update(INTERFACE, fields);
-                change.tx.update(statement.and_where(Expr::col("id").eq(id.int()))).await?;
+                change.tx.run_delete(doubles.and_where(Expr::col("id").ne(id.int()))).await?;
+                let mut statement = update_statement(INTERFACE, fields);
+                change.tx.run_update(statement.and_where(Expr::col("id").eq(id.int()))).await?;
             }
             None => {
-                change.tx.insert(&insert(INTERFACE, vec![fields])?).await?;
+                change.tx.run_insert(&insert_statement(INTERFACE, vec![fields])?).await?;
             }
         }
-        let row = change.tx.first(&same, interface_row).await?;
+        let row = change.tx.fetch_first(&same, interface_row).await?;
         change.commit().await?;
         row.ok_or_else(|| crate::StoreError::corrupt(INTERFACE, "host_id", interface.host))
     }
 
     pub(crate) async fn delete_interfaces(&self, host: HostNumber) -> Result<u64> {
-        let mut change = self.change().await?;
+        let mut change = self.begin_change().await?;
         let mut statement = Query::delete();
         statement.from_table(INTERFACE).and_where(Expr::col("host_id").eq(host.int()));
-        let gone = change.tx.delete(&statement).await?;
+        let gone = change.tx.run_delete(&statement).await?;
         change.commit().await?;
         Ok(gone)
     }
 
     pub(crate) async fn tunnel_rows(&self, network: NetworkNumber) -> Result<Vec<TunnelRow>> {
-        self.read().await?.all(&select_tunnels(network), |row| tunnel_row(&row)).await
+        self.begin_read().await?.fetch_all(&select_tunnels(network), |row| tunnel_row(&row)).await
     }
 
     pub(crate) async fn tunnel_rows_from(&self, network: NetworkNumber, from: HostNumber) -> Result<Vec<TunnelRow>> {
-        self.read().await?.all(&select_tunnels_from(network, from), |row| tunnel_row(&row)).await
+        self.begin_read().await?.fetch_all(&select_tunnels_from(network, from), |row| tunnel_row(&row)).await
     }
 
     pub(crate) async fn set_tunnel_rows(
@@ -205,19 +205,19 @@ impl SqlStore {
     ) -> Result<()> {
         TunnelRow::check_all(network, from, rows)?;
         let known = select_tunnels_from(network, from);
-        let mut change = self.change().await?;
-        let known = change.tx.all(&known, known_row).await?;
+        let mut change = self.begin_change().await?;
+        let known = change.tx.fetch_all(&known, known_row).await?;
         change.tx.set_tunnels(known, rows, self.words).await?;
         change.commit().await
     }
 
     pub(crate) async fn set_host_tunnels(&self, hosts: &[HostTunnels]) -> Result<RowsWritten> {
-        hosts.iter().try_for_each(HostTunnels::check)?;
-        let mut change = self.change().await?;
+        hosts.iter().try_for_each(HostTunnels::check_fields)?;
+        let mut change = self.begin_change().await?;
         let mut written = RowsWritten::default();
         for HostTunnels { host, rows } in hosts {
             let known = select_rows().and_where(Expr::col("from").eq(host.int())).to_owned();
-            let known = change.tx.all(&known, known_row).await?;
+            let known = change.tx.fetch_all(&known, known_row).await?;
             written += change.tx.set_tunnels(known, rows, self.words).await?;
         }
         change.commit().await?;
@@ -229,14 +229,14 @@ impl SqlStore {
         // The lock row starts at host 0.
         hosts.column("from").distinct().from(TUNNEL).and_where(Expr::col("from").gt(0i64));
         hosts.order_by("from", Order::Asc);
-        self.read().await?.all(&hosts, |row| row.number("from")).await
+        self.begin_read().await?.fetch_all(&hosts, |row| row.number("from")).await
     }
 
     pub(crate) async fn delete_tunnel_rows(&self, network: NetworkNumber) -> Result<u64> {
-        let mut change = self.change().await?;
+        let mut change = self.begin_change().await?;
         let mut statement = Query::delete();
         statement.from_table(TUNNEL).and_where(Expr::col("network_id").eq(network.int()));
-        let gone = change.tx.delete(&statement).await?;
+        let gone = change.tx.run_delete(&statement).await?;
         change.commit().await?;
         Ok(gone)
     }

@@ -21,7 +21,7 @@ async fn both_layouts_are_read_with_all_that_concerns_tunnels() {
         let folder = TempDir::new().unwrap();
         let url = made(folder.path(), &for_sqlite(layout)).await;
         let cloud = CloudStack::open(&url).await.unwrap();
-        check(&cloud.read().await.unwrap(), layout);
+        check(&cloud.read_tables().await.unwrap(), layout);
         cloud.close().await;
     }
 }
@@ -31,7 +31,7 @@ async fn a_table_that_is_not_there_is_named_and_the_rest_is_read() {
     let folder = TempDir::new().unwrap();
     let dump = for_sqlite(Layout::Since49) + "\nDROP TABLE router_network_ref; DROP TABLE ovs_tunnel_network;";
     let url = made(folder.path(), &dump).await;
-    let tables = CloudStack::open(&url).await.unwrap().read().await.unwrap();
+    let tables = CloudStack::open(&url).await.unwrap().read_tables().await.unwrap();
     assert_eq!(tables.missing, ["ovs_tunnel_network", "router_network_ref"]);
     assert_eq!((tables.tunnels.len(), tables.endpoints.len(), tables.hosts.len()), (0, 2, 3));
     let members: Vec<_> = tables.members.iter().map(|member| (member.network, member.host)).collect();
@@ -39,7 +39,7 @@ async fn a_table_that_is_not_there_is_named_and_the_rest_is_read() {
 
     let empty = TempDir::new().unwrap();
     let url = made(empty.path(), "CREATE TABLE other (id bigint)").await;
-    let tables = CloudStack::open(&url).await.unwrap().read().await.unwrap();
+    let tables = CloudStack::open(&url).await.unwrap().read_tables().await.unwrap();
     assert_eq!(tables.missing, TABLES);
 }
 
@@ -48,7 +48,7 @@ async fn a_table_of_another_form_is_refused_by_name() {
     let folder = TempDir::new().unwrap();
     let dump = for_sqlite(Layout::Since49) + "\nDROP TABLE nics; CREATE TABLE nics (id bigint);";
     let url = made(folder.path(), &dump).await;
-    let error = CloudStack::open(&url).await.unwrap().read().await.unwrap_err();
+    let error = CloudStack::open(&url).await.unwrap().read_tables().await.unwrap_err();
     assert!(
         matches!(&error, CloudStackError::Unreadable { table: "nics", reason } if reason.contains("no such column")),
         "{error}"

@@ -159,7 +159,7 @@ proptest! {
             let folder = tempfile::TempDir::new().unwrap();
             let url = format!("sqlite://{}/manager.db", folder.path().display());
             let sqlite = Store::open(&url, "dc1", OpenOptions::default()).await.unwrap();
-            let memory = Store::memory("dc1");
+            let memory = Store::in_memory("dc1");
             for call in &calls {
                 same(&format!("{call:?}"), made(&memory, call).await, made(&sqlite, call).await)?;
             }

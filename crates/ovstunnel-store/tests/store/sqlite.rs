@@ -172,7 +172,7 @@ async fn other_words_for_states_are_written_to_rows_that_are_there() {
 }
 
 #[tokio::test]
-async fn a_file_is_inspected_while_a_manager_has_it_and_nothing_is_made() {
+async fn a_file_is_inspected_beside_a_manager_and_nothing_is_created() {
     let folder = TempDir::new().unwrap();
     let missing = ovstunnel_store::inspect(&url(folder.path()), None).await.unwrap_err();
     assert!(matches!(missing, StoreError::Unavailable { .. }), "{missing}");
@@ -204,7 +204,7 @@ async fn doubles_of_an_interface_go_when_it_is_written() {
 }
 
 #[tokio::test]
-async fn a_copy_is_made_while_a_manager_goes_on_and_put_back_once_it_has_ended() {
+async fn a_backup_beside_a_running_manager_is_restored_after_it_ends() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path()).await.unwrap();
     store.put_host(&host("h1")).await.unwrap();

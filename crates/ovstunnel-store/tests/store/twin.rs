@@ -6,7 +6,7 @@ use ovstunnel_store::{MemoryStore, Store, StoreError, Zone};
 
 #[tokio::test]
 async fn memory_keeps_the_contract() {
-    contract::all(|| async { (Store::memory("dc1"), ()) }).await;
+    contract::all(|| async { (Store::in_memory("dc1"), ()) }).await;
 }
 
 #[tokio::test]

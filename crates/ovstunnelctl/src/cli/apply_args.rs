@@ -26,14 +26,14 @@ pub(super) struct Apply {
 #[derive(Args, Clone, Debug)]
 pub(super) struct Export {
     /// The bridges; all but those of VPCs when none is named.
-    #[arg(value_name = "BRIDGE", value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
+    #[arg(value_name = "BRIDGE", value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridge_candidates))]
     pub(super) bridges: Vec<String>,
 }
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct Edit {
     /// Name of the bridge.
-    #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
+    #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridge_candidates))]
     pub(super) bridge: String,
     /// Show what the edited text would do, and change nothing.
     #[arg(long)]

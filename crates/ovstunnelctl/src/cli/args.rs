@@ -90,7 +90,7 @@ pub(super) enum Command {
     #[command(after_help = examples::TAKEOVER)]
     Takeover {
         /// The bridges; all that are found when none is named.
-        #[arg(value_name = "BRIDGE", value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
+        #[arg(value_name = "BRIDGE", value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridge_candidates))]
         bridges: Vec<String>,
         /// Show what would be done, and change nothing.
         #[arg(long)]
@@ -139,7 +139,7 @@ pub(super) enum Command {
 #[derive(Args, Debug)]
 pub(super) struct Trace {
     /// The bridge.
-    #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
+    #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridge_candidates))]
     pub(super) bridge: String,
     /// The port by which it comes in: a VIF or a tunnel of the bridge.
     #[arg(value_parser = values::port)]

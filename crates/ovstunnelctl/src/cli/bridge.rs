@@ -12,20 +12,22 @@ use crate::client::{Client, ClientError};
 pub(super) async fn run(client: &Client, command: BridgeCommand, json: bool) -> Result<Report, Failure> {
     match command {
         BridgeCommand::List(list) => {
-            let view = list.listing.view(json)?;
-            watch::repeat(watch::Source::Daemon(client), view.watch, async || {
-                let bridges = chosen(client, &list).await?;
-                let page = |list: &Bridges, wide| show::bridges(&list.bridges, wide, view.headers);
-                Report::list(view.format, &bridges, page, |list| list.bridges.iter().map(|b| b.name.clone()).collect())
+            let view = list.listing.resolve_view(json)?;
+            watch::repeat_report(watch::Source::Daemon(client), view.watch, async || {
+                let bridges = list_bridges(client, &list).await?;
+                let page = |list: &Bridges, wide| show::bridge_list_page(&list.bridges, wide, view.headers);
+                Report::for_list(view.format, &bridges, page, |list| {
+                    list.bridges.iter().map(|b| b.name.clone()).collect()
+                })
             })
             .await
         }
-        BridgeCommand::Show { name } => Report::new(json, &client.bridge(&name).await?, show::bridge),
+        BridgeCommand::Show { name } => Report::new(json, &client.bridge(&name).await?, show::bridge_page),
         BridgeCommand::Setup(setup) => set_up(client, setup, json).await,
         BridgeCommand::Kind(ChangeOfKind { name, to, step, force, dry_run }) => {
             let body = PostKind { to: to.into(), step: step.into(), force };
             if dry_run {
-                return Report::new(json, &client.dry_run().post_kind(&name, &body).await?, show::plan);
+                return Report::new(json, &client.dry_run().post_kind(&name, &body).await?, show::plan_page);
             }
             Report::new(json, &client.post_kind(&name, &body).await?, show::bridge_answer)
         }
@@ -33,19 +35,20 @@ pub(super) async fn run(client: &Client, command: BridgeCommand, json: bool) -> 
             let removal = Removal { what: format!("bridge {name}"), if_exists, json };
             if dry_run {
                 let plan = client.dry_run().delete_bridge(&name).await;
-                return removal.planned(&plan.map_err(|error| Failure::of_destroy(&name, error))?);
+                return removal.planned_report(&plan.map_err(|error| Failure::of_destroy(&name, error))?);
             }
             confirm::end_of_bridge(client, &name, yes).await?;
             let answer = client.delete_bridge(&name).await;
-            removal.done(&answer.map_err(|error| Failure::of_destroy(&name, error))?)
+            removal.removed_report(&answer.map_err(|error| Failure::of_destroy(&name, error))?)
         }
     }
 }
 
 /// The bridges that were asked for, in the order that was asked for.
-async fn chosen(client: &Client, list: &BridgeList) -> Result<Bridges, ClientError> {
+async fn list_bridges(client: &Client, list: &BridgeList) -> Result<Bridges, ClientError> {
     let mut all = client.bridges().await?;
-    let wanted = |b: &Bridge| list.state.is_empty() || list.state.iter().any(|state| state.is(b.health.state));
+    let wanted =
+        |b: &Bridge| list.state.is_empty() || list.state.iter().any(|state| state.matches_state(b.health.state));
     all.bridges.retain(wanted);
     let bridges = &mut all.bridges;
     // The daemon sorts by name, and each of these keeps the order of equals.
@@ -74,7 +77,7 @@ async fn set_up(client: &Client, setup: Setup, json: bool) -> Result<Report, Fai
         tunnels,
     };
     if dry_run {
-        return Report::new(json, &client.dry_run().put_bridge(&name, &body).await?, show::plan);
+        return Report::new(json, &client.dry_run().put_bridge(&name, &body).await?, show::plan_page);
     }
     if let Some(tunnels) = &body.tunnels {
         confirm::set_of_tunnels(client, &name, tunnels, yes).await?;

@@ -38,7 +38,7 @@ impl Listing {
     ///
     /// # Errors
     /// When `--json` and another form are both there.
-    pub(super) fn view(self, json: bool) -> Result<View, Failure> {
+    pub(super) fn resolve_view(self, json: bool) -> Result<View, Failure> {
         let format = match (self.output, self.quiet, json) {
             (None | Some(Format::Json), false, true) => Format::Json,
             (_, _, true) => return Err(Failure::Usage("--json and another form of output: leave one out".to_owned())),
@@ -89,7 +89,7 @@ pub(super) enum BridgeState {
 }
 
 impl BridgeState {
-    pub(super) fn is(self, state: HealthState) -> bool {
+    pub(super) fn matches_state(self, state: HealthState) -> bool {
         let own = match self {
             BridgeState::Ok => HealthState::Ok,
             BridgeState::Degraded => HealthState::Degraded,
@@ -108,7 +108,7 @@ pub(super) enum TunnelStateWord {
 }
 
 impl TunnelStateWord {
-    pub(super) fn is(self, state: TunnelState) -> bool {
+    pub(super) fn matches_state(self, state: TunnelState) -> bool {
         let own = match self {
             TunnelStateWord::Up => TunnelState::Up,
             TunnelStateWord::Error => TunnelState::Error,
@@ -133,7 +133,7 @@ pub(super) struct BridgeList {
 #[derive(Args, Clone, Debug)]
 pub(super) struct TunnelList {
     /// Only those of this bridge.
-    #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
+    #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridge_candidates))]
     pub(super) bridge: Option<String>,
     /// Only those that are so; several may be named, separated by commas.
     #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]
@@ -154,7 +154,7 @@ pub(super) enum BridgeCommand {
     #[command(after_help = examples::BRIDGE_SHOW)]
     Show {
         /// Name of the bridge.
-        #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
+        #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridge_candidates))]
         name: String,
     },
     /// Set a bridge up for a virtual network; make it, or adopt it where it is there. Repeating it is safe.
@@ -174,7 +174,7 @@ pub(super) enum BridgeCommand {
 #[derive(Args, Clone, Debug)]
 pub(super) struct EndOfBridge {
     /// Name of the bridge.
-    #[arg(value_name = "BRIDGE", value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
+    #[arg(value_name = "BRIDGE", value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridge_candidates))]
     pub(super) name: String,
     /// Show what would be done, and change nothing.
     #[arg(long)]
@@ -190,7 +190,7 @@ pub(super) struct EndOfBridge {
 #[derive(Args, Clone, Debug)]
 pub(super) struct ChangeOfKind {
     /// Name of the bridge.
-    #[arg(value_name = "BRIDGE", value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
+    #[arg(value_name = "BRIDGE", value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridge_candidates))]
     pub(super) name: String,
     /// The kind that it is to have in the end.
     #[arg(long, value_enum)]
@@ -233,7 +233,7 @@ impl From<Step> for KindStep {
 #[derive(Args, Clone, Debug)]
 pub(super) struct Setup {
     /// Name of the bridge.
-    #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
+    #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridge_candidates))]
     pub(super) name: String,
     /// GRE key of the network, 1 to 2147483647.
     #[arg(long, allow_negative_numbers = true, value_parser = values::whole)]
@@ -322,10 +322,10 @@ pub(super) enum TunnelCommand {
     #[command(after_help = examples::TUNNEL_DESTROY)]
     Destroy {
         /// Name of the bridge.
-        #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
+        #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridge_candidates))]
         bridge: String,
         /// Name of the tunnel's port, as `tunnel list` shows it.
-        #[arg(value_parser = values::port, add = ArgValueCandidates::new(complete::ports))]
+        #[arg(value_parser = values::port, add = ArgValueCandidates::new(complete::port_candidates))]
         port: String,
         /// Show what would be done, and change nothing.
         #[arg(long)]
@@ -339,7 +339,7 @@ pub(super) enum TunnelCommand {
 #[derive(Args, Clone, Debug)]
 pub(super) struct Create {
     /// Name of the bridge.
-    #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridges))]
+    #[arg(value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridge_candidates))]
     pub(super) bridge: String,
     /// Id of this host.
     #[arg(long, value_name = "ID", value_parser = values::id)]

@@ -10,7 +10,7 @@ use super::{Failure, Report};
 use crate::pki::{self, Authority, Details, Key, Name, Purpose, Renewed};
 
 /// A time as text.
-pub(super) fn rfc3339(at: OffsetDateTime) -> String {
+pub(super) fn format_rfc3339(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
 }
 
@@ -34,12 +34,12 @@ struct RenewedOne {
     kept: Vec<String>,
 }
 
-pub(super) fn renew(renew: &Renew, now: OffsetDateTime, json: bool) -> Result<Report, Failure> {
+pub(super) fn renew_certificate(renew: &Renew, now: OffsetDateTime, json: bool) -> Result<Report, Failure> {
     let renewed = match renew.authority {
         true => vec![Authority::renew_authority(&renew.dir, renew.days.unwrap_or(pki::CA_DAYS), now)?],
         false => renew_leaves(renew, now)?,
     };
-    let list = RenewedList { renewed: renewed.iter().map(told).collect() };
+    let list = RenewedList { renewed: renewed.iter().map(renewed_report).collect() };
     Report::new(json, &list, |list| renewed_page(list, renew.authority))
 }
 
@@ -57,25 +57,25 @@ fn renew_leaves(renew: &Renew, now: OffsetDateTime) -> Result<Vec<Renewed>, Fail
         None => renew.names.clone(),
     };
     let key = if renew.new_key { Key::New } else { Key::Same };
-    Ok(names.iter().map(|name| authority.renew(name, key, days, now)).collect::<Result<_, _>>()?)
+    Ok(names.iter().map(|name| authority.renew_certificate(name, key, days, now)).collect::<Result<_, _>>()?)
 }
 
 /// The names of those that expire within `due` days.
 fn names_due(renew: &Renew, due: u32, now: OffsetDateTime) -> Result<Vec<Name>, Failure> {
-    let all = pki::show(&renew.dir)?;
+    let all = pki::read_details(&renew.dir)?;
     let due = all.iter().filter(|one| one.purpose != Purpose::Ca && one.days_left(now) < i64::from(due));
     // Files of other names than `pki issue` gives are not its own.
     Ok(due.filter_map(|one| one.file.file_name()?.to_str()?.strip_suffix(".crt")?.parse().ok()).collect())
 }
 
-fn told(renewed: &Renewed) -> RenewedOne {
+fn renewed_report(renewed: &Renewed) -> RenewedOne {
     let written = &renewed.written;
     RenewedOne {
         certificate: written.certificate.display().to_string(),
         key: written.key.display().to_string(),
         new_key: renewed.key == Key::New,
         names: written.names.clone(),
-        not_after: rfc3339(written.not_after),
+        not_after: format_rfc3339(written.not_after),
         shortened: written.shortened,
         kept: renewed.kept.iter().map(|file| file.display().to_string()).collect(),
     }
@@ -141,10 +141,14 @@ struct ShownOne {
     fingerprint: String,
 }
 
-pub(super) fn show(paths: &[std::path::PathBuf], now: OffsetDateTime, json: bool) -> Result<Report, Failure> {
+pub(super) fn show_certificates(
+    paths: &[std::path::PathBuf],
+    now: OffsetDateTime,
+    json: bool,
+) -> Result<Report, Failure> {
     let mut all = Vec::new();
     for path in paths {
-        all.extend(pki::show(path)?);
+        all.extend(pki::read_details(path)?);
     }
     let shown = Shown { certificates: all.iter().map(|one| shown_one(one, now)).collect() };
     let wrong = shown.certificates.iter().any(|one| one.state != "valid");
@@ -160,10 +164,10 @@ fn shown_one(one: &Details, now: OffsetDateTime) -> ShownOne {
         names: one.names.clone(),
         issuer: one.issuer.clone(),
         serial: one.serial.clone(),
-        not_before: rfc3339(one.not_before),
-        not_after: rfc3339(one.not_after),
+        not_before: format_rfc3339(one.not_before),
+        not_after: format_rfc3339(one.not_after),
         days_left: one.days_left(now),
-        state: one.state(now),
+        state: one.validity_state(now),
         key: one.key.clone(),
         fingerprint: one.fingerprint.clone(),
     }
@@ -183,19 +187,19 @@ fn shown_page(all: &[ShownOne]) -> Page {
             ("Issuer", one.issuer.clone()),
             ("Serial", one.serial.clone()),
             ("Validity", format!("{} to {}", one.not_before, one.not_after)),
-            ("Days left", left(one)),
+            ("Days left", time_left(one)),
             ("Key", one.key.clone()),
             ("SHA-256", one.fingerprint.clone()),
         ]),
         several => {
             let header = ["FILE", "FOR", "NAME", "VALID FOR", "ISSUER", "UNTIL", "DAYS LEFT", "KEY", "SHA-256"];
-            page.table(&header, &[6], several.iter().map(row).collect());
+            page.table(&header, &[6], several.iter().map(certificate_row).collect());
         }
     }
     page
 }
 
-fn row(one: &ShownOne) -> Vec<String> {
+fn certificate_row(one: &ShownOne) -> Vec<String> {
     let file = std::path::Path::new(&one.file).file_name().map(|name| name.to_string_lossy().into_owned());
     vec![
         file.unwrap_or_else(|| one.file.clone()),
@@ -204,14 +208,14 @@ fn row(one: &ShownOne) -> Vec<String> {
         one.names.join(","),
         one.issuer.clone(),
         one.not_after.chars().take(10).collect(),
-        left(one),
+        time_left(one),
         one.key.clone(),
         // Enough to tell two apart; all of it is in the JSON.
         one.fingerprint.chars().take(11).collect(),
     ]
 }
 
-fn left(one: &ShownOne) -> String {
+fn time_left(one: &ShownOne) -> String {
     match one.state {
         "valid" => one.days_left.to_string(),
         state => format!("{} ({})", one.days_left, state.to_uppercase()),

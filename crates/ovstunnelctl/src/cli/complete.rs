@@ -34,7 +34,7 @@ pub(super) enum Shell {
 }
 
 /// The script that makes a shell ask this program.
-pub(super) fn script(shell: Shell) -> Result<String, Failure> {
+pub(super) fn completion_script(shell: Shell) -> Result<String, Failure> {
     let shell: &dyn EnvCompleter = match shell {
         Shell::Bash => &Bash,
         Shell::Zsh => &Zsh,
@@ -50,20 +50,20 @@ pub(super) fn script(shell: Shell) -> Result<String, Failure> {
 static GRAMMAR: OnceLock<fn() -> Command> = OnceLock::new();
 
 /// Answers a shell and ends, where it is one that asks.
-pub(super) fn answer(grammar: fn() -> Command) {
+pub(super) fn answer_shell(grammar: fn() -> Command) {
     // It is said once.
     let _ = GRAMMAR.set(grammar);
     CompleteEnv::with_factory(grammar).var(VARIABLE).complete();
 }
 
 /// Names of the managed bridges.
-pub(super) fn bridges() -> Vec<CompletionCandidate> {
-    ask().iter().map(|bridge| CompletionCandidate::new(&bridge.name)).collect()
+pub(super) fn bridge_candidates() -> Vec<CompletionCandidate> {
+    ask_bridges().iter().map(|bridge| CompletionCandidate::new(&bridge.name)).collect()
 }
 
 /// Names of the tunnels' ports: of the bridge that is on the line, where one is.
-pub(super) fn ports() -> Vec<CompletionCandidate> {
-    let (all, line) = (ask(), line());
+pub(super) fn port_candidates() -> Vec<CompletionCandidate> {
+    let (all, line) = (ask_bridges(), line_words());
     let named = |bridge: &&Bridge| line.iter().any(|word| word.to_str() == Some(&bridge.name));
     let meant: Vec<&Bridge> = match all.iter().any(|bridge| named(&bridge)) {
         true => all.iter().filter(named).collect(),
@@ -73,16 +73,16 @@ pub(super) fn ports() -> Vec<CompletionCandidate> {
 }
 
 /// The words that are on the line so far.
-fn line() -> Vec<OsString> {
+fn line_words() -> Vec<OsString> {
     std::env::args_os().skip_while(|word| word != "--").skip(1).collect()
 }
 
 /// The bridges of the daemon that the line means.
-fn ask() -> Vec<Bridge> {
-    let half = GRAMMAR.get().and_then(|grammar| grammar().ignore_errors(true).try_get_matches_from(line()).ok());
+fn ask_bridges() -> Vec<Bridge> {
+    let half = GRAMMAR.get().and_then(|grammar| grammar().ignore_errors(true).try_get_matches_from(line_words()).ok());
     let said = half.and_then(|matches| Connection::from_arg_matches(&matches).ok()).unwrap_or_default();
-    let endpoint =
-        connection::resolve(connection::Asked::Daemon, &said, |name| std::env::var_os(name)).unwrap_or_default();
+    let endpoint = connection::resolve_endpoint(connection::Asked::Daemon, &said, |name| std::env::var_os(name))
+        .unwrap_or_default();
     let Ok(client) = Client::new(&endpoint, PATIENCE) else { return vec![] };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return vec![] };
     runtime.block_on(client.bridges()).map(|list| list.bridges).unwrap_or_default()

@@ -21,7 +21,7 @@ pub(super) async fn set_of_tunnels(client: &Client, name: &str, new: &[PutTunnel
     }
     // Where nothing can be known of it, the request itself says why.
     let Ok(bridge) = client.bridge(name).await else { return Ok(()) };
-    removals(lost_tunnels(&bridge, new).as_slice(), yes)
+    confirm_removals(lost_tunnels(&bridge, new).as_slice(), yes)
 }
 
 /// The tunnels that a bridge loses with a new set of them, in words; none where it is not more than one.
@@ -29,12 +29,12 @@ pub(super) fn lost_tunnels(bridge: &Bridge, new: &[PutTunnel]) -> Option<String>
     let stays = |to: &str| new.iter().any(|tunnel| tunnel.to.to_string() == to);
     let gone = bridge.tunnels.iter().filter(|tunnel| !stays(&tunnel.to)).map(|tunnel| tunnel.port.as_str());
     let gone: Vec<&str> = gone.collect();
-    (gone.len() > 1).then(|| format!("{} of bridge {}", counted(&gone), bridge.name))
+    (gone.len() > 1).then(|| format!("{} of bridge {}", counted_ports(&gone), bridge.name))
 }
 
 /// Before all that goes, in words; where that is nothing, nobody is asked.
-pub(super) fn removals(words: &[String], yes: bool) -> Result<(), Failure> {
-    if yes || words.is_empty() { Ok(()) } else { ask(&format!("this removes {}", words.join("; "))) }
+pub(super) fn confirm_removals(words: &[String], yes: bool) -> Result<(), Failure> {
+    if yes || words.is_empty() { Ok(()) } else { ask_user(&format!("this removes {}", words.join("; "))) }
 }
 
 /// Before a bridge is destroyed.
@@ -44,18 +44,18 @@ pub(super) async fn end_of_bridge(client: &Client, name: &str, yes: bool) -> Res
     }
     let Ok(bridge) = client.bridge(name).await else { return Ok(()) };
     match bridge.adopted || bridge.tunnels.len() > 1 {
-        true => ask(&format!("this removes {}", of_bridge(&bridge))),
+        true => ask_user(&format!("this removes {}", of_bridge(&bridge))),
         false => Ok(()),
     }
 }
 
 /// Before a bridge is released.
-pub(super) async fn release(client: &Client, name: &str, yes: bool) -> Result<(), Failure> {
+pub(super) async fn confirm_release(client: &Client, name: &str, yes: bool) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
     let Ok(bridge) = client.bridge(name).await else { return Ok(()) };
-    ask(&format!("this removes {}; the bridge stays and is nobody's", of_bridge(&bridge)))
+    ask_user(&format!("this removes {}; the bridge stays and is nobody's", of_bridge(&bridge)))
 }
 
 /// Before the recorded epoch is cleared.
@@ -65,7 +65,7 @@ pub(super) async fn end_of_epoch(client: &Client, yes: bool) -> Result<(), Failu
     }
     // What cannot be read, or is not there, keeps nobody out.
     let Ok(EpochState { zone: Some(zone), epoch: Some(epoch) }) = client.epoch().await else { return Ok(()) };
-    ask(&format!(
+    ask_user(&format!(
         "this clears epoch {epoch} of zone {zone}: a manager of any zone, and one that leads no more, can write here then"
     ))
 }
@@ -74,10 +74,10 @@ pub(super) async fn end_of_epoch(client: &Client, yes: bool) -> Result<(), Failu
 pub(super) fn of_bridge(bridge: &Bridge) -> String {
     let ports: Vec<&str> = bridge.tunnels.iter().map(|tunnel| tunnel.port.as_str()).collect();
     let adopted = if bridge.adopted { ", which was there before ovstunnel" } else { "" };
-    format!("{} and our marks and flows of bridge {}{adopted}", counted(&ports), bridge.name)
+    format!("{} and our marks and flows of bridge {}{adopted}", counted_ports(&ports), bridge.name)
 }
 
-fn counted(ports: &[&str]) -> String {
+fn counted_ports(ports: &[&str]) -> String {
     let shown = ports.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
     let more = ports.len().checked_sub(NAMED).filter(|more| *more > 0).map(|more| format!(" and {more} more"));
     match ports {
@@ -87,7 +87,7 @@ fn counted(ports: &[&str]) -> String {
     }
 }
 
-fn ask(what: &str) -> Result<(), Failure> {
+fn ask_user(what: &str) -> Result<(), Failure> {
     let what = printable(what);
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Failure::Usage(format!(

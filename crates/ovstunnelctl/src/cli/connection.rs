@@ -26,7 +26,7 @@ pub(super) struct Connection {
 
     /// The daemon of another host, by its name in hosts.toml or its own; port 8443 unless the file says another [env:
     /// OVSTUNNEL_HOST].
-    #[arg(long, global = true, value_name = "NAME", help_heading = REMOTE, add = ArgValueCandidates::new(hosts::candidates))]
+    #[arg(long, global = true, value_name = "NAME", help_heading = REMOTE, add = ArgValueCandidates::new(hosts::host_candidates))]
     pub(super) host: Option<String>,
 
     /// The daemon of another host, as https://HOST:8443, for `zone` the manager, as https://HOST:8444 [env: OVSTUNNEL_URL, for
@@ -70,7 +70,7 @@ impl Asked {
     }
 
     /// Where it listens unless it is configured otherwise.
-    fn port(self) -> u16 {
+    fn default_port(self) -> u16 {
         match self {
             Asked::Daemon => 8443,
             Asked::Manager => 8444,
@@ -87,22 +87,22 @@ impl Asked {
 
 /// Decides between socket, URL and a host's name, and completes the files of HTTPS. `env` looks a variable up; an empty one counts
 /// as not set. The error is a complaint about the command line, the environment or the file of hosts.
-pub(super) fn resolve(
+pub(super) fn resolve_endpoint(
     who: Asked,
     args: &Connection,
     env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Endpoint, String> {
     let env = |name: &str| env(name).filter(|value| !value.is_empty());
-    match place(who, args, &env)? {
+    match resolve_place(who, args, &env)? {
         Place::Socket(socket) => Ok(Endpoint::Unix(socket)),
-        Place::Default if given(args) => {
+        Place::Default if has_tls_files(args) => {
             let files = "--ca, --cert and --client-key are for HTTPS";
-            let port = who.port();
+            let port = who.default_port();
             Err(format!("{files}: --url https://HOST:{port} or --host NAME is missing"))
         }
         Place::Default => Ok(who.default()),
-        Place::Url(url) => https(args, &env, Known { url, ca: None, cert: None, key: None }),
-        Place::Host(name) => https(args, &env, Hosts::load(&env)?.host(&name)?),
+        Place::Url(url) => https_endpoint(args, &env, Known { url, ca: None, cert: None, key: None }),
+        Place::Host(name) => https_endpoint(args, &env, Hosts::load(&env)?.find_host(&name)?),
     }
 }
 
@@ -115,7 +115,7 @@ enum Place {
 }
 
 /// What the command line says, else what the environment says: one thing.
-fn place(who: Asked, args: &Connection, env: &impl Fn(&str) -> Option<OsString>) -> Result<Place, String> {
+fn resolve_place(who: Asked, args: &Connection, env: &impl Fn(&str) -> Option<OsString>) -> Result<Place, String> {
     let one = |mut places: Vec<Place>, all: &str| match places.len() {
         0 => Ok(None),
         1 => Ok(places.pop()),
@@ -135,18 +135,22 @@ fn place(who: Asked, args: &Connection, env: &impl Fn(&str) -> Option<OsString>)
     let place = one(places.into_iter().flatten().collect(), &all)?;
     Ok(match place {
         // Files on the command line say that the socket of the environment is not meant.
-        Some(Place::Socket(_)) if given(args) => Place::Default,
+        Some(Place::Socket(_)) if has_tls_files(args) => Place::Default,
         place => place.unwrap_or(Place::Default),
     })
 }
 
 /// Whether files of HTTPS are on the command line.
-fn given(args: &Connection) -> bool {
+fn has_tls_files(args: &Connection) -> bool {
     [&args.ca, &args.cert, &args.client_key, &args.old_key].iter().any(|file| file.is_some())
 }
 
 /// Completes the files: the command line before the environment before the file of hosts.
-fn https(args: &Connection, env: &impl Fn(&str) -> Option<OsString>, known: Known) -> Result<Endpoint, String> {
+fn https_endpoint(
+    args: &Connection,
+    env: &impl Fn(&str) -> Option<OsString>,
+    known: Known,
+) -> Result<Endpoint, String> {
     let file = |option: &Option<PathBuf>, name: &str, known: Option<PathBuf>| {
         option.clone().or_else(|| env(name).map(PathBuf::from)).or(known)
     };
@@ -177,7 +181,7 @@ mod tests {
 
     fn with(args: &Connection, env: &[(&str, &str)]) -> Result<String, String> {
         let look = |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v));
-        resolve(Asked::Daemon, args, look).map(|endpoint| endpoint.to_string())
+        resolve_endpoint(Asked::Daemon, args, look).map(|endpoint| endpoint.to_string())
     }
 
     fn url() -> Option<crate::client::Url> {

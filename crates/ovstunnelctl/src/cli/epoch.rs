@@ -11,19 +11,19 @@ use crate::client::Client;
 
 pub(super) async fn run(client: &Client, command: EpochCommand, json: bool) -> Result<Report, Failure> {
     match command {
-        EpochCommand::Show => Report::new(json, &client.epoch().await?, page),
+        EpochCommand::Show => Report::new(json, &client.epoch().await?, epoch_page),
         EpochCommand::Clear { yes, dry_run, if_exists } => {
             let removal = Removal { what: "the recorded epoch".to_owned(), if_exists, json };
             if dry_run {
-                return removal.planned(&client.dry_run().clear_epoch().await?);
+                return removal.planned_report(&client.dry_run().clear_epoch().await?);
             }
             confirm::end_of_epoch(client, yes).await?;
-            removal.done(&client.clear_epoch().await?)
+            removal.removed_report(&client.clear_epoch().await?)
         }
     }
 }
 
-fn page(state: &EpochState) -> Page {
+fn epoch_page(state: &EpochState) -> Page {
     let mut page = Page::new();
     match (&state.zone, state.epoch) {
         (Some(zone), Some(epoch)) => page.pairs(&[("Zone", zone.clone()), ("Epoch", epoch.to_string())]),

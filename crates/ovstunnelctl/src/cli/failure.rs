@@ -90,7 +90,7 @@ impl Failure {
     pub(super) fn exit_status(&self) -> u8 {
         match self {
             Failure::StateUnknown(_) => 3,
-            Failure::Client(e) | Failure::Manager(e) | Failure::Unanswered { source: e, .. } if !e.answered() => 2,
+            Failure::Client(e) | Failure::Manager(e) | Failure::Unanswered { source: e, .. } if !e.was_answered() => 2,
             Failure::Usage(_) => 2,
             _ => 1,
         }

@@ -68,7 +68,7 @@ impl Hosts {
     /// # Errors
     /// Names the file, and what is wrong with it.
     pub(super) fn load(env: &impl Fn(&str) -> Option<OsString>) -> Result<Self, String> {
-        let Some(file) = file(env) else { return Ok(Hosts::default()) };
+        let Some(file) = hosts_file(env) else { return Ok(Hosts::default()) };
         let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
         let mut hosts: Hosts = toml::from_str(&text)
             .map_err(|error| format!("{}: {}", file.display(), error.to_string().trim_end().replace('\n', " ")))?;
@@ -87,7 +87,7 @@ impl Hosts {
     ///
     /// # Errors
     /// When name or address can be no host of a URL.
-    pub(super) fn host(&self, name: &str) -> Result<Known, String> {
+    pub(super) fn find_host(&self, name: &str) -> Result<Known, String> {
         let host = self.hosts.get(name).cloned().unwrap_or_default();
         let address = host.address.as_deref().unwrap_or(name);
         let port = host.port.or(self.port).unwrap_or(PORT);
@@ -112,7 +112,7 @@ impl Hosts {
 }
 
 /// The file that counts: the one that is named, which has to be there, else the user's, else that of all users.
-fn file(env: &impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+fn hosts_file(env: &impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let set = |name: &str| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(named) = set("OVSTUNNEL_HOSTS") {
         return Some(named);
@@ -123,7 +123,7 @@ fn file(env: &impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
 }
 
 /// The names in the file, for a shell that completes a line.
-pub(super) fn candidates() -> Vec<CompletionCandidate> {
+pub(super) fn host_candidates() -> Vec<CompletionCandidate> {
     let hosts = Hosts::load(&|name: &str| std::env::var_os(name)).unwrap_or_default();
     hosts.names().map(CompletionCandidate::new).collect()
 }
@@ -143,13 +143,13 @@ mod tests {
         let hosts = hosts(
             "ca = 'ca.crt'\ncert = '/abs/a.crt'\n[hosts.host2]\naddress = '2001:db8::2'\ncert = 'b.crt'\n[hosts.h3]\nport = 1",
         );
-        let known = |name: &str| hosts.host(name).unwrap();
+        let known = |name: &str| hosts.find_host(name).unwrap();
         assert_eq!(known("host2").url.as_str(), "https://[2001:db8::2]:8443/");
         assert_eq!((known("host2").ca, known("host2").cert), (Some("/f/ca.crt".into()), Some("/f/b.crt".into())));
         assert_eq!((known("h3").url.as_str(), known("h3").key), ("https://h3:1/", None));
         assert_eq!(known("other.example").url.as_str(), "https://other.example:8443/");
         assert_eq!(known("other.example").cert, Some("/abs/a.crt".into()));
-        assert!(hosts.host("a/b").unwrap_err().contains("--host a/b"));
+        assert!(hosts.find_host("a/b").unwrap_err().contains("--host a/b"));
         assert_eq!(hosts.names().collect::<Vec<_>>(), ["h3", "host2"]);
     }
 

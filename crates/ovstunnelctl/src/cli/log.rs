@@ -13,10 +13,10 @@ pub(super) async fn run(client: &Client, command: LogCommand, json: bool) -> Res
         Some(level) => client.set_log_level(&level).await?,
         None => client.log().await?,
     };
-    Report::new(json, &answer, page)
+    Report::new(json, &answer, log_page)
 }
 
-fn page(log: &LogAnswer) -> Page {
+fn log_page(log: &LogAnswer) -> Page {
     let mut page = Page::new();
     let level = match log.level == log.configured_level {
         true => log.level.clone(),

@@ -31,11 +31,13 @@ pub(super) async fn run(client: &Client, endpoint: &Endpoint, args: &Logs) -> Re
         None => client.log().await.map_or_else(|_| PathBuf::from(DEFAULT), |log| log.file.into()),
     };
     let failed = |source| Failure::File { action: "read", path: file.clone(), source };
-    match follow(&file, args).await {
-        Ok(()) => Ok(Report::raw(String::new())),
+    match follow_file(&file, args).await {
+        Ok(()) => Ok(Report::from_text(String::new())),
         Err(Trouble::Reading(error)) => Err(failed(error)),
         // The reader went away (`| head`).
-        Err(Trouble::Writing(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Report::raw(String::new())),
+        Err(Trouble::Writing(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Ok(Report::from_text(String::new()))
+        }
         Err(Trouble::Writing(error)) => Err(Failure::Output(error)),
     }
 }
@@ -45,7 +47,7 @@ enum Trouble {
     Writing(io::Error),
 }
 
-async fn follow(path: &Path, args: &Logs) -> Result<(), Trouble> {
+async fn follow_file(path: &Path, args: &Logs) -> Result<(), Trouble> {
     let mut file = BufReader::new(File::open(path).map_err(Trouble::Reading)?);
     write_lines(&last_lines(&mut file, args.lines).map_err(Trouble::Reading)?)?;
     if !args.follow {
@@ -55,7 +57,7 @@ async fn follow(path: &Path, args: &Logs) -> Result<(), Trouble> {
     loop {
         match file.read_until(b'\n', &mut begun).map_err(Trouble::Reading)? {
             _ if begun.ends_with(b"\n") => write_lines(&[std::mem::take(&mut begun)])?,
-            _ => match successor(path, &mut file) {
+            _ => match successor_file(path, &mut file) {
                 Some(new) => {
                     // What came before it was renamed.
                     file.read_to_end(&mut begun).map_err(Trouble::Reading)?;
@@ -80,7 +82,7 @@ fn last_lines(file: &mut BufReader<File>, count: usize) -> io::Result<Vec<Vec<u8
 }
 
 /// The file that has taken this one's place, where that was renamed or cut.
-fn successor(path: &Path, file: &mut BufReader<File>) -> Option<File> {
+fn successor_file(path: &Path, file: &mut BufReader<File>) -> Option<File> {
     let new = File::open(path).ok()?;
     let (old, now) = (file.get_ref().metadata().ok()?, new.metadata().ok()?);
     let position = file.stream_position().ok()?;

@@ -56,12 +56,12 @@ use crate::client::{Client, Endpoint, Manager};
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    complete::answer(Cli::command);
+    complete::answer_shell(Cli::command);
     let cli = Cli::parse();
     let json = cli.json;
-    match run(cli).and_then(|report| report.print()) {
+    match run_command(cli).and_then(|report| report.print()) {
         Ok(status) => ExitCode::from(status),
-        Err(Failure::Usage(text)) => usage(&text),
+        Err(Failure::Usage(text)) => usage_error(&text),
         Err(failure) => {
             failure.print(json);
             ExitCode::from(failure.exit_status())
@@ -69,30 +69,31 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<Report, Failure> {
+fn run_command(cli: Cli) -> Result<Report, Failure> {
     match &cli.command {
         Command::Pki(pki) => return pki::run(&pki.command, cli.json),
-        Command::Completion { shell } => return complete::script(*shell).map(Report::raw),
+        Command::Completion { shell } => return complete::completion_script(*shell).map(Report::from_text),
         Command::Version { client: true } => return version::client_alone(cli.json),
         Command::Zone(ZoneCommand::Proof(ProofArgs { verify: Some(file), .. })) => {
-            return zone::verify(file, cli.connection.ca.as_ref(), cli.json);
+            return zone::verify_proof(file, cli.connection.ca.as_ref(), cli.json);
         }
         _ => {}
     }
     // One request after the other: one thread is enough, and starts fastest.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
     if let Command::Join(args) = &cli.command {
-        return runtime.block_on(join::join(args, cli.timeout, cli.json));
+        return runtime.block_on(join::join_zone(args, cli.timeout, cli.json));
     }
     if let Command::Renew(args) = &cli.command {
         return runtime.block_on(renew::renew(args, cli.timeout, cli.json));
     }
     let who = if matches!(cli.command, Command::Zone(_)) { Asked::Manager } else { Asked::Daemon };
-    let endpoint = connection::resolve(who, &cli.connection, |name| std::env::var_os(name)).map_err(Failure::Usage)?;
+    let endpoint =
+        connection::resolve_endpoint(who, &cli.connection, |name| std::env::var_os(name)).map_err(Failure::Usage)?;
     if let Command::Zone(command) = cli.command {
         let manager = Manager::new(&endpoint, cli.timeout)?;
         let first = runtime.block_on(zone::run(&manager, command.clone(), cli.json));
-        return match first.as_ref().err().and_then(|failure| zone::leader(failure, &endpoint)) {
+        return match first.as_ref().err().and_then(|failure| zone::leader_endpoint(failure, &endpoint)) {
             // Nothing was changed there: the one that leads is asked the same.
             Some(leader) => {
                 let manager = Manager::new(&leader, cli.timeout)?;
@@ -102,10 +103,10 @@ fn run(cli: Cli) -> Result<Report, Failure> {
         };
     }
     let client = Client::new(&endpoint, cli.timeout)?;
-    runtime.block_on(ask(&client, &endpoint, cli.command, cli.json))
+    runtime.block_on(run_remote(&client, &endpoint, cli.command, cli.json))
 }
 
-async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool) -> Result<Report, Failure> {
+async fn run_remote(client: &Client, endpoint: &Endpoint, command: Command, json: bool) -> Result<Report, Failure> {
     match command {
         Command::Status(status) => status::run(client, status, json).await,
         Command::Doctor(Doctor { probe_peers, all, files }) => {
@@ -120,14 +121,16 @@ async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool)
         Command::Tunnel(command) => tunnel::run(client, command, json).await,
         Command::Network(command) => network::run(client, command, json).await,
         Command::Apply(args) => apply::run(client, &args, json).await,
-        Command::Export(args) => apply::export(client, &args, json).await,
+        Command::Export(args) => apply::export_bridges(client, &args, json).await,
         Command::Edit(args) => apply::edit(client, &args, json).await,
-        Command::Interface { label } => Report::new(json, &client.interface(&label).await?, show::interface),
+        Command::Interface { label } => Report::new(json, &client.interface(&label).await?, show::interface_page),
         Command::Trace(args) => trace::run(client, &args, json).await,
-        Command::Reconcile { dry_run: true } => Report::new(json, &client.dry_run().reconcile().await?, show::plan),
+        Command::Reconcile { dry_run: true } => {
+            Report::new(json, &client.dry_run().reconcile().await?, show::plan_page)
+        }
         Command::Reconcile { dry_run: false } => {
             let answer = client.reconcile().await?;
-            Ok(Report::new(json, &answer, show::reconcile)?.wrong_if(!answer.failed.is_empty()))
+            Ok(Report::new(json, &answer, show::reconcile_page)?.wrong_if(!answer.failed.is_empty()))
         }
         Command::Takeover { bridges, dry_run } => takeover::run(client, &bridges, dry_run, json).await,
         Command::Epoch(command) => epoch::run(client, command, json).await,
@@ -135,16 +138,16 @@ async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool)
         Command::Release(EndOfBridge { name, dry_run, yes, if_exists }) => {
             let removal = Removal { what: format!("bridge {name}"), if_exists, json };
             if dry_run {
-                return removal.planned(&client.dry_run().release_bridge(&name).await?);
+                return removal.planned_report(&client.dry_run().release_bridge(&name).await?);
             }
-            confirm::release(client, &name, yes).await?;
-            removal.released(&name, &client.release_bridge(&name).await?)
+            confirm::confirm_release(client, &name, yes).await?;
+            removal.released_report(&name, &client.release_bridge(&name).await?)
         }
         Command::Logs(args) => logs::run(client, endpoint, &args).await,
         Command::Version { .. } => version::run(client, json).await,
         // They need no daemon and were run before there was a client.
         Command::Pki(pki) => pki::run(&pki.command, json),
-        Command::Completion { shell } => complete::script(shell).map(Report::raw),
+        Command::Completion { shell } => complete::completion_script(shell).map(Report::from_text),
         Command::Zone(_) | Command::Join(_) | Command::Renew(_) => {
             Err(Failure::Usage("the zone is the manager's".to_owned()))
         }
@@ -152,7 +155,7 @@ async fn ask(client: &Client, endpoint: &Endpoint, command: Command, json: bool)
 }
 
 /// In the way of clap's own complaints, which it ends with status 2.
-fn usage(text: &str) -> ExitCode {
+fn usage_error(text: &str) -> ExitCode {
     let error = Cli::command().error(ErrorKind::MissingRequiredArgument, text);
     let _ = error.print();
     ExitCode::from(2)

@@ -11,18 +11,18 @@ use crate::client::Client;
 
 pub(super) async fn run(client: &Client, command: NetworkCommand, json: bool) -> Result<Report, Failure> {
     match command {
-        NetworkCommand::Show { key } => Report::new(json, &client.network(key).await?, page),
+        NetworkCommand::Show { key } => Report::new(json, &client.network(key).await?, network_page),
         NetworkCommand::Setup { key, host_id, dry_run } => {
             let body = PutXapiNetwork { host_id };
             match dry_run {
-                true => Report::new(json, &client.dry_run().put_network(key, &body).await?, show::plan),
+                true => Report::new(json, &client.dry_run().put_network(key, &body).await?, show::plan_page),
                 false => Report::new(json, &client.put_network(key, &body).await?, answer_page),
             }
         }
     }
 }
 
-fn page(network: &XapiNetwork) -> Page {
+fn network_page(network: &XapiNetwork) -> Page {
     let mut page = Page::new();
     let hosts = if network.hosts.is_empty() { "-".to_owned() } else { network.hosts.join(", ") };
     let ready = if network.ready { "yes" } else { "no: `network setup` completes it" };

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::certificates::{self, rfc3339};
+use super::certificates::{self, format_rfc3339};
 use super::pki_args::{Issue, PkiCommand};
 use super::show::{Page, printable, quoted};
 use super::{Failure, Report};
@@ -39,7 +39,7 @@ struct Listed<'a> {
 }
 
 impl<'a> Listed<'a> {
-    fn of(revoked: &'a Revoked) -> Self {
+    fn from_revoked(revoked: &'a Revoked) -> Self {
         let outcome = if revoked.already { "unchanged" } else { "updated" };
         Listed { list: &revoked.list, name: &revoked.name, serial: &revoked.serial, revoked: revoked.count, outcome }
     }
@@ -53,27 +53,29 @@ pub(super) fn run(command: &PkiCommand, json: bool) -> Result<Report, Failure> {
         PkiCommand::Init { dir, name, days } => {
             let written = Authority::create(dir, name, *days, now)?;
             let ca = written.certificate.clone();
-            report(json, &written, &ca, || init_page(&written, dir))
+            written_report(json, &written, &ca, || init_page(&written, dir))
         }
         PkiCommand::Issue(issue) => {
             let authority = Authority::open(&issue.dir)?;
-            let Some(leaf) = leaf(issue) else {
+            let Some(leaf) = requested_leaf(issue) else {
                 return Err(Failure::Usage("--host, --client or --manager is missing".to_owned()));
             };
-            let written = authority.issue(&leaf, now)?;
-            report(json, &written, authority.certificate(), || issue_page(&leaf, &written, authority.certificate()))
+            let written = authority.issue_certificate(&leaf, now)?;
+            written_report(json, &written, authority.certificate(), || {
+                issue_page(&leaf, &written, authority.certificate())
+            })
         }
-        PkiCommand::Renew(renew) => certificates::renew(renew, now, json),
-        PkiCommand::Show { paths } => certificates::show(paths, now, json),
+        PkiCommand::Renew(renew) => certificates::renew_certificate(renew, now, json),
+        PkiCommand::Show { paths } => certificates::show_certificates(paths, now, json),
         PkiCommand::Revoke { dir, certificate } => {
-            let revoked = Authority::open(dir)?.revoke(certificate, now)?;
-            Report::new(json, &Listed::of(&revoked), |_| revoke_page(&revoked))
+            let revoked = Authority::open(dir)?.revoke_certificate(certificate, now)?;
+            Report::new(json, &Listed::from_revoked(&revoked), |_| revoke_page(&revoked))
         }
     }
 }
 
 /// What was asked for; clap has seen to it that there is one of the three.
-fn leaf(issue: &Issue) -> Option<Leaf> {
+fn requested_leaf(issue: &Issue) -> Option<Leaf> {
     let host = issue.for_host.clone().map(|name| (name, Role::Host { addresses: issue.addresses.clone() }));
     let manager = || issue.manager.clone().map(|name| (name, Role::Manager { addresses: issue.addresses.clone() }));
     let client = || issue.client.clone().map(|name| (name, Role::Client));
@@ -81,36 +83,36 @@ fn leaf(issue: &Issue) -> Option<Leaf> {
     Some(Leaf { name, role, days: issue.days })
 }
 
-fn report(json: bool, written: &Written, ca: &Path, page: impl FnOnce() -> Page) -> Result<Report, Failure> {
+fn written_report(json: bool, written: &Written, ca: &Path, page: impl FnOnce() -> Page) -> Result<Report, Failure> {
     let issued = Issued {
         certificate: &written.certificate,
         key: &written.key,
         ca,
         names: &written.names,
-        not_before: rfc3339(written.not_before),
-        not_after: rfc3339(written.not_after),
+        not_before: format_rfc3339(written.not_before),
+        not_after: format_rfc3339(written.not_after),
     };
     Report::new(json, &issued, |_| page())
 }
 
 fn init_page(written: &Written, dir: &Path) -> Page {
     let mut page = Page::default();
-    wrote(&mut page, written);
+    list_written(&mut page, written);
     if readable_by_others(dir) {
-        page.line(format!("Others can look into {}: chmod 700 {}", dir.display(), path(dir)));
+        page.line(format!("Others can look into {}: chmod 700 {}", dir.display(), quoted_path(dir)));
     }
     page.line("");
     page.line("Keep ca.key secret and away from the hosts. Next, for each host and each client:");
-    page.line(format!("  ovstunnelctl pki issue --dir {} --host NAME --address IP", path(dir)));
-    page.line(format!("  ovstunnelctl pki issue --dir {} --client NAME", path(dir)));
+    page.line(format!("  ovstunnelctl pki issue --dir {} --host NAME --address IP", quoted_path(dir)));
+    page.line(format!("  ovstunnelctl pki issue --dir {} --client NAME", quoted_path(dir)));
     page.line("and where the zone has a manager:");
-    page.line(format!("  ovstunnelctl pki issue --dir {} --manager NAME --address IP", path(dir)));
+    page.line(format!("  ovstunnelctl pki issue --dir {} --manager NAME --address IP", quoted_path(dir)));
     page
 }
 
 fn issue_page(leaf: &Leaf, written: &Written, ca: &Path) -> Page {
     let mut page = Page::default();
-    wrote(&mut page, written);
+    list_written(&mut page, written);
     page.line(format!("For:   {}", written.names.join(", ")));
     if written.shortened {
         page.line("It expires earlier than asked for: together with its CA.");
@@ -123,9 +125,9 @@ fn issue_page(leaf: &Leaf, written: &Written, ca: &Path) -> Page {
             page.line("Use it with:");
             page.line(format!(
                 "  ovstunnelctl --url https://HOST:8443 --ca {} --cert {} --client-key {} status",
-                path(ca),
-                path(&written.certificate),
-                path(&written.key)
+                quoted_path(ca),
+                quoted_path(&written.certificate),
+                quoted_path(&written.key)
             ));
         }
     }
@@ -173,11 +175,11 @@ fn manager_advice(page: &mut Page, leaf: &Leaf) {
     page.line("ca = \"/etc/ovstunnel/ca.crt\"");
 }
 
-fn wrote(page: &mut Page, written: &Written) {
+fn list_written(page: &mut Page, written: &Written) {
     page.line(format!("Wrote: {} (valid until {})", written.certificate.display(), written.not_after.date()));
     page.line(format!("       {} (private key, readable by its owner only)", written.key.display()));
 }
 
-fn path(path: &Path) -> String {
+fn quoted_path(path: &Path) -> String {
     quoted(&path.to_string_lossy())
 }

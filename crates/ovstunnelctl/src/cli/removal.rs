@@ -17,22 +17,22 @@ pub(super) struct Removal {
 }
 
 impl Removal {
-    pub(super) fn planned(self, plan: &PlanAnswer) -> Result<Report, Failure> {
-        self.expect(plan.outcome != Outcome::Unchanged)?;
-        Report::new(self.json, plan, show::plan)
+    pub(super) fn planned_report(self, plan: &PlanAnswer) -> Result<Report, Failure> {
+        self.expect_existing(plan.outcome != Outcome::Unchanged)?;
+        Report::new(self.json, plan, show::plan_page)
     }
 
-    pub(super) fn done(self, answer: &OutcomeAnswer) -> Result<Report, Failure> {
-        self.expect(was_there(answer))?;
-        Report::new(self.json, answer, |answer| show::gone(&self.what, answer.outcome))
+    pub(super) fn removed_report(self, answer: &OutcomeAnswer) -> Result<Report, Failure> {
+        self.expect_existing(was_there(answer))?;
+        Report::new(self.json, answer, |answer| show::removed_page(&self.what, answer.outcome))
     }
 
-    pub(super) fn released(self, name: &str, answer: &OutcomeAnswer) -> Result<Report, Failure> {
-        self.expect(was_there(answer))?;
-        Report::new(self.json, answer, |answer| show::released(name, answer.outcome))
+    pub(super) fn released_report(self, name: &str, answer: &OutcomeAnswer) -> Result<Report, Failure> {
+        self.expect_existing(was_there(answer))?;
+        Report::new(self.json, answer, |answer| show::released_page(name, answer.outcome))
     }
 
-    fn expect(&self, there: bool) -> Result<(), Failure> {
+    fn expect_existing(&self, there: bool) -> Result<(), Failure> {
         match there || self.if_exists {
             true => Ok(()),
             false => Err(Failure::NotThere(self.what.clone())),

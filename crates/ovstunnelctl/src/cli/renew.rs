@@ -11,7 +11,7 @@ use ovstunnel_api::Code;
 use ovstunnel_manager_api::{PostRenewal, Renewed};
 use serde::Serialize;
 
-use super::certificates::rfc3339;
+use super::certificates::format_rfc3339;
 use super::join::{keeps, programs};
 use super::show::Page;
 use super::{Failure, Report};
@@ -82,7 +82,7 @@ pub(super) async fn renew(args: &Renew, timeout: Duration, json: bool) -> Result
     let reloaded = is_new && !args.no_reload && programs::has_systemd() && programs::reload().map_err(after)?;
     let _ = std::fs::remove_file(note);
     let now = Rotation::of(&files.certificate, &files.key)?;
-    let (expires, due_from) = (rfc3339(now.details().not_after), rfc3339(now.due_from()));
+    let (expires, due_from) = (format_rfc3339(now.details().not_after), format_rfc3339(now.due_from()));
     let Files { certificate, ca, .. } = &files;
     Report::new(json, &Done { certificate, ca, renewed, ca_changed, expires, due_from, reloaded }, page)
 }
@@ -92,7 +92,7 @@ async fn ask_all(managers: &[Url], ca: &str, body: &PostRenewal, timeout: Durati
     let mut last = None;
     for manager in managers {
         match ask(manager, ca, body, timeout).await {
-            Err(error) if !error.answered() => last = Some(error),
+            Err(error) if !error.was_answered() => last = Some(error),
             told => return told,
         }
     }
@@ -108,7 +108,7 @@ async fn ask(manager: &Url, ca: &str, body: &PostRenewal, timeout: Duration) -> 
         _ => None,
     };
     match leader.and_then(|leader| Endpoint::parse_url(&leader).ok()) {
-        Some(leader) => way.at(&leader)?.renew(body).await,
+        Some(leader) => way.at_manager(&leader)?.renew(body).await,
         None => first,
     }
 }

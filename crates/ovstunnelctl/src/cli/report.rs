@@ -38,42 +38,42 @@ pub(super) struct Report {
 impl Report {
     /// `value` as JSON where that was asked for, else as a page for people.
     pub(super) fn new<T: Serialize>(json: bool, value: &T, page: impl FnOnce(&T) -> Page) -> Result<Self, Failure> {
-        if json { Report::json(value) } else { Ok(Report::page(page(value))) }
+        if json { Report::from_json(value) } else { Ok(Report::from_page(page(value))) }
     }
 
     /// `value` in the form that was asked for. `page` is told whether all columns are wanted, `names` are those of its rows.
-    pub(super) fn list<T: Serialize>(
+    pub(super) fn for_list<T: Serialize>(
         format: Format,
         value: &T,
         page: impl FnOnce(&T, bool) -> Page,
         names: impl FnOnce(&T) -> Vec<String>,
     ) -> Result<Self, Failure> {
         match format {
-            Format::Table | Format::Wide => Ok(Report::page(page(value, format == Format::Wide))),
-            Format::Json => Report::json(value),
-            Format::Yaml => Report::yaml(value),
+            Format::Table | Format::Wide => Ok(Report::from_page(page(value, format == Format::Wide))),
+            Format::Json => Report::from_json(value),
+            Format::Yaml => Report::from_yaml(value),
             Format::Name => {
                 let mut page = Page::default();
                 names(value).iter().for_each(|name| page.line(name));
-                Ok(Report::page(page))
+                Ok(Report::from_page(page))
             }
         }
     }
 
-    pub(super) fn page(page: Page) -> Self {
+    pub(super) fn from_page(page: Page) -> Self {
         Report { text: page.styled(), page: true, status: 0 }
     }
 
-    fn json<T: Serialize>(value: &T) -> Result<Self, Failure> {
-        Ok(Report::raw(serde_json::to_string_pretty(value).map_err(Failure::Json)?))
+    fn from_json<T: Serialize>(value: &T) -> Result<Self, Failure> {
+        Ok(Report::from_text(serde_json::to_string_pretty(value).map_err(Failure::Json)?))
     }
 
-    pub(super) fn yaml<T: Serialize>(value: &T) -> Result<Self, Failure> {
-        Ok(Report::raw(serde_saphyr::to_string(value).map_err(|error| Failure::Yaml(Box::new(error)))?))
+    pub(super) fn from_yaml<T: Serialize>(value: &T) -> Result<Self, Failure> {
+        Ok(Report::from_text(serde_saphyr::to_string(value).map_err(|error| Failure::Yaml(Box::new(error)))?))
     }
 
     /// A text for programs, as it is.
-    pub(super) fn raw(text: String) -> Self {
+    pub(super) fn from_text(text: String) -> Self {
         Report { text, page: false, status: 0 }
     }
 

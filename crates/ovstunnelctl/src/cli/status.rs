@@ -19,7 +19,7 @@ pub(super) struct Status {
 
 impl Status {
     /// Asks for both.
-    pub(super) async fn ask(client: &Client) -> Result<Self, ClientError> {
+    pub(super) async fn fetch_status(client: &Client) -> Result<Self, ClientError> {
         let ready = client.readyz().await?;
         let bridges = match client.bridges().await {
             Ok(list) => Some(list.bridges),
@@ -31,27 +31,27 @@ impl Status {
     }
 
     /// Whether somebody has to look. What is only not known yet is not wrong.
-    pub(super) fn wrong(&self) -> bool {
+    pub(super) fn needs_attention(&self) -> bool {
         let host = self.ready.health.as_ref().is_some_and(|health| health.state == HealthState::Failed);
-        !self.ready.ready || host || self.bridges.as_ref().is_none_or(|all| all.iter().any(wrong))
+        !self.ready.ready || host || self.bridges.as_ref().is_none_or(|all| all.iter().any(bridge_needs_attention))
     }
 }
 
 /// Whether something of a bridge is wrong.
-fn wrong(b: &Bridge) -> bool {
+fn bridge_needs_attention(b: &Bridge) -> bool {
     let failed = b.health.state == HealthState::Failed || b.flows.state == FlowsState::Drifted;
     failed || b.tunnels.iter().any(|t| t.state == TunnelState::Error)
 }
 
 /// Whether somebody should look at a bridge: also where it works, but not as it should.
 pub(super) fn needs_attention(b: &Bridge) -> bool {
-    wrong(b) || b.health.state != HealthState::Ok
+    bridge_needs_attention(b) || b.health.state != HealthState::Ok
 }
 
 pub(super) async fn run(client: &Client, args: args::Status, json: bool) -> Result<Report, Failure> {
-    watch::repeat(watch::Source::Daemon(client), args.watch, async || {
-        let status = Status::ask(client).await?;
-        Ok(Report::new(json, &status, |status| show::status(status, args.all))?.wrong_if(status.wrong()))
+    watch::repeat_report(watch::Source::Daemon(client), args.watch, async || {
+        let status = Status::fetch_status(client).await?;
+        Ok(Report::new(json, &status, |status| show::status_page(status, args.all))?.wrong_if(status.needs_attention()))
     })
     .await
 }

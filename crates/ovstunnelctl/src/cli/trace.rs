@@ -10,10 +10,10 @@ use crate::client::Client;
 pub(super) async fn run(client: &Client, args: &Trace, json: bool) -> Result<Report, Failure> {
     let followed = client.trace(&args.bridge, &args.port, &args.source, &args.destination).await?;
     let is_lost = followed.outs.as_ref().is_none_or(Vec::is_empty);
-    Ok(Report::new(json, &followed, page)?.wrong_if(is_lost))
+    Ok(Report::new(json, &followed, trace_page)?.wrong_if(is_lost))
 }
 
-fn page(followed: &FollowedFrame) -> Page {
+fn trace_page(followed: &FollowedFrame) -> Page {
     let mut page = Page::new();
     let times = |n: u32| if n == 1 { String::new() } else { format!(" ({n} times)") };
     let outs = match &followed.outs {

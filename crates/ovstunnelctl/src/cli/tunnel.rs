@@ -27,11 +27,11 @@ pub(super) struct TunnelOfBridge {
 pub(super) async fn run(client: &Client, command: TunnelCommand, json: bool) -> Result<Report, Failure> {
     match command {
         TunnelCommand::List(list) => {
-            let view = list.listing.view(json)?;
-            watch::repeat(watch::Source::Daemon(client), view.watch, async || {
-                let tunnels = chosen(client, &list).await?;
-                let page = |list: &TunnelList, wide| show::tunnels(list, wide, view.headers);
-                Report::list(view.format, &tunnels, page, |list| {
+            let view = list.listing.resolve_view(json)?;
+            watch::repeat_report(watch::Source::Daemon(client), view.watch, async || {
+                let tunnels = list_tunnels(client, &list).await?;
+                let page = |list: &TunnelList, wide| show::tunnel_list_page(list, wide, view.headers);
+                Report::for_list(view.format, &tunnels, page, |list| {
                     list.tunnels.iter().map(|t| t.tunnel.port.clone()).collect()
                 })
             })
@@ -41,22 +41,23 @@ pub(super) async fn run(client: &Client, command: TunnelCommand, json: bool) -> 
         TunnelCommand::Destroy { bridge, port, dry_run, if_exists } => {
             let removal = Removal { what: format!("tunnel {port} of {bridge}"), if_exists, json };
             match dry_run {
-                true => removal.planned(&client.dry_run().delete_tunnel(&bridge, &port).await?),
-                false => removal.done(&client.delete_tunnel(&bridge, &port).await?),
+                true => removal.planned_report(&client.dry_run().delete_tunnel(&bridge, &port).await?),
+                false => removal.removed_report(&client.delete_tunnel(&bridge, &port).await?),
             }
         }
     }
 }
 
 /// The tunnels that were asked for, in the order that was asked for.
-async fn chosen(client: &Client, list: &Args) -> Result<TunnelList, ClientError> {
+async fn list_tunnels(client: &Client, list: &Args) -> Result<TunnelList, ClientError> {
     let bridges = match &list.bridge {
         Some(name) => vec![client.bridge(name).await?],
         None => client.bridges().await?.bridges,
     };
     let of = |name: String, tunnel| TunnelOfBridge { bridge: name, tunnel };
     let tunnels = bridges.into_iter().flat_map(|b| b.tunnels.into_iter().map(move |t| of(b.name.clone(), t)));
-    let wanted = |t: &TunnelOfBridge| list.state.is_empty() || list.state.iter().any(|s| s.is(t.tunnel.state));
+    let wanted =
+        |t: &TunnelOfBridge| list.state.is_empty() || list.state.iter().any(|s| s.matches_state(t.tunnel.state));
     let mut tunnels: Vec<TunnelOfBridge> = tunnels.filter(wanted).collect();
     match list.sort {
         // As the daemon has them.
@@ -86,7 +87,7 @@ async fn create_tunnel(client: &Client, create: Create, json: bool) -> Result<Re
     let Create { bridge, from, to, remote_ip, key, dry_run } = create;
     let body = PostTunnel { from, to, remote_ip, key, network_uuid: None };
     if dry_run {
-        return Report::new(json, &client.dry_run().post_tunnel(&bridge, &body).await?, show::plan);
+        return Report::new(json, &client.dry_run().post_tunnel(&bridge, &body).await?, show::plan_page);
     }
     Report::new(json, &client.post_tunnel(&bridge, &body).await?, |a| show::tunnel_answer(&bridge, a))
 }

@@ -32,7 +32,7 @@ const NAME_MAX: usize = 15;
 
 /// A bridge's name, by the daemon's rule: checked before a URL is made of it.
 pub(super) fn bridge(text: &str) -> Result<String, String> {
-    match text.len() <= NAME_MAX && plain(text) {
+    match text.len() <= NAME_MAX && is_plain(text) {
         true => Ok(text.to_owned()),
         false => Err(format!(
             "a bridge's name has 1 to {NAME_MAX} characters: letters, digits, '.', '_', '-', the first one a letter, a digit or '_'"
@@ -42,7 +42,7 @@ pub(super) fn bridge(text: &str) -> Result<String, String> {
 
 /// The name of a tunnel's port. Those of the Python plugin may be longer than a device's.
 pub(super) fn port(text: &str) -> Result<String, String> {
-    match plain(text) {
+    match is_plain(text) {
         true => Ok(text.to_owned()),
         false => {
             Err("a port's name has letters, digits, '.', '_', '-', the first one a letter, a digit or '_'".to_owned())
@@ -50,7 +50,7 @@ pub(super) fn port(text: &str) -> Result<String, String> {
     }
 }
 
-fn plain(name: &str) -> bool {
+fn is_plain(name: &str) -> bool {
     let first = |c: char| c.is_ascii_alphanumeric() || c == '_';
     name.starts_with(first) && name.chars().all(|c| first(c) || matches!(c, '.' | '-'))
 }

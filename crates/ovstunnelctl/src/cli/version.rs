@@ -26,14 +26,18 @@ struct Versions {
 
 /// Of this command alone.
 pub(super) fn client_alone(json: bool) -> Result<Report, Failure> {
-    Report::new(json, &Versions { ovstunnelctl: OURS, ovstunneld: None, ovs: None, daemon: None }, page)
+    Report::new(json, &Versions { ovstunnelctl: OURS, ovstunneld: None, ovs: None, daemon: None }, version_page)
 }
 
 pub(super) async fn run(client: &Client, json: bool) -> Result<Report, Failure> {
     match client.readyz().await {
         Ok(ready) => {
             let (daemon, ovs) = (Some(client.peer().to_owned()), ready.ovs_version);
-            Report::new(json, &Versions { ovstunnelctl: OURS, ovstunneld: Some(ready.version), ovs, daemon }, page)
+            Report::new(
+                json,
+                &Versions { ovstunnelctl: OURS, ovstunneld: Some(ready.version), ovs, daemon },
+                version_page,
+            )
         }
         Err(error) => {
             // What can be told without the daemon comes before its silence.
@@ -45,7 +49,7 @@ pub(super) async fn run(client: &Client, json: bool) -> Result<Report, Failure> 
     }
 }
 
-fn page(versions: &Versions) -> Page {
+fn version_page(versions: &Versions) -> Page {
     let Versions { ovstunnelctl, ovstunneld, ovs, daemon } = versions;
     let mut page = Page::new();
     let mut pairs = vec![("ovstunnelctl", (*ovstunnelctl).to_owned())];

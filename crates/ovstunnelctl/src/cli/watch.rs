@@ -42,7 +42,7 @@ pub(super) enum Source<'a> {
 ///
 /// # Errors
 /// When the first reading fails, so that a wrong name is told at once, or when nothing can be written.
-pub(super) async fn repeat(
+pub(super) async fn repeat_report(
     source: Source<'_>,
     watching: bool,
     mut read: impl AsyncFnMut() -> Result<Report, Failure>,
@@ -52,14 +52,14 @@ pub(super) async fn repeat(
         return Ok(last);
     }
     let terminal = at_a_terminal();
-    let mut changes = Changes::of(source);
+    let mut changes = Changes::from_source(source);
     let mut written = last.write(if terminal { CLEAR } else { "" });
     loop {
         match written {
             // The reader went away (`| head`).
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Report::raw(String::new())),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Report::from_text(String::new())),
             Err(error) => return Err(Failure::Output(error)),
-            Ok(()) => changes.wait().await,
+            Ok(()) => changes.wait_change().await,
         }
         written = match read().await {
             Ok(report) if terminal => report.write(CLEAR),
@@ -68,7 +68,7 @@ pub(super) async fn repeat(
                 last = report;
                 last.write("")
             }
-            Err(failure @ Failure::Client(_)) => told(&failure, terminal),
+            Err(failure @ Failure::Client(_)) => print_failure(&failure, terminal),
             Err(failure) => return Err(failure),
         };
     }
@@ -97,7 +97,7 @@ impl Stream {
 }
 
 impl Source<'_> {
-    async fn watch(self, last: Option<&Position>) -> Option<Result<Stream, ClientError>> {
+    async fn open_stream(self, last: Option<&Position>) -> Option<Result<Stream, ClientError>> {
         match self {
             Source::Daemon(client) => Some(client.watch(last).await.map(Stream::Host)),
             Source::Manager(manager) => Some(manager.watch(last).await.map(Stream::Zone)),
@@ -117,12 +117,12 @@ pub(super) struct Changes<'a> {
 
 impl<'a> Changes<'a> {
     /// Nothing yet: it begins with the first wait.
-    pub(super) fn of(source: Source<'a>) -> Changes<'a> {
+    pub(super) fn from_source(source: Source<'a>) -> Changes<'a> {
         Changes { source, watch: None, last: None, told_by_none: matches!(source, Source::Nobody) }
     }
 
     /// Waits until there may be something to read.
-    pub(super) async fn wait(&mut self) {
+    pub(super) async fn wait_change(&mut self) {
         if self.told_by_none || !self.is_there().await {
             return tokio::time::sleep(INTERVAL).await;
         }
@@ -141,7 +141,7 @@ impl<'a> Changes<'a> {
     /// Begins to watch where that is not so.
     async fn is_there(&mut self) -> bool {
         if self.watch.is_none() {
-            match self.source.watch(self.last.as_ref()).await {
+            match self.source.open_stream(self.last.as_ref()).await {
                 Some(Ok(watch)) => self.watch = Some(watch),
                 Some(Err(ClientError::Problem(problem))) if problem.code == Code::NotFound => {
                     let every = INTERVAL.as_secs();
@@ -174,7 +174,7 @@ impl<'a> Changes<'a> {
     }
 }
 
-fn told(failure: &Failure, terminal: bool) -> io::Result<()> {
+fn print_failure(failure: &Failure, terminal: bool) -> io::Result<()> {
     if terminal {
         print!("{CLEAR}");
         io::stdout().flush()?;

@@ -28,7 +28,7 @@ fn pki(ago: Duration) -> TempDir {
     let authority = Authority::open(dir.path()).unwrap();
     let host = Role::Host { addresses: vec!["127.0.0.1".parse().unwrap()] };
     for (name, role) in [("host1", host), ("admin", Role::Client)] {
-        authority.issue(&Leaf { name: name.parse().unwrap(), role, days: 30 }, then).unwrap();
+        authority.issue_certificate(&Leaf { name: name.parse().unwrap(), role, days: 30 }, then).unwrap();
     }
     dir
 }

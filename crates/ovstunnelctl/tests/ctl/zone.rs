@@ -215,7 +215,7 @@ fn without_a_manager_it_is_said_where_one_would_be() {
 }
 
 #[test]
-fn a_manager_that_does_not_answer_or_is_none_is_named_with_its_place() {
+fn what_does_not_answer_or_is_no_manager_is_named_by_address() {
     let zone = FakeDaemon::answering(vec![
         canned("GET /v1/hosts", common::NEVER, Value::Null),
         common::foreign("GET /v1/events", 502, "<h1>Bad Gateway</h1>"),
@@ -326,7 +326,7 @@ fn keys_and_physical_networks_say_how_full_the_ranges_are() {
 }
 
 #[test]
-fn a_fault_is_told_with_what_was_seen_what_to_do_and_the_commands() {
+fn a_fault_is_shown_with_evidence_remedy_and_commands() {
     let fault = json!({
         "id": "host_silent:h2", "kind": "host_silent", "what": "host_silent", "where": {"host": "h2"},
         "since": "2026-11-26T00:00:00Z", "networks": 23, "hides": 4, "evidence": "connection refused",
@@ -370,7 +370,7 @@ fn wait_ends_when_the_network_is_whole_or_says_why_it_is_not() {
 }
 
 #[test]
-fn why_names_the_first_step_that_fails_and_its_exit_status_says_how_it_is() {
+fn why_names_the_first_failing_step_and_exits_accordingly() {
     let step = |host: &str, check: &str, result: &str| json!({"host": host, "check": check, "result": result, "evidence": "as seen"});
     let mut bad = step("h2", "tunnel", "fail");
     bad["remedy"] = json!("reconcile the network");

@@ -18,7 +18,7 @@ fn matrix(by: &str, lines: u32, runs: &[(u32, u32, u32, &str)]) -> Value {
 }
 
 #[test]
-fn the_matrix_of_a_network_shows_the_worst_first_and_leads_to_the_question_why() {
+fn the_matrix_of_a_network_lists_the_worst_first_with_next_step() {
     let small = matrix("host", 4, &[(0, 3, 1, "one_sided"), (2, 1, 1, "bad")]);
     let zone = FakeDaemon::answering(vec![canned("GET /v1/networks/acme/mesh", 200, small)]);
     let ran = run(&mut zone.ctl("zone mesh acme"));

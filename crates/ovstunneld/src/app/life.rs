@@ -13,7 +13,7 @@ use crate::config::Config;
 ///
 /// # Errors
 /// When a listener cannot start; nothing was served then.
-pub async fn run(
+pub async fn serve_until_signal(
     config: &Config,
     mut reloader: Reloader<'_>,
     app: Router,
@@ -22,7 +22,7 @@ pub async fn run(
     let metrics = reloader.tuner.metrics();
     let life = Life {
         api: &config.api,
-        tls: reloader.access.tls(),
+        tls: reloader.access.tls_store(),
         version: env!("CARGO_PKG_VERSION"),
         settled,
         count: move |reason| metrics.connection_ended(reason),

@@ -24,7 +24,7 @@ use crate::cli::Cli;
 use crate::config::{Config, DEFAULT_LOG, DEFAULT_PATH, check};
 use crate::writer::lock::Seat;
 
-pub use service::{assemble, assemble_forgetting};
+pub use service::{assemble_forgetting, assemble_routes};
 
 /// By which it speaks on standard error, and the crate whose modules `[log] level` names.
 const PROGRAM: &str = "ovstunneld";
@@ -43,16 +43,16 @@ const STACK: usize = 1024 * 1024;
 /// Runs the daemon by the command line of this process, until it is told to end.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    match start(&cli) {
+    match run_command(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            logging::complain(PROGRAM, &e.to_string());
+            logging::report_failure(PROGRAM, &e.to_string());
             ExitCode::FAILURE
         }
     }
 }
 
-fn start(cli: &Cli) -> Result<(), Failure> {
+fn run_command(cli: &Cli) -> Result<(), Failure> {
     let config = Config::load(cli.config.as_deref()).inspect_err(|error| {
         // Without a configuration there is no log yet; whoever looks for the reason looks there.
         if !cli.check {
@@ -69,7 +69,7 @@ fn start(cli: &Cli) -> Result<(), Failure> {
         checked.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
         return Ok(());
     }
-    let logging = Arc::new(logging::init(PROGRAM, &config.log)?);
+    let logging = Arc::new(logging::init_logging(PROGRAM, &config.log)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING_THREADS)
@@ -78,8 +78,8 @@ fn start(cli: &Cli) -> Result<(), Failure> {
         .build()?;
     let ended = runtime.block_on(async {
         match cli.once {
-            true => once::run(&config).await.map_err(Failure::from),
-            false => live(&config, cli, Arc::clone(&logging)).await,
+            true => once::reconcile_once(&config).await.map_err(Failure::from),
+            false => run_service(&config, cli, Arc::clone(&logging)).await,
         }
     });
     runtime.shutdown_background();
@@ -87,17 +87,17 @@ fn start(cli: &Cli) -> Result<(), Failure> {
     // `logging` goes last, and writes out what waits.
 }
 
-async fn live(config: &Config, cli: &Cli, logging: Arc<Logging>) -> Result<(), Failure> {
-    let access = Access::open(config.https().map(|(_, files)| files))?;
+async fn run_service(config: &Config, cli: &Cli, logging: Arc<Logging>) -> Result<(), Failure> {
+    let access = Access::open(config.https_listener().map(|(_, files)| files))?;
     check::tell_of_certificates(config);
     // Held to the end. Nobody shares a simulated switch.
-    let _seat = if cli.simulate { None } else { Some(Seat::take(&config.ovs.rundir)?) };
+    let _seat = if cli.simulate { None } else { Some(Seat::take_seat(&config.ovs.rundir)?) };
     let (app, service) =
         Service::start(config, cli.config.as_deref(), cli.simulate, access.clone(), Arc::clone(&logging)).await?;
     let (file, tuner) = (cli.config.clone(), service.tuner());
     let reloader = Reloader { file, config: config.clone(), access, logging, tuner };
-    let settled = service.settled();
-    life::run(config, reloader, app, settled).await?;
+    let settled = service.first_run_done();
+    life::serve_until_signal(config, reloader, app, settled).await?;
     service.finish().await;
     Ok(())
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use ovstunnel_ovs::{StartError, Switch};
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 
 use super::{service, underlay};
 use crate::config::Config;
@@ -43,35 +43,35 @@ pub enum OnceError {
 ///
 /// # Errors
 /// Says what is left undone.
-pub async fn run(config: &Config) -> Result<(), OnceError> {
-    let Some(place) = Place::take(&config.api.socket) else {
+pub async fn reconcile_once(config: &Config) -> Result<(), OnceError> {
+    let Some(place) = Place::take_place(&config.api.socket) else {
         tracing::debug!("another --once waits for its turn already");
         return Ok(());
     };
     // A daemon lets go after each batch; one batch can take two commands' deadlines and more.
-    let turn = WriterLock::of(config, 4 * config.ovs.timeout).take().await?;
+    let turn = WriterLock::for_config(config, 4 * config.ovs.timeout).take_turn().await?;
     turn.advance_epoch();
     // From here on a new event is none that we are sure to see.
     drop(place);
-    let done = look(config, &turn).await;
+    let done = reconcile_in_turn(config, &turn).await;
     drop(turn);
     done
 }
 
-async fn look(config: &Config, turn: &Turn) -> Result<(), OnceError> {
+async fn reconcile_in_turn(config: &Config, turn: &Turn) -> Result<(), OnceError> {
     let metrics = Metrics::default();
     let switch = service::real_switch(config, &metrics).await?;
-    turn.file().into_iter().for_each(|file| switch.keep_open(file));
+    turn.lock_file().into_iter().for_each(|file| switch.keep_open(file));
     let (writer, running) =
-        Writer::start(switch.clone(), service::settings(config), NEVER, metrics, WriterLock::none());
+        Writer::start(switch.clone(), service::plan_settings(config), NEVER, metrics, WriterLock::no_lock());
     let report = match until_there(&switch, config.ovs.timeout).await {
         Ok(()) => {
-            match underlay::look(&Interfaces::kernel(), switch.observer()).await {
-                Ok(underlay) => underlay.into_iter().for_each(|underlay| writer.tuned().underlay(underlay)),
+            match underlay::read_underlay(&Interfaces::of_kernel(), switch.observer()).await {
+                Ok(underlay) => underlay.into_iter().for_each(|underlay| writer.tuned().set_underlay(underlay)),
                 // Then the flows that guard it stay as they are.
-                Err(error) => tracing::warn!(error = chain(&error), "the underlay is not known"),
+                Err(error) => tracing::warn!(error = error_chain(&error), "the underlay is not known"),
             }
-            writer.clone().patient().reconcile().await.map_err(OnceError::from)
+            writer.clone().with_patience().reconcile().await.map_err(OnceError::from)
         }
         Err(reason) => Err(OnceError::Unavailable(reason)),
     };
@@ -88,11 +88,11 @@ async fn look(config: &Config, turn: &Turn) -> Result<(), OnceError> {
 
 /// Waits until the switch can be worked with; says why it cannot.
 async fn until_there(switch: &Switch, deadline: Duration) -> Result<(), String> {
-    let mut health = switch.health();
-    let there = health.wait_for(|health| health.trouble().is_none());
+    let mut health = switch.watch_health();
+    let there = health.wait_for(|health| health.first_trouble().is_none());
     if matches!(tokio::time::timeout(deadline, there).await, Ok(Ok(_))) {
         return Ok(());
     }
-    let reason = switch.health().borrow().trouble().map(str::to_owned);
+    let reason = switch.watch_health().borrow().first_trouble().map(str::to_owned);
     Err(reason.unwrap_or_else(|| "it has just come up".to_owned()))
 }

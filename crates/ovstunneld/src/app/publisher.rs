@@ -26,19 +26,19 @@ const APART: Duration = Duration::from_millis(100);
 const SURVEY_EVERY: Duration = Duration::from_secs(1);
 
 /// Publishes until nobody can ask any more.
-pub(crate) async fn publish(state: State) {
+pub(crate) async fn publish_changes(state: State) {
     let mut state = state;
     state.watch = state.watch.for_publisher();
     let hub = &state.watch;
     let work = async {
         loop {
-            hub.asked().await;
-            hub.begin();
+            hub.wait_asked().await;
+            hub.begin_publishing();
             Publisher::new(&state).run().await;
         }
     };
     tokio::select! {
-        () = hub.ended() => {}
+        () = hub.wait_ended() => {}
         () = work => {}
     }
 }
@@ -71,52 +71,52 @@ impl<'a> Publisher<'a> {
             state,
             hub: &state.watch,
             told: Told::default(),
-            health: state.switch.health().borrow().clone(),
+            health: state.switch.watch_health().borrow().clone(),
             survey: state.surveyor.latest(),
-            tuning: state.writer.tuning(),
-            revision: state.switch.observer().revision(),
+            tuning: state.writer.watch_tuning(),
+            revision: state.switch.observer().watch_revision(),
             all: true,
         }
     }
 
     /// Works until nobody watches.
     async fn run(mut self) {
-        let mut health = self.state.switch.health();
+        let mut health = self.state.switch.watch_health();
         let mut survey = tokio::time::interval(SURVEY_EVERY);
         survey.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (flows, witnesses) =
-            (self.state.writer.flows().changed_bridges().clone(), self.state.witnesses.changed_bridges().clone());
+            (self.state.writer.flow_table().changed_bridges().clone(), self.state.witnesses.changed_bridges().clone());
         let mut first = true;
         while !self.hub.stop_if_unwatched() {
             let began = Instant::now();
-            self.round(std::mem::take(&mut first)).await;
+            self.run_round(std::mem::take(&mut first)).await;
             tokio::time::sleep_until(began + APART).await;
             tokio::select! {
                 Ok(()) = self.revision.changed() => {}
                 Ok(()) = health.changed() => {}
                 Ok(()) = self.tuning.changed() => self.all = true,
-                () = flows.there() => {}
-                () = witnesses.there() => {}
-                () = self.hub.asked() => {}
+                () = flows.wait_changed() => {}
+                () = witnesses.wait_changed() => {}
+                () = self.hub.wait_asked() => {}
                 _ = survey.tick() => {}
             }
         }
         self.state.switch.observer().forget_touched_for_watch();
-        flows.forget();
-        witnesses.forget();
+        flows.stop_noting();
+        witnesses.stop_noting();
     }
 
     /// Looks, publishes, and answers those who wait for everything. What is found in the `first` round has been told to nobody.
-    async fn round(&mut self, first: bool) {
+    async fn run_round(&mut self, first: bool) {
         self.look_below(first).await;
         let waiting = self.hub.take_waiting();
         self.all |= !waiting.is_empty();
         self.revision.borrow_and_update();
-        let before = self.state.switch.health().borrow().clone();
+        let before = self.state.switch.watch_health().borrow().clone();
         self.all |= before != self.health;
         self.health = before.clone();
-        let events = match self.describe() {
-            Some(changed) if self.state.switch.health().borrow().database.is_ok() => self.take_in(changed),
+        let events = match self.describe_changed() {
+            Some(changed) if self.state.switch.watch_health().borrow().database.is_ok() => self.take_in(changed),
             // What the mirror has is a memory: who is told nothing knows that from the health.
             _ => {
                 self.all = true;
@@ -125,29 +125,31 @@ impl<'a> Publisher<'a> {
         };
         let events = events.into_iter().chain(self.health_event()).collect();
         if !first {
-            self.hub.publish(events).await;
+            self.hub.publish_events(events).await;
         }
         if !waiting.is_empty() {
-            self.hub.answer(waiting, || self.snapshot());
+            self.hub.answer_waiting(waiting, || self.make_snapshot());
         }
     }
 
     /// The `first` time anew: what was seen a moment ago may lack the ways of tunnels that are new, and would be told again at once.
     async fn look_below(&mut self, first: bool) {
         let surveyor = &self.state.surveyor;
-        let survey = if first { surveyor.look_now().await } else { surveyor.look().await };
+        let survey = if first { surveyor.look_now().await } else { surveyor.current_survey().await };
         self.all |= !survey.says_the_same(&self.survey);
         self.survey = survey;
     }
 
     /// Bridges that may have changed, as they are: nothing where there is none of that name, or none of ours. None where that is
     /// not known.
-    fn describe(&mut self) -> Option<BTreeMap<String, Option<(Uuid, Bridge)>>> {
+    fn describe_changed(&mut self) -> Option<BTreeMap<String, Option<(Uuid, Bridge)>>> {
         let state = self.state;
         // What comes after this is word for the next round.
         let touched = state.switch.observer().take_touched_for_watch();
-        let (flows, witnesses) =
-            (state.writer.flows().changed_bridges().take(), state.witnesses.changed_bridges().take());
+        let (flows, witnesses) = (
+            state.writer.flow_table().changed_bridges().take_changed(),
+            state.witnesses.changed_bridges().take_changed(),
+        );
         if self.health.database.is_err() {
             return None;
         }
@@ -182,7 +184,7 @@ impl<'a> Publisher<'a> {
                 Some((row, bridge)) => {
                     self.told.names.insert(row, name.clone());
                     let before = self.told.bridges.insert(name, bridge.clone());
-                    if before.is_none_or(|before| !same(&before, &bridge)) {
+                    if before.is_none_or(|before| !same_bridge(&before, &bridge)) {
                         events.push(WatchEvent::Bridge(Box::new(bridge)));
                     }
                 }
@@ -207,7 +209,7 @@ impl<'a> Publisher<'a> {
         Some(WatchEvent::Health(Box::new(now)))
     }
 
-    fn snapshot(&self) -> Result<WatchEvent, String> {
+    fn make_snapshot(&self) -> Result<WatchEvent, String> {
         if let Err(reason) = &self.health.database {
             return Err(reason.clone());
         }
@@ -230,7 +232,7 @@ impl<'a> Publisher<'a> {
 }
 
 /// Whether two descriptions say the same of a bridge: how old knowledge is, is always other.
-fn same(one: &Bridge, other: &Bridge) -> bool {
+fn same_bridge(one: &Bridge, other: &Bridge) -> bool {
     let timeless = |bridge: &Bridge| Bridge {
         health: ovstunnel_api::Health { as_of: None, ..bridge.health.clone() },
         ..bridge.clone()

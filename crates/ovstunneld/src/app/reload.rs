@@ -34,7 +34,7 @@ impl Reloader<'_> {
     pub fn reload(&mut self) {
         // Also with a bad configuration: the log may have been rotated.
         self.logging.reopen();
-        match self.read() {
+        match self.read_config() {
             Ok((new, loaded)) => self.take_up(&new, loaded),
             Err(e) => {
                 tracing::error!(error = %e, "SIGHUP: log reopened; the new configuration is bad, and all stays as it was");
@@ -42,20 +42,20 @@ impl Reloader<'_> {
         }
     }
 
-    fn read(&self) -> Result<(Config, Option<Loaded>), CheckError> {
+    fn read_config(&self) -> Result<(Config, Option<Loaded>), CheckError> {
         let new = Config::load(self.file.as_deref())?;
         let effective = self.config.with_what_can_change(&new);
-        let loaded = match (self.access.tls(), effective.https()) {
+        let loaded = match (self.access.tls_store(), effective.https_listener()) {
             (Some(store), Some((listen, files))) => {
-                let loaded = tls::load(files)?;
+                let loaded = tls::load_tls(files)?;
                 // Bad ones that are in force already keep nothing else from being taken up.
-                if !store.changed(files).is_empty() {
-                    check::certificates(listen, files)?;
+                if !store.changed_files(files).is_empty() {
+                    check::check_certificates(listen, files)?;
                 }
                 Some(loaded)
             }
             // Those that a restart would need.
-            _ => check::check(&new).map(|_| None)?,
+            _ => check::check_config(&new).map(|_| None)?,
         };
         Ok((new, loaded))
     }
@@ -69,10 +69,10 @@ impl Reloader<'_> {
         if let Err(e) = self.logging.configure(&self.config.log) {
             tracing::error!(error = %e, "the log does not follow the configuration");
         }
-        if let (Some(tls), Some(loaded)) = (self.access.tls(), loaded) {
+        if let (Some(tls), Some(loaded)) = (self.access.tls_store(), loaded) {
             tls.replace(loaded);
         }
-        self.tuner.tune(&self.config);
+        self.tuner.apply_config(&self.config);
         let level = set_by_hand.then(|| self.config.log.level.as_str());
         tracing::info!(changed, level, "SIGHUP: log reopened, configuration and certificates read again");
         check::tell_of_certificates(&self.config);

@@ -16,7 +16,7 @@ use ovstunnel_server::logging::Logging;
 use ovstunnel_server::{middleware, systemd};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::app::publisher::publish;
+use crate::app::publisher::publish_changes;
 use crate::app::{kinds, underlay};
 use crate::config::Config;
 use crate::doctor::Doctor;
@@ -73,11 +73,11 @@ impl Tuner {
     }
 
     /// Has everything follow what this configuration says.
-    pub fn tune(&self, config: &Config) {
-        self.doctor.follow(config.clone());
+    pub fn apply_config(&self, config: &Config) {
+        self.doctor.set_config(config.clone());
         self.switch.limit_vifs(config.network.vif_broadcast_pps);
-        self.writer.tune(settings(config), config.reconcile.interval);
-        self.silence.follow(config.tunnel.forget_after);
+        self.writer.set_tuning(plan_settings(config), config.reconcile.interval);
+        self.silence.set_forget_after(config.tunnel.forget_after);
         // Who watches is judged anew, by what certificates and roles are now.
         self.watch.end_all();
     }
@@ -97,28 +97,28 @@ impl Service {
     ) -> Result<(Router, Service), StartError> {
         let metrics = Metrics::default();
         let (switch, interfaces, lock) = if simulate {
-            (Switch::Simulated(SimulatedSwitch::new()), simulated_interfaces(), WriterLock::none())
+            (Switch::Simulated(SimulatedSwitch::new()), simulated_interfaces(), WriterLock::no_lock())
         } else {
-            let lock = WriterLock::of(config, config.ovs.timeout);
-            (real_switch(config, &metrics).await?, Interfaces::kernel(), lock)
+            let lock = WriterLock::for_config(config, config.ovs.timeout);
+            (real_switch(config, &metrics).await?, Interfaces::of_kernel(), lock)
         };
         tokio::spawn(tell_of_absence(switch.clone()));
-        let xapi = Xapi::new(&config.xapi, hook(&metrics));
+        let xapi = Xapi::new(&config.xapi, metrics_hook(&metrics));
         tracing::info!(used = xapi.is_some(), xe = %config.xapi.xe.display(), "xapi");
-        let doctor = Arc::new(Doctor::new(config.clone(), file.map(Path::to_owned), access.tls()));
+        let doctor = Arc::new(Doctor::new(config.clone(), file.map(Path::to_owned), access.tls_store()));
         let counting = tokio::spawn(Arc::clone(&doctor).count_traffic(switch.clone()));
         let (access, logging) = (Some(access), Some(logging));
         let counted = metrics.clone();
         let host = Host { access, logging, metrics, lock, interfaces, xapi, doctor: doctor.clone() };
         let Assembled { router, running, writer, witnesses, watch, silence } =
-            assemble_on(host, switch.clone(), settings(config), config.reconcile.interval);
-        silence.follow(config.tunnel.forget_after);
+            assemble_on(host, switch.clone(), plan_settings(config), config.reconcile.interval);
+        silence.set_forget_after(config.tunnel.forget_after);
         let watching_peers =
             tokio::spawn(watch_peers(silence.clone(), switch.clone(), writer.clone(), counted.clone()));
-        let witness = witness::start(&switch, &writer, witnesses);
+        let witness = witness::start_witnesses(&switch, &writer, witnesses);
         let progress = writer.progress();
         let limit = 4 * config.ovs.timeout + STUCK;
-        let watchdog = systemd::watchdog(
+        let watchdog = systemd::feed_watchdog(
             move || progress.busy_since(),
             limit,
             move || tracing::error!(limit_s = limit.as_secs(), "writer stalled; withholding watchdog keep-alive"),
@@ -135,7 +135,7 @@ impl Service {
 
     /// Waits until the first look at everything is over: the daemon is what a caller expects then. Where Open vSwitch does not
     /// answer that may be never, so only for some seconds.
-    pub fn settled(&self) -> impl Future<Output = ()> + use<> {
+    pub fn first_run_done(&self) -> impl Future<Output = ()> + use<> {
         let reconciled = self.tuner.writer.until_reconciled();
         async { drop(tokio::time::timeout(FIRST_LOOK, reconciled).await) }
     }
@@ -164,7 +164,7 @@ impl Service {
 }
 
 /// The routes over a given switch.
-pub fn assemble(
+pub fn assemble_routes(
     switch: Switch,
     interfaces: Interfaces,
     settings: Settings,
@@ -184,7 +184,7 @@ pub fn assemble_forgetting(
     let (metrics, never) = (Metrics::default(), Duration::from_secs(86_400));
     let Assembled { router, writer, silence, .. } =
         assemble_plain(metrics.clone(), switch.clone(), interfaces, settings, never);
-    silence.follow(Some(forget_after));
+    silence.set_forget_after(Some(forget_after));
     tokio::spawn(watch_peers(silence, switch, writer, metrics));
     router
 }
@@ -197,7 +197,7 @@ fn assemble_plain(
     interval: Duration,
 ) -> Assembled {
     let doctor = Doctor::new(Config::default(), None, None).into();
-    let lock = WriterLock::none();
+    let lock = WriterLock::no_lock();
     let host = Host { access: None, logging: None, metrics, lock, interfaces, xapi: None, doctor };
     assemble_on(host, switch, settings, interval)
 }
@@ -227,7 +227,7 @@ fn assemble_on(host: Host, switch: Switch, settings: Settings, interval: Duratio
     let Host { access, logging, metrics, lock, interfaces, xapi, doctor } = host;
     let (writer, running) = Writer::start(switch.clone(), settings, interval, metrics.clone(), lock);
     let interfaces = Arc::new(interfaces);
-    tokio::spawn(underlay::follow(Arc::clone(&interfaces), switch.observer().clone(), writer.tuned()));
+    tokio::spawn(underlay::follow_underlay(Arc::clone(&interfaces), switch.observer().clone(), writer.tuned()));
     let surveyor = Surveyor::new(switch.clone(), Arc::clone(&interfaces), doctor.root().clone());
     let watch = Hub::new(metrics.clone());
     let (witnesses, host_health, silence) = (Witnesses::default(), Kept::default(), Silence::default());
@@ -246,8 +246,8 @@ fn assemble_on(host: Host, switch: Switch, settings: Settings, interval: Duratio
         watch: watch.clone(),
         silence: silence.clone(),
     };
-    tokio::spawn(publish(state.clone()));
-    let router = middleware::wrap(routes::router(state), access);
+    tokio::spawn(publish_changes(state.clone()));
+    let router = middleware::wrap_routes(routes::router(state), access);
     Assembled { router, running, writer, witnesses, watch, silence }
 }
 
@@ -261,26 +261,26 @@ pub(crate) async fn real_switch(config: &Config, metrics: &Metrics) -> Result<Sw
         writes: config.ovs.writes,
         ..Tools::default()
     };
-    Ok(Switch::Real(RealSwitch::start(tools, hook(metrics)).await?))
+    Ok(Switch::Real(RealSwitch::start(tools, metrics_hook(metrics)).await?))
 }
 
 /// Says early that Open vSwitch is not there: else nothing tells why nothing happens.
 async fn tell_of_absence(switch: Switch) {
     tokio::time::sleep(ABSENT_AFTER).await;
-    let reason = switch.health().borrow().trouble().map(|reason| reason.to_string());
+    let reason = switch.watch_health().borrow().first_trouble().map(|reason| reason.to_string());
     if let Some(reason) = reason {
         tracing::warn!(reason, "Open vSwitch cannot be reached; waiting for it");
     }
 }
 
 /// Counts each command that is run.
-fn hook(metrics: &Metrics) -> CommandHook {
+fn metrics_hook(metrics: &Metrics) -> CommandHook {
     let counted = metrics.clone();
-    CommandHook::new(move |command, result, took| counted.command(command, result, took))
+    CommandHook::new(move |command, result, took| counted.count_command(command, result, took))
 }
 
 /// What the configuration says about networks.
-pub(crate) fn settings(config: &Config) -> Settings {
+pub(crate) fn plan_settings(config: &Config) -> Settings {
     Settings {
         ipv6: config.network.ipv6,
         vif_prefixes: config.network.vif_prefixes.clone(),
@@ -296,7 +296,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
 /// The devices of a simulated host.
 fn simulated_interfaces() -> Interfaces {
     let mtu = 1500;
-    Interfaces::fixed(vec![Interface {
+    Interfaces::of_list(vec![Interface {
         label: "sim0".into(),
         device: "sim0".into(),
         ip: Some("192.0.2.1".into()),

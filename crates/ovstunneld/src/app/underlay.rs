@@ -31,8 +31,8 @@ struct Wanted {
 
 impl Wanted {
     /// Nothing as long as the database is not known.
-    fn of(observer: &Observer) -> Option<Self> {
-        let known = observer.health().borrow().database.is_ok();
+    fn from_database(observer: &Observer) -> Option<Self> {
+        let known = observer.watch_health().borrow().database.is_ok();
         known.then(|| observer.read(|db| Wanted { bridges: db.bridge_names(), tunnels: db.tunnel_addresses() }))
     }
 }
@@ -41,17 +41,17 @@ impl Wanted {
 ///
 /// # Errors
 /// When the kernel cannot be asked.
-pub(crate) async fn look(interfaces: &Interfaces, observer: &Observer) -> Result<Option<Underlay>, Error> {
-    let Some(wanted) = Wanted::of(observer) else { return Ok(None) };
-    Ends::default().look(interfaces, &wanted).await.map(Some)
+pub(crate) async fn read_underlay(interfaces: &Interfaces, observer: &Observer) -> Result<Option<Underlay>, Error> {
+    let Some(wanted) = Wanted::from_database(observer) else { return Ok(None) };
+    Ends::default().read_ends(interfaces, &wanted).await.map(Some)
 }
 
 /// Follows the underlay until the writer has ended.
-pub(crate) async fn follow(interfaces: Arc<Interfaces>, observer: Observer, writer: Tuned) {
+pub(crate) async fn follow_underlay(interfaces: Arc<Interfaces>, observer: Observer, writer: Tuned) {
     if interfaces.can_change() {
         let until = writer.clone();
         tokio::select! {
-            () = until.ended() => {}
+            () = until.wait_ended() => {}
             () = Follower { interfaces, observer, writer, ends: Ends::default(), monitor: None, said: false }.run() => {}
         }
     }
@@ -69,19 +69,19 @@ struct Follower {
 
 impl Follower {
     async fn run(mut self) {
-        let (mut revision, mut health) = (self.observer.revision(), self.observer.health());
+        let (mut revision, mut health) = (self.observer.watch_revision(), self.observer.watch_health());
         let (mut looked_for, mut due) = (None, true);
         loop {
             revision.borrow_and_update();
             health.borrow_and_update();
-            let (wanted, begun) = (Wanted::of(&self.observer), Instant::now());
+            let (wanted, begun) = (Wanted::from_database(&self.observer), Instant::now());
             if let Some(wanted) = wanted.filter(|wanted| due || looked_for.as_ref() != Some(wanted)) {
-                due = !self.look(&wanted).await;
+                due = !self.refresh_underlay(&wanted).await;
                 looked_for = Some(wanted);
                 tokio::time::sleep(PAUSE.0.max(begun.elapsed().saturating_mul(PAUSE.1))).await;
             }
             tokio::select! {
-                there = next(&mut self.monitor) => {
+                there = next_change(&mut self.monitor) => {
                     due = true;
                     if !there {
                         self.monitor = None;
@@ -95,7 +95,7 @@ impl Follower {
     }
 
     /// Looks, and tells the writer; false where it is to be done again.
-    async fn look(&mut self, wanted: &Wanted) -> bool {
+    async fn refresh_underlay(&mut self, wanted: &Wanted) -> bool {
         let monitor = match self.monitor.take() {
             Some(monitor) => Ok(monitor),
             // Before the look: nothing is missed between the two.
@@ -104,15 +104,15 @@ impl Follower {
         let looked = match monitor {
             Ok(monitor) => {
                 self.monitor = Some(monitor);
-                self.ends.look(&self.interfaces, wanted).await
+                self.ends.read_ends(&self.interfaces, wanted).await
             }
             Err(error) => Err(error),
         };
         match looked {
-            Ok(underlay) => self.writer.underlay(underlay),
+            Ok(underlay) => self.writer.set_underlay(underlay),
             Err(error) if !self.said => {
                 self.said = true;
-                let error = ovstunnel_types::text::chain(&error);
+                let error = ovstunnel_types::text::error_chain(&error);
                 tracing::warn!(%error, "the underlay cannot be followed; the flows that guard it stay as they are");
                 return false;
             }
@@ -126,9 +126,9 @@ impl Follower {
 }
 
 /// The next change, or nothing for ever where there are none.
-async fn next(monitor: &mut Option<Monitor>) -> bool {
+async fn next_change(monitor: &mut Option<Monitor>) -> bool {
     match monitor {
-        Some(monitor) => monitor.wait().await,
+        Some(monitor) => monitor.wait_change().await,
         None => std::future::pending().await,
     }
 }
@@ -138,14 +138,19 @@ async fn next(monitor: &mut Option<Monitor>) -> bool {
 struct Ends(BTreeMap<Ipv4Addr, TunnelEnd>);
 
 impl Ends {
-    async fn look(&mut self, interfaces: &Interfaces, wanted: &Wanted) -> Result<Underlay, Error> {
+    async fn read_ends(&mut self, interfaces: &Interfaces, wanted: &Wanted) -> Result<Underlay, Error> {
         let devices = interfaces.devices().await?;
         let remotes = wanted.tunnels.remotes.iter().copied().collect();
         let routes = interfaces.routes(remotes).await?;
-        Ok(self.update(&devices, &routes, wanted))
+        Ok(self.update_ends(&devices, &routes, wanted))
     }
 
-    fn update(&mut self, devices: &[Device], routes: &BTreeMap<Ipv4Addr, Option<Route>>, wanted: &Wanted) -> Underlay {
+    fn update_ends(
+        &mut self,
+        devices: &[Device],
+        routes: &BTreeMap<Ipv4Addr, Option<Route>>,
+        wanted: &Wanted,
+    ) -> Underlay {
         let mac = |device: &Device| device.mac.as_deref()?.parse::<Mac>().ok();
         let by_name: BTreeMap<&str, &Device> = devices.iter().map(|device| (device.name.as_str(), device)).collect();
         let mac_of = |name: &str| by_name.get(name).copied().and_then(mac);
@@ -217,19 +222,22 @@ mod tests {
     fn each_way_gives_its_device_and_address_once() {
         let devices = [device("br-phy", "0a:00:00:00:00:01", &["10.0.0.1"]), device("xapi1", "0a:00:00:00:00:07", &[])];
         let routes = [(B, route("br-phy", [10, 0, 0, 1])), (C, route("br-phy", [10, 0, 0, 1]))].into();
-        let underlay = Ends::default().update(&devices, &routes, &wanted(&[]));
+        let underlay = Ends::default().update_ends(&devices, &routes, &wanted(&[]));
         let end = ("br-phy", "0a:00:00:00:00:01".to_owned(), "10.0.0.1".to_owned());
         assert_eq!(told(&underlay), std::slice::from_ref(&end));
         assert_eq!(underlay.own.len(), 2);
         let more = [devices[0].clone(), device("mgmt0", "0a:00:00:00:00:09", &["198.51.100.1", "fe80::1"])];
-        let all = Ends::default().update(&more, &routes, &wanted(&[]));
+        let all = Ends::default().update_ends(&more, &routes, &wanted(&[]));
         assert_eq!(told(&all), std::slice::from_ref(&end));
         let others: Vec<_> = all.others.iter().map(|end| (end.device.as_str(), end.address.to_string())).collect();
         assert_eq!(others, [("mgmt0", "198.51.100.1".to_owned())], "each other IPv4 address");
-        assert!(Ends::default().update(&more, &BTreeMap::new(), &wanted(&[])).ends.is_empty(), "no tunnel has a way");
+        assert!(
+            Ends::default().update_ends(&more, &BTreeMap::new(), &wanted(&[])).ends.is_empty(),
+            "no tunnel has a way"
+        );
         let two = [(B, route("br-phy", [10, 0, 0, 1])), (C, route("xapi1", [10, 9, 0, 1]))].into();
-        assert_eq!(Ends::default().update(&devices, &two, &wanted(&[])).ends.len(), 2);
-        let fixed = Ends::default().update(&devices, &BTreeMap::new(), &wanted(&[[10, 0, 0, 1].into()]));
+        assert_eq!(Ends::default().update_ends(&devices, &two, &wanted(&[])).ends.len(), 2);
+        let fixed = Ends::default().update_ends(&devices, &BTreeMap::new(), &wanted(&[[10, 0, 0, 1].into()]));
         assert_eq!(told(&fixed), [end], "options:local_ip");
     }
 
@@ -237,13 +245,13 @@ mod tests {
     fn a_way_that_is_gone_keeps_its_end_and_follows_the_device() {
         let mut ends = Ends::default();
         let routes = [(B, route("br-phy", [10, 0, 0, 1])), (C, None)].into();
-        ends.update(&[device("br-phy", "0a:00:00:00:00:01", &["10.0.0.1"])], &routes, &wanted(&[]));
+        ends.update_ends(&[device("br-phy", "0a:00:00:00:00:01", &["10.0.0.1"])], &routes, &wanted(&[]));
         let gone = [(B, None), (C, None)].into();
-        let underlay = ends.update(&[device("br-phy", "0a:00:00:00:00:02", &[])], &gone, &wanted(&[]));
+        let underlay = ends.update_ends(&[device("br-phy", "0a:00:00:00:00:02", &[])], &gone, &wanted(&[]));
         assert_eq!(told(&underlay), [("br-phy", "0a:00:00:00:00:02".to_owned(), "10.0.0.1".to_owned())]);
-        let underlay = ends.update(&[], &gone, &wanted(&[]));
+        let underlay = ends.update_ends(&[], &gone, &wanted(&[]));
         assert_eq!(underlay.ends.len(), 1, "the device is gone for now");
         let none = Wanted { bridges: vec![], tunnels: TunnelAddresses::default() };
-        assert!(ends.update(&[], &BTreeMap::new(), &none).ends.is_empty(), "no tunnel goes there any more");
+        assert!(ends.update_ends(&[], &BTreeMap::new(), &none).ends.is_empty(), "no tunnel goes there any more");
     }
 }

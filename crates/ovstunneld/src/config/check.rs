@@ -9,7 +9,7 @@ use ovstunnel_server::config::{ConfigError, Tls};
 use ovstunnel_server::fault::Fault;
 use ovstunnel_server::logging::place;
 use ovstunnel_server::tls::TlsError;
-use ovstunnel_server::tls::judge::{Host, judge};
+use ovstunnel_server::tls::judge::{Host, judge_files};
 use time::OffsetDateTime;
 
 use crate::config::Config;
@@ -43,14 +43,14 @@ pub struct Checked {
 /// The daemon's name for systemd, as operators give it to `systemctl`.
 pub(crate) const UNIT: &str = "ovstunneld";
 
-/// Checks what [`check`] does, and whether the log can be written: a start does not depend on that.
+/// Checks what [`check_config`] does, and whether the log can be written: a start does not depend on that.
 ///
 /// # Errors
 /// Names file, line or key, the reason and what to do about it.
 pub fn with_log(config: &Config) -> Result<Checked, CheckError> {
     let (worse, warnings): (Vec<_>, Vec<_>) =
-        place::faults(&config.log).into_iter().partition(|fault| fault.level == Level::Fail);
-    let checked = check(config);
+        place::log_faults(&config.log).into_iter().partition(|fault| fault.level == Level::Fail);
+    let checked = check_config(config);
     if !worse.is_empty() {
         let others = checked.err().map(|error| error.to_string());
         return Err(CheckError::Log(others.into_iter().chain(worse.iter().map(ToString::to_string)).collect()));
@@ -64,11 +64,11 @@ pub fn with_log(config: &Config) -> Result<Checked, CheckError> {
 ///
 /// # Errors
 /// Names file, line or key, the reason and what to do about it.
-pub fn check(config: &Config) -> Result<Checked, CheckError> {
+pub fn check_config(config: &Config) -> Result<Checked, CheckError> {
     let socket = config.api.socket.display();
-    match config.https() {
+    match config.https_listener() {
         Some((listen, files)) => {
-            let warnings = certificates(listen, files)?;
+            let warnings = check_certificates(listen, files)?;
             let sentence = format!(
                 "the configuration and its certificate files are good: HTTPS on {listen}, Unix socket {socket}"
             );
@@ -85,8 +85,8 @@ pub fn check(config: &Config) -> Result<Checked, CheckError> {
 ///
 /// # Errors
 /// Names all that is worse.
-pub(crate) fn certificates(listen: SocketAddr, files: &Tls) -> Result<Vec<String>, CheckError> {
-    let faults = judge(files, &Host::look(listen), None, OffsetDateTime::now_utc(), UNIT);
+pub(crate) fn check_certificates(listen: SocketAddr, files: &Tls) -> Result<Vec<String>, CheckError> {
+    let faults = judge_files(files, &Host::from_kernel(listen), None, OffsetDateTime::now_utc(), UNIT);
     let (worse, warnings): (Vec<_>, Vec<_>) = faults.into_iter().partition(|fault| fault.level == Level::Fail);
     let told = |faults: Vec<Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>();
     if worse.is_empty() { Ok(told(warnings)) } else { Err(CheckError::Certificates(told(worse))) }
@@ -95,7 +95,7 @@ pub(crate) fn certificates(listen: SocketAddr, files: &Tls) -> Result<Vec<String
 /// Says in the log what is wrong with the certificates of a daemon that starts with them all the same: its tunnels do not
 /// depend on them.
 pub fn tell_of_certificates(config: &Config) {
-    let Some((listen, files)) = config.https() else { return };
-    let faults = judge(files, &Host::look(listen), None, OffsetDateTime::now_utc(), UNIT);
+    let Some((listen, files)) = config.https_listener() else { return };
+    let faults = judge_files(files, &Host::from_kernel(listen), None, OffsetDateTime::now_utc(), UNIT);
     faults.iter().for_each(Fault::tell_of_certificate);
 }

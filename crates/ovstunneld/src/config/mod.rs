@@ -165,7 +165,7 @@ impl Default for Config {
             tunnel: Tunnel::default(),
             xapi: Xapi::default(),
             kvm: Kvm::default(),
-            log: Log::at(DEFAULT_LOG),
+            log: Log::at_file(DEFAULT_LOG),
             reconcile: Reconcile::default(),
         }
     }
@@ -175,7 +175,7 @@ impl Tunnel {
     /// How tunnels of new bridges are made.
     pub fn encap(&self) -> Encap {
         let to_port = |port| Encap::to_port(self.kind, port);
-        self.dst_port.and_then(to_port).unwrap_or(Encap::of(self.kind))
+        self.dst_port.and_then(to_port).unwrap_or(Encap::of_kind(self.kind))
     }
 }
 
@@ -187,11 +187,11 @@ fn default_api() -> Api {
 }
 
 fn api<'de, D: Deserializer<'de>>(section: D) -> Result<Api, D::Error> {
-    default_api().with(section)
+    default_api().with_section(section)
 }
 
 fn log<'de, D: Deserializer<'de>>(section: D) -> Result<Log, D::Error> {
-    Log::at(DEFAULT_LOG).with(section)
+    Log::at_file(DEFAULT_LOG).with_section(section)
 }
 
 impl Default for Ovs {
@@ -241,11 +241,11 @@ impl Config {
     /// When the file cannot be read, is refused, or lacks `[tls]` while HTTPS is on.
     pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
         let path = file.unwrap_or(Path::new(DEFAULT_PATH));
-        Config::parse(&config::read(path, file.is_none())?, path)
+        Config::parse(&config::read_config(path, file.is_none())?, path)
     }
 
     /// That no key contradicts another.
-    fn consistent(&self) -> Result<(), String> {
+    fn check_consistency(&self) -> Result<(), String> {
         let Tunnel { kind, dst_port, .. } = &self.tunnel;
         match dst_port {
             Some(port) if Encap::to_port(*kind, *port).is_none() => Err(format!(
@@ -256,7 +256,7 @@ impl Config {
     }
 
     /// Where HTTPS is served, and its files; none where it is off.
-    pub fn https(&self) -> Option<(SocketAddr, &Tls)> {
+    pub fn https_listener(&self) -> Option<(SocketAddr, &Tls)> {
         self.api.listen.zip(self.tls.as_ref())
     }
 
@@ -265,10 +265,10 @@ impl Config {
     /// # Errors
     /// As [`Config::load`], without reading.
     pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigError> {
-        let config: Config = config::parse(text, file)?;
+        let config: Config = config::parse_config(text, file)?;
         config.api.must_have(config.tls.as_ref(), file)?;
         let roles = config.tls.as_ref().map_or(Ok(()), Tls::without_roles_of_a_manager);
-        let judged = roles.and_then(|()| config.consistent()).and_then(|()| config.must_be_asked_again());
+        let judged = roles.and_then(|()| config.check_consistency()).and_then(|()| config.must_be_asked_again());
         judged.map_err(|what| ConfigError::Refused { file: file.to_owned(), what })?;
         Ok(config)
     }

@@ -35,7 +35,7 @@ fn the_reference_page_says_what_the_types_say() {
 
 #[test]
 fn each_key_that_needs_a_restart_is_one() {
-    let keys = Config::default().keys();
+    let keys = Config::default().config_values();
     for key in NEEDS_RESTART {
         assert!(keys.contains_key(key), "{key}");
     }

@@ -35,7 +35,7 @@ pub struct Difference {
 
 impl Config {
     /// Each key, such as `log.level`, with its value; `tls.clients` is one. Keys without a value are left out.
-    pub fn keys(&self) -> BTreeMap<String, Value> {
+    pub fn config_values(&self) -> BTreeMap<String, Value> {
         // Text, numbers and lists of them: serde_json cannot fail on it.
         let Ok(Value::Object(sections)) = serde_json::to_value(self) else { return BTreeMap::new() };
         let keys = sections.into_iter().flat_map(|(section, keys)| {
@@ -47,7 +47,7 @@ impl Config {
 
     /// What is different in `new`.
     pub fn difference(&self, new: &Config) -> Difference {
-        let (old, new) = (self.keys(), new.keys());
+        let (old, new) = (self.config_values(), new.config_values());
         let mut names: Vec<String> = old.keys().chain(new.keys()).cloned().collect();
         names.sort();
         names.dedup();

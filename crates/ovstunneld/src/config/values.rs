@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use humantime_serde::re::humantime;
 use ovstunnel_plan::RemoteIp;
-use ovstunnel_server::config::values::{Text, text};
+use ovstunnel_server::config::values::{Text, parse_text};
 use ovstunnel_types::text::excerpt;
 use serde::de::{Deserializer, Error, Unexpected};
 use serde::{Deserialize, Serialize, Serializer};
@@ -48,27 +48,27 @@ pub(super) fn show_ip<S: Serializer>(ip: &Option<RemoteIp>, to: S) -> Result<S::
     }
 }
 
-fn duration(text: &str, least: Duration, most: Duration) -> Option<Duration> {
+fn parse_duration_within(text: &str, least: Duration, most: Duration) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|d| (least..=most).contains(d))
 }
 
 pub(super) fn timeout<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-    text(d, r#"a duration of more than 0 and at most one hour, such as "30s""#, |t| {
-        duration(t, Duration::from_nanos(1), Duration::from_secs(3600))
+    parse_text(d, r#"a duration of more than 0 and at most one hour, such as "30s""#, |t| {
+        parse_duration_within(t, Duration::from_nanos(1), Duration::from_secs(3600))
     })
 }
 
 pub(super) fn interval<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-    text(d, r#"a duration from "1s" to "1d", such as "60s""#, |t| {
-        duration(t, Duration::from_secs(1), Duration::from_secs(86_400))
+    parse_text(d, r#"a duration from "1s" to "1d", such as "60s""#, |t| {
+        parse_duration_within(t, Duration::from_secs(1), Duration::from_secs(86_400))
     })
 }
 
 /// Less says nothing: Open vSwitch tells of its counters every 5 s.
 pub(super) fn forget_after<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
-    text(d, r#"a duration from "10s" to "365d", such as "24h", or "off""#, |t| match t {
+    parse_text(d, r#"a duration from "10s" to "365d", such as "24h", or "off""#, |t| match t {
         "off" => Some(None),
-        t => duration(t, Duration::from_secs(10), Duration::from_secs(365 * 86_400)).map(Some),
+        t => parse_duration_within(t, Duration::from_secs(10), Duration::from_secs(365 * 86_400)).map(Some),
     })
 }
 
@@ -81,14 +81,14 @@ pub(super) fn show_forget_after<S: Serializer>(after: &Option<Duration>, to: S) 
 }
 
 pub(super) fn datapath_type<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    text(d, r#""", "system" or "netdev""#, |t| matches!(t, "" | "system" | "netdev").then(|| t.to_owned()))
+    parse_text(d, r#""", "system" or "netdev""#, |t| matches!(t, "" | "system" | "netdev").then(|| t.to_owned()))
 }
 
 struct Prefix(String);
 
 impl<'de> Deserialize<'de> for Prefix {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        text(d, "the beginning of a port name: 1 to 14 characters of A-Z, a-z, 0-9, `.`, `_` and `-`", |t| {
+        parse_text(d, "the beginning of a port name: 1 to 14 characters of A-Z, a-z, 0-9, `.`, `_` and `-`", |t| {
             let good = (1..=14).contains(&t.len())
                 && t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
             good.then(|| Prefix(t.to_owned()))

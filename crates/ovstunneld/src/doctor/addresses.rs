@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ovstunnel_api::Finding;
 
-use super::finding::{About, ok, or_ok, some, warn};
+use super::finding::{About, ok, or_ok, some_names, warn};
 
 /// A device on a managed bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) struct OnBridge {
 }
 
 /// Of those with an address. A VIF of the kernel's datapath does no harm: Open vSwitch takes its frames before the host.
-pub(super) fn check(devices: &[OnBridge]) -> Vec<Finding> {
+pub(super) fn check_addresses(devices: &[OnBridge]) -> Vec<Finding> {
     let own = |device: &OnBridge| device.device == device.bridge;
     let reached = devices.iter().filter(|device| !device.addresses.is_empty() && (own(device) || device.userspace));
     let finding = |device: &OnBridge| {
@@ -36,7 +36,7 @@ pub(super) fn check(devices: &[OnBridge]) -> Vec<Finding> {
         );
         warn(
             "device_address",
-            format!("{name} {heard} and has {}: VMs reach the host by it", some(&addresses, 4)),
+            format!("{name} {heard} and has {}: VMs reach the host by it", some_names(&addresses, 4)),
             remedy,
         )
         .about(bridge)
@@ -61,9 +61,10 @@ mod tests {
             userspace,
         };
         let ip: [IpAddr; 1] = [IpAddr::from([10, 0, 0, 1])];
-        assert_eq!(check(&[device("xapi1", &[], true), device("vif1.0", &[], true)])[0].level, Level::Ok);
-        assert_eq!(check(&[device("vif1.0", &ip, false)])[0].level, Level::Ok, "the kernel's datapath");
-        let found = check(&[device("xapi1", &ip, false), device("vif1.0", &ip, true), device("vif2.0", &[], true)]);
+        assert_eq!(check_addresses(&[device("xapi1", &[], true), device("vif1.0", &[], true)])[0].level, Level::Ok);
+        assert_eq!(check_addresses(&[device("vif1.0", &ip, false)])[0].level, Level::Ok, "the kernel's datapath");
+        let found =
+            check_addresses(&[device("xapi1", &ip, false), device("vif1.0", &ip, true), device("vif2.0", &[], true)]);
         assert_eq!(found.len(), 2);
         assert!(found.iter().all(|f| f.level == Level::Warn && f.subject.as_deref() == Some("xapi1")), "{found:?}");
         assert!(found[1].reason.starts_with("vif1.0 ") && found[1].reason.contains("10.0.0.1"), "{found:?}");

@@ -10,7 +10,7 @@ const BELOW: [&str; 4] = ["underlay_bridge", "underlay_device", "flow_restore_wa
 const ALL_DEAD: &str = "the daemon is not ready: no tunnel of this host carries anything";
 
 /// The findings without those that follow from others.
-pub(super) fn without(mut findings: Vec<Finding>) -> Vec<Finding> {
+pub(super) fn without_consequences(mut findings: Vec<Finding>) -> Vec<Finding> {
     let wrong = |check: &str| findings.iter().any(|one| one.check == check && one.level == Level::Fail);
     let (below, open) = (BELOW.into_iter().any(wrong), wrong("fail_open"));
     // Somebody who may change flows is told of where flows are changed.
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     fn left(findings: Vec<Finding>) -> Vec<String> {
-        without(findings).into_iter().map(|one| one.check).collect()
+        without_consequences(findings).into_iter().map(|one| one.check).collect()
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::witness;
 const AT_ONCE: usize = 4;
 
 /// All bridges as they stand in the database.
-pub(super) fn bridges(now: &Now<'_>) -> Vec<ObservedBridge> {
+pub(super) fn observed_bridges(now: &Now<'_>) -> Vec<ObservedBridge> {
     now.switch.observer().read(|db| {
         let view = db.view();
         db.bridge_names().into_iter().filter_map(|name| view.bridge(&name)).collect()
@@ -32,8 +32,8 @@ pub(super) fn bridges(now: &Now<'_>) -> Vec<ObservedBridge> {
 }
 
 /// The managed bridges as they stand in the database.
-pub(super) fn managed(now: &Now<'_>) -> Vec<ObservedBridge> {
-    bridges(now).into_iter().filter(|bridge| DesiredBridge::from_record(bridge).is_some()).collect()
+pub(super) fn managed_bridges(now: &Now<'_>) -> Vec<ObservedBridge> {
+    observed_bridges(now).into_iter().filter(|bridge| DesiredBridge::from_record(bridge).is_some()).collect()
 }
 
 /// How long frames are followed, of all bridges together: the answer must come within what a caller waits.
@@ -47,13 +47,13 @@ const PORTS: usize = 200;
 pub(super) async fn with_flows(now: &Now<'_>, bridges: Vec<ObservedBridge>) -> Vec<Read> {
     let until = Instant::now() + FOLLOWED;
     // Told of all bridges at once.
-    let ports = match now.switch.real() {
-        Some(real) => real.questions().datapath_ports().await.unwrap_or_default(),
+    let ports = match now.switch.real_switch() {
+        Some(real) => real.new_questions().datapath_ports().await.unwrap_or_default(),
         None => BTreeMap::new(),
     };
     let read = async |bridge: ObservedBridge| {
         let dump = now.switch.entry_flows(&bridge.name).await.map_err(|error| error.to_string());
-        let astray = astray(now, &bridge, ports.get(&bridge.name));
+        let astray = stray_frames(now, &bridge, ports.get(&bridge.name));
         let traces = tokio::time::timeout_at(until, astray).await.ok().flatten();
         Read { bridge, dump, traces }
     };
@@ -62,8 +62,8 @@ pub(super) async fn with_flows(now: &Now<'_>, bridges: Vec<ObservedBridge>) -> V
 }
 
 /// Frames that go astray, each as often as it is followed: the mirror may have been behind the switch once.
-async fn astray(now: &Now<'_>, bridge: &ObservedBridge, ports: Option<&DatapathPorts>) -> Option<Vec<Trace>> {
-    let (real, desired, ports) = (now.switch.real()?, DesiredBridge::from_record(bridge)?, ports?);
+async fn stray_frames(now: &Now<'_>, bridge: &ObservedBridge, ports: Option<&DatapathPorts>) -> Option<Vec<Trace>> {
+    let (real, desired, ports) = (now.switch.real_switch()?, DesiredBridge::from_record(bridge)?, ports?);
     if bridge.ports.len() > PORTS {
         return None;
     }
@@ -76,18 +76,18 @@ async fn astray(now: &Now<'_>, bridge: &ObservedBridge, ports: Option<&DatapathP
     Some(second.into_iter().filter(|trace| first.contains(trace)).collect())
 }
 
-fn name(row: &Row) -> &str {
+fn row_name(row: &Row) -> &str {
     row.get("name").and_then(Value::as_str).unwrap_or_default()
 }
 
 fn by_name(rows: &[Row]) -> BTreeMap<&str, &Row> {
-    rows.iter().map(|row| (name(row), row)).collect()
+    rows.iter().map(|row| (row_name(row), row)).collect()
 }
 
 /// The datapath of each managed bridge.
-pub(super) fn datapaths(now: &Now<'_>) -> Vec<Datapath> {
+pub(super) fn bridge_datapaths(now: &Now<'_>) -> Vec<Datapath> {
     let kinds: BTreeMap<String, String> =
-        managed(now).into_iter().map(|bridge| (bridge.name, bridge.datapath_type)).collect();
+        managed_bridges(now).into_iter().map(|bridge| (bridge.name, bridge.datapath_type)).collect();
     let up = |bridge: &Bridge| bridge.tunnels.iter().filter(|tunnel| tunnel.state == TunnelState::Up).count();
     let of = |bridge: &Bridge| Datapath {
         kind: kinds.get(&bridge.name).cloned().unwrap_or_default(),
@@ -131,13 +131,13 @@ pub(crate) fn remote_addresses(bridges: &[Bridge]) -> Vec<Ipv4Addr> {
 }
 
 /// The tunnels of managed bridges: the other host's address, and the port's name.
-pub(super) fn tunnels(bridges: &[ObservedBridge]) -> Vec<(Ipv4Addr, String)> {
+pub(super) fn tunnel_remotes(bridges: &[ObservedBridge]) -> Vec<(Ipv4Addr, String)> {
     let ours = bridges.iter().flat_map(|bridge| bridge.ports.values()).filter_map(DesiredTunnel::from_record);
     ours.map(|tunnel| (tunnel.remote_ip.get(), tunnel.name.to_string())).collect()
 }
 
 /// What the tunnels to each host have counted.
-pub(super) fn packets(rows: &Rows, tunnels: &[(Ipv4Addr, String)]) -> Packets {
+pub(super) fn count_packets(rows: &Rows, tunnels: &[(Ipv4Addr, String)]) -> Packets {
     let (rows, mut packets) = (by_name(&rows.interfaces), Packets::new());
     let counter = |row: &Row, which: &str| row.get("statistics")?.get(which)?.as_u64();
     for (ip, port) in tunnels {
@@ -161,7 +161,7 @@ pub(super) struct Seen {
 }
 
 /// The other hosts, with what the tunnels to them have counted.
-pub(super) fn remotes(bridges: &[Bridge], seen: &Seen, routes: BTreeMap<Ipv4Addr, Option<Route>>) -> Vec<Remote> {
+pub(super) fn remote_hosts(bridges: &[Bridge], seen: &Seen, routes: BTreeMap<Ipv4Addr, Option<Route>>) -> Vec<Remote> {
     let of = |(ip, route): (Ipv4Addr, Option<Route>)| {
         let tunnels = bridges.iter().flat_map(|b| &b.tunnels).filter(|tunnel| remote_address(tunnel) == Some(ip));
         Remote {
@@ -178,7 +178,7 @@ pub(super) fn remotes(bridges: &[Bridge], seen: &Seen, routes: BTreeMap<Ipv4Addr
 }
 
 /// The VIFs of managed bridges whose MTU is known.
-pub(super) fn vifs(rows: &Rows, bridges: &[Bridge]) -> Vec<VifMtu> {
+pub(super) fn vif_mtus(rows: &Rows, bridges: &[Bridge]) -> Vec<VifMtu> {
     let rows = by_name(&rows.interfaces);
     let mtu = |name: &str| u32::try_from(rows.get(name)?.get("mtu")?.as_u64()?).ok();
     let of = |bridge: &Bridge| {

@@ -25,7 +25,7 @@ pub(super) struct Read {
 }
 
 /// What is wrong, and of each requirement that holds everywhere that it does.
-pub(super) fn check(now: &Now<'_>, bridges: &[Read]) -> Vec<Finding> {
+pub(super) fn check_health(now: &Now<'_>, bridges: &[Read]) -> Vec<Finding> {
     let mut reasons = now.survey.reasons.clone();
     let (mut unread, mut asked) = (Vec::new(), bridges.is_empty());
     for Read { bridge, dump, traces } in bridges {
@@ -37,9 +37,11 @@ pub(super) fn check(now: &Now<'_>, bridges: &[Read]) -> Vec<Finding> {
         }
         match dump {
             Ok(dump) => witness.foreign = dump.lines().map(str::to_owned).collect(),
-            Err(error) => unread.push(super::unread("shadowing_flow", &format!("the flows cannot be read: {error}"))),
+            Err(error) => {
+                unread.push(super::unread_finding("shadowing_flow", &format!("the flows cannot be read: {error}")))
+            }
         }
-        reasons.extend(causes(of_bridge(now, bridge, dump, &witness)));
+        reasons.extend(root_causes(of_bridge(now, bridge, dump, &witness)));
     }
     reasons.retain(|reason| !ELSEWHERE.contains(&reason.what));
     let wrong: BTreeSet<&str> = reasons.iter().map(|reason| reason.what).collect();
@@ -49,11 +51,11 @@ pub(super) fn check(now: &Now<'_>, bridges: &[Read]) -> Vec<Finding> {
         seen && !wrong.contains(requirement.what) && !ELSEWHERE.contains(&requirement.what) && !unsure(requirement.what)
     });
     let well: Vec<Finding> = well.map(|requirement| ok(requirement.what, requirement.well)).collect();
-    reasons.iter().map(finding).chain(unread).chain(well).collect()
+    reasons.iter().map(reason_finding).chain(unread).chain(well).collect()
 }
 
 /// The same without what follows from it: a frame that goes astray is told where nothing else of the bridge says why.
-fn causes(mut reasons: Vec<Reason>) -> Vec<Reason> {
+fn root_causes(mut reasons: Vec<Reason>) -> Vec<Reason> {
     let told = |reason: &Reason| reason.what != "trace" && !ELSEWHERE.contains(&reason.what);
     if reasons.iter().any(told) {
         reasons.retain(|reason| reason.what != "trace");
@@ -75,7 +77,7 @@ fn of_bridge(now: &Now<'_>, bridge: &ObservedBridge, dump: &Result<String, Strin
     })
 }
 
-fn finding(reason: &Reason) -> Finding {
+fn reason_finding(reason: &Reason) -> Finding {
     let level = match reason.severity {
         Severity::Degraded => Level::Warn,
         Severity::Failed => Level::Fail,

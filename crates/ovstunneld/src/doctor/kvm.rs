@@ -57,20 +57,20 @@ pub(super) struct Facts {
 }
 
 /// Nothing where no such agent is.
-pub(super) fn look(root: &Root) -> Option<Facts> {
-    let properties = root.read(PROPERTIES)?;
+pub(super) fn collect_facts(root: &Root) -> Option<Facts> {
+    let properties = root.read_beginning(PROPERTIES)?;
     let bridges =
         properties.lines().find_map(|line| line.trim().strip_prefix("network.bridge.type")?.trim().strip_prefix('='));
     bridges.filter(|kind| kind.trim() == "openvswitch")?;
-    let on_path = folders(root).into_iter().map(|folder| format!("{}/{NAME}", folder.trim_end_matches('/')));
-    let path = on_path.chain([PYTHON.to_owned()]).find(|path| root.has(path)).unwrap_or_else(|| PYTHON.to_owned());
-    let since = root.path(path.as_ref()).symlink_metadata().and_then(|file| file.modified()).ok();
-    Some(Facts { program: program(root, &path), since, agent: agent_started(root), path })
+    let on_path = class_path_folders(root).into_iter().map(|folder| format!("{}/{NAME}", folder.trim_end_matches('/')));
+    let path = on_path.chain([PYTHON.to_owned()]).find(|path| root.has_path(path)).unwrap_or_else(|| PYTHON.to_owned());
+    let since = root.host_path(path.as_ref()).symlink_metadata().and_then(|file| file.modified()).ok();
+    Some(Facts { program: agent_program(root, &path), since, agent: agent_started(root), path })
 }
 
 /// Class path entries that are folders; those with `*` are of archives.
-fn folders(root: &Root) -> Vec<String> {
-    let text = root.read(DEFAULTS).unwrap_or_default();
+fn class_path_folders(root: &Root) -> Vec<String> {
+    let text = root.read_beginning(DEFAULTS).unwrap_or_default();
     let value =
         text.lines().rev().find_map(|line| line.trim().trim_start_matches("export ").strip_prefix("CLASSPATH="));
     match value {
@@ -82,17 +82,17 @@ fn folders(root: &Root) -> Vec<String> {
     }
 }
 
-fn program(root: &Root, path: &str) -> Program {
+fn agent_program(root: &Root, path: &str) -> Program {
     // Of a link that leads to our place the file there counts.
-    let link = std::fs::read_link(root.path(path.as_ref())).ok();
+    let link = std::fs::read_link(root.host_path(path.as_ref())).ok();
     let file = if link.as_deref() == Some(Path::new(PACKAGED)) { PACKAGED } else { path };
-    match (root.read(file), root.executable(file.as_ref())) {
-        (None, _) if root.has(path) => Program::Dangling,
+    match (root.read_beginning(file), root.check_executable(file.as_ref())) {
+        (None, _) if root.has_path(path) => Program::Dangling,
         (None, _) => Program::Missing,
         (Some(_), Err(_)) => Program::NotExecutable,
         (Some(_), Ok(())) if file == PACKAGED => Program::Ours,
         (Some(text), Ok(())) if !text.starts_with("\u{7f}ELF") => Program::Script,
-        (Some(_), Ok(())) if root.differ(file, PACKAGED) => Program::Other,
+        (Some(_), Ok(())) if root.files_differ(file, PACKAGED) => Program::Other,
         (Some(_), Ok(())) => Program::Ours,
     }
 }
@@ -102,17 +102,20 @@ fn agent_started(root: &Root) -> Option<SystemTime> {
     let is_agent = |pid: &String| {
         let digits = pid.bytes().all(|byte| byte.is_ascii_digit());
         digits
-            && root.read(&format!("/proc/{pid}/cmdline")).is_some_and(|line| line.split('\0').any(|word| word == AGENT))
+            && root
+                .read_beginning(&format!("/proc/{pid}/cmdline"))
+                .is_some_and(|line| line.split('\0').any(|word| word == AGENT))
     };
-    let pid = root.names("/proc").into_iter().find(is_agent)?;
-    let stat = root.read(&format!("/proc/{pid}/stat"))?;
+    let pid = root.folder_names("/proc").into_iter().find(is_agent)?;
+    let stat = root.read_beginning(&format!("/proc/{pid}/stat"))?;
     // The name of the program, in parentheses, may have spaces; the start is the twentieth word behind it.
     let ticks: u64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
-    let booted = root.read("/proc/stat")?.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())?;
+    let booted =
+        root.read_beginning("/proc/stat")?.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())?;
     Some(UNIX_EPOCH + Duration::from_secs(booted) + Duration::from_millis(ticks * 1000 / TICKS))
 }
 
-pub(super) fn check(facts: Option<&Facts>) -> Option<Finding> {
+pub(super) fn check_agent(facts: Option<&Facts>) -> Option<Finding> {
     let Facts { path, program, since, agent } = facts?;
     let link = format!("`ln -sfn {PACKAGED} /etc/cloudstack/agent/{NAME}`, then `systemctl restart cloudstack-agent`");
     let told = match program {
@@ -165,7 +168,7 @@ mod tests {
     }
 
     fn found(dir: &Path) -> Option<(Level, String)> {
-        check(look(&Root::at(dir)).as_ref()).map(|finding| (finding.level, finding.reason))
+        check_agent(collect_facts(&Root::at_folder(dir)).as_ref()).map(|finding| (finding.level, finding.reason))
     }
 
     fn expect(dir: &Path, level: Level, words: &str) {
@@ -174,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_agent_that_uses_open_vswitch_there_is_nothing_to_say() {
+    fn without_an_agent_on_open_vswitch_nothing_is_reported() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(found(dir.path()), None);
         put(dir.path(), PROPERTIES, "network.bridge.type=native\n", 0o644);

@@ -32,9 +32,9 @@ use ovstunnel_ovs::{Rows, Switch};
 use ovstunnel_plan::{EffectiveSettings, RemoteIp, View};
 use ovstunnel_server::doctor::clock::Moment;
 use ovstunnel_server::doctor::finding::warn;
-use ovstunnel_server::doctor::{Program, answer, certificates, clock, finding, log, socket};
+use ovstunnel_server::doctor::{Program, certificates, clock, doctor_answer, finding, log, socket};
 use ovstunnel_server::tls::TlsStore;
-use ovstunnel_server::tls::judge::{Host, judge};
+use ovstunnel_server::tls::judge::{Host, judge_files};
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
@@ -102,7 +102,7 @@ impl Doctor {
     /// For a daemon with this configuration, from this file, and these certificates, on this host.
     pub fn new(config: Config, file: Option<PathBuf>, tls: Option<Arc<TlsStore>>) -> Self {
         let root = std::env::var_os(ROOT).filter(|root| !root.is_empty());
-        let root = Root::at(root.unwrap_or_else(|| "/".into()));
+        let root = Root::at_folder(root.unwrap_or_else(|| "/".into()));
         Doctor {
             config: RwLock::new(config.into()),
             file,
@@ -121,7 +121,7 @@ impl Doctor {
     }
 
     /// From now on goes by this configuration.
-    pub(crate) fn follow(&self, config: Config) {
+    pub(crate) fn set_config(&self, config: Config) {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config.into();
     }
 
@@ -131,9 +131,9 @@ impl Doctor {
     }
 
     /// The certificate files as they are now.
-    pub(crate) fn certificates(&self) -> Vec<certificates::CertificateFile> {
+    pub(crate) fn certificate_files(&self) -> Vec<certificates::CertificateFile> {
         let config = self.config();
-        certificates::look(config.api.listen.and(config.tls.as_ref()))
+        certificates::collect_files(config.api.listen.and(config.tls.as_ref()))
     }
 
     /// Looks at everything; with `probe` also asks other hosts for an answer.
@@ -142,7 +142,7 @@ impl Doctor {
         let mut findings = self.of_files(now);
         findings.extend(self.of_switch(now));
         findings.extend(self.of_bridges(now, probe).await);
-        answer(consequences::without(findings), env!("CARGO_PKG_VERSION"))
+        doctor_answer(consequences::without_consequences(findings), env!("CARGO_PKG_VERSION"))
     }
 
     /// What the host's files tell.
@@ -153,112 +153,119 @@ impl Doctor {
         let good = findings.iter().all(|finding| finding.level == Level::Ok);
         // Only what was put together without listeners is neither.
         if config.api.listen.is_none() || config.tls.is_some() {
-            let facts = configuration::look(self.file.as_deref(), &config, self.tls.as_deref());
-            findings.extend(ovstunnel_server::doctor::configuration::check(DAEMON, &facts, good));
-            findings.push(socket::check(DAEMON, &config.api.socket));
+            let facts = configuration::collect_facts(self.file.as_deref(), &config, self.tls.as_deref());
+            findings.extend(ovstunnel_server::doctor::configuration::check_configuration(DAEMON, &facts, good));
+            findings.push(socket::check_socket(DAEMON, &config.api.socket));
         }
-        findings.push(clock::check(
+        findings.push(clock::check_clock(
             DAEMON,
             self.started,
             Moment::now(),
-            &clock::look(&self.root.path("/".as_ref()), log),
+            &clock::file_times(&self.root.host_path("/".as_ref()), log),
         ));
-        findings.extend(log::check(
+        findings.extend(log::check_log(
             DAEMON,
-            &log::look(
+            &log::collect_facts(
                 log,
                 ovstunnel_server::logging::audit_file(&config.log),
                 now.lost_lines,
                 now.log_trouble.clone(),
             ),
         ));
-        findings.extend(udev::check(&udev::look(&self.root)));
-        findings.extend(xenserver::check(&xenserver::look(&self.root)));
-        findings.extend(kvm::check(kvm::look(&self.root).as_ref()));
+        findings.extend(udev::check_rules(&udev::collect_facts(&self.root)));
+        findings.extend(xenserver::check_plugin(&xenserver::collect_facts(&self.root)));
+        findings.extend(kvm::check_agent(kvm::collect_facts(&self.root).as_ref()));
         findings
     }
 
     /// What is wrong with the files of `[tls]`, where HTTPS is served.
     fn of_certificates(&self, config: &Config) -> Vec<Finding> {
         let now = OffsetDateTime::now_utc();
-        let seen = self.tls.as_ref().map(|tls| tls.seen().counts());
-        let faults = config
-            .https()
-            .map_or_else(Vec::new, |(listen, files)| judge(files, &Host::look(listen), seen.as_ref(), now, UNIT));
-        certificates::check(&self.certificates(), &faults, now)
+        let seen = self.tls.as_ref().map(|tls| tls.seen_clients().counts());
+        let faults = config.https_listener().map_or_else(Vec::new, |(listen, files)| {
+            judge_files(files, &Host::from_kernel(listen), seen.as_ref(), now, UNIT)
+        });
+        certificates::check_certificates(&self.certificate_files(), &faults, now)
     }
 
     /// What Open vSwitch as a whole tells.
     fn of_switch(&self, now: &Now<'_>) -> Vec<Finding> {
-        let (config, health) = (self.config(), now.switch.health().borrow().clone());
-        let mut findings = openvswitch::readiness(&now.ready);
-        findings.push(openvswitch::version(health.version.as_deref()));
+        let (config, health) = (self.config(), now.switch.watch_health().borrow().clone());
+        let mut findings = openvswitch::check_readiness(&now.ready);
+        findings.push(openvswitch::check_version(health.version.as_deref()));
         if matches!(now.switch, Switch::Real(_)) {
             // Where the tools are is the configuration's word, not a place under the root.
             let xe = (config.xapi.enabled == XapiMode::On).then_some(config.xapi.xe.as_path());
-            let programs = openvswitch::look_for_tools(&Root::at("/"), &config.ovs.bin_dir, xe);
-            findings.extend(openvswitch::tools(&programs));
+            let programs = openvswitch::look_for_tools(&Root::at_folder("/"), &config.ovs.bin_dir, xe);
+            findings.extend(openvswitch::check_tools(&programs));
         }
-        findings.extend(openvswitch::meters(config.network.vif_broadcast_pps, health.no_meters.as_deref()));
+        findings.extend(openvswitch::check_meters(config.network.vif_broadcast_pps, health.no_meters.as_deref()));
         findings
     }
 
     /// What the bridges tell, the managed ones and the Python plugin's. Without the switch there is nothing to tell: that is said elsewhere.
     async fn of_bridges(&self, now: &Now<'_>, probe: bool) -> Vec<Finding> {
-        if now.switch.health().borrow().trouble().is_some() {
+        if now.switch.watch_health().borrow().first_trouble().is_some() {
             return Vec::new();
         }
-        let observed = facts::managed(now);
-        let mut findings = health::check(now, &facts::with_flows(now, observed.clone()).await);
-        findings.extend(twice::check(&observed));
-        findings.extend(others::check(&now.bridges, &now.settings.vif_prefixes));
-        findings.push(drift::drift(&now.pending));
-        findings.extend(takeover::check(&takeover::look(&facts::bridges(now), now.settings)));
-        findings.extend(self.datapath(now));
-        findings.extend(openvswitch::kinds(now.settings.encap.kind(), &now.bridges));
+        let observed = facts::managed_bridges(now);
+        let mut findings = health::check_health(now, &facts::with_flows(now, observed.clone()).await);
+        findings.extend(twice::check_duplicates(&observed));
+        findings.extend(others::check_others(&now.bridges, &now.settings.vif_prefixes));
+        findings.push(drift::check_drift(&now.pending));
+        findings
+            .extend(takeover::check_takeover(&takeover::plugin_bridges(&facts::observed_bridges(now), now.settings)));
+        findings.extend(self.check_datapath(now));
+        findings.extend(openvswitch::check_kinds(now.settings.encap.kind(), &now.bridges));
         findings.extend(openvswitch::changing(&now.bridges));
-        findings.extend(silent::check(now.silence.after(), &now.silence.silent()));
-        findings.extend(unexpected::check(&unexpected_now(&self.root, now.switch).await));
+        findings.extend(silent::check_silent(now.silence.forget_after(), &now.silence.silent_hosts()));
+        findings.extend(unexpected::check_unexpected(&unexpected_now(&self.root, now.switch).await));
         match now.interfaces.devices().await {
             Ok(devices) => {
-                findings.extend(addresses::check(&facts::on_bridges(&facts::datapaths(now), &now.bridges, devices)));
+                findings.extend(addresses::check_addresses(&facts::on_bridges(
+                    &facts::bridge_datapaths(now),
+                    &now.bridges,
+                    devices,
+                )));
             }
-            Err(error) => findings.push(unread("device_address", &ovstunnel_types::text::chain(&error))),
+            Err(error) => findings.push(unread_finding("device_address", &ovstunnel_types::text::error_chain(&error))),
         }
         findings.extend(self.of_rows(now).await);
         if probe {
-            findings.extend(self.probe(now).await);
+            findings.extend(self.probe_peers(now).await);
         }
         findings
     }
 
     /// What the other hosts answer.
-    async fn probe(&self, now: &Now<'_>) -> Vec<Finding> {
+    async fn probe_peers(&self, now: &Now<'_>) -> Vec<Finding> {
         let Some(port) = self.config().api.listen.map(|listen| listen.port()) else {
-            return vec![unread("peer_probe", "`[api] listen` is off, so it is not known which port to try")];
+            return vec![unread_finding("peer_probe", "`[api] listen` is off, so it is not known which port to try")];
         };
-        probe::check(&probe::probe(facts::remote_addresses(&now.bridges), port).await, port)
+        probe::check_answers(&probe::probe_hosts(facts::remote_addresses(&now.bridges), port).await, port)
     }
 
     /// Whether the kernel has what its tunnels need.
-    fn datapath(&self, now: &Now<'_>) -> Vec<Finding> {
-        openvswitch::datapath(&facts::datapaths(now), |kind| openvswitch::in_kernel(&self.root, kind))
+    fn check_datapath(&self, now: &Now<'_>) -> Vec<Finding> {
+        openvswitch::check_datapath(&facts::bridge_datapaths(now), |kind| openvswitch::in_kernel(&self.root, kind))
     }
 
     /// What takes a look into the database's rows and the kernel's tables.
     async fn of_rows(&self, now: &Now<'_>) -> Vec<Finding> {
-        let rows = match now.switch.rows().await {
+        let rows = match now.switch.read_rows().await {
             Ok(rows) => rows,
-            Err(error) => return vec![unread("rows", &format!("the database's rows cannot be listed: {error}"))],
+            Err(error) => {
+                return vec![unread_finding("rows", &format!("the database's rows cannot be listed: {error}"))];
+            }
         };
         let mut findings = Vec::new();
         match now.interfaces.routes(facts::remote_addresses(&now.bridges)).await {
             Ok(routes) => {
-                let remotes = facts::remotes(&now.bridges, &self.seen(now, &rows).await, routes);
-                findings.extend(underlay::peers(&remotes));
-                findings.extend(underlay::mtu(&facts::vifs(&rows, &now.bridges), &remotes));
+                let remotes = facts::remote_hosts(&now.bridges, &self.seen_traffic(now, &rows).await, routes);
+                findings.extend(underlay::check_peers(&remotes));
+                findings.extend(underlay::check_mtu(&facts::vif_mtus(&rows, &now.bridges), &remotes));
             }
-            Err(error) => findings.push(unread("tunnel_address", &ovstunnel_types::text::chain(&error))),
+            Err(error) => findings.push(unread_finding("tunnel_address", &ovstunnel_types::text::error_chain(&error))),
         }
         findings
     }
@@ -266,13 +273,13 @@ impl Doctor {
 
 impl Doctor {
     /// What is known of the traffic with other hosts.
-    async fn seen(&self, now: &Now<'_>, rows: &Rows) -> facts::Seen {
-        let packets = facts::packets(rows, &facts::tunnels(&facts::managed(now)));
-        let since = self.traffic.count(Instant::now(), &packets);
-        let ends = match now.switch.real() {
+    async fn seen_traffic(&self, now: &Now<'_>, rows: &Rows) -> facts::Seen {
+        let packets = facts::count_packets(rows, &facts::tunnel_remotes(&facts::managed_bridges(now)));
+        let since = self.traffic.count_packets(Instant::now(), &packets);
+        let ends = match now.switch.real_switch() {
             // A host with one address is known by it.
             Some(real) if facts::addresses_of_devices(now).await > 1 => {
-                let mut questions = real.lend();
+                let mut questions = real.lend_questions();
                 let ends = questions.tunnel_ends().await;
                 real.give_back(questions);
                 ends
@@ -289,19 +296,19 @@ impl Doctor {
             let tunnels = switch.observer().read(|db| {
                 let view = db.view();
                 let all: Vec<_> = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name)).collect();
-                facts::tunnels(&all)
+                facts::tunnel_remotes(&all)
             });
-            if tunnels.is_empty() || switch.health().borrow().trouble().is_some() {
+            if tunnels.is_empty() || switch.watch_health().borrow().first_trouble().is_some() {
                 continue;
             }
-            if let Ok(rows) = switch.rows().await {
-                self.traffic.count(Instant::now(), &facts::packets(&rows, &tunnels));
+            if let Ok(rows) = switch.read_rows().await {
+                self.traffic.count_packets(Instant::now(), &facts::count_packets(&rows, &tunnels));
             }
         }
     }
 }
 
 /// A check that could not be made.
-fn unread(check: &str, reason: &str) -> Finding {
+fn unread_finding(check: &str, reason: &str) -> Finding {
     warn(check, format!("this could not be checked: {reason}"), "see what else is found; if nothing is, ask again")
 }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use ovstunnel_api::{Bridge, Finding, Ready};
 use ovstunnel_types::{KernelModules, TunnelKind};
 
-use super::finding::{About, fail, ok, or_ok, some, warn};
+use super::finding::{About, fail, ok, or_ok, some_names, warn};
 use crate::host::Root;
 
 /// Whether the daemon is ready, and what its last look could not repair.
-pub(super) fn readiness(ready: &Ready) -> Vec<Finding> {
+pub(super) fn check_readiness(ready: &Ready) -> Vec<Finding> {
     let mut findings = vec![match (ready.ready, &ready.reason) {
         (true, _) => ok("ready", "the switch can be reached and was reconciled"),
         (false, reason) => fail(
@@ -31,7 +31,7 @@ pub(super) fn readiness(ready: &Ready) -> Vec<Finding> {
 }
 
 /// The version of Open vSwitch.
-pub(super) fn version(version: Option<&str>) -> Finding {
+pub(super) fn check_version(version: Option<&str>) -> Finding {
     const OLDEST: (u32, u32) = (2, 7);
     let numbers = version.and_then(|version| {
         let mut numbers = version.split(['.', '-', ' ']).map(str::parse);
@@ -55,7 +55,7 @@ pub(super) fn version(version: Option<&str>) -> Finding {
 }
 
 /// The programs that are run: for each, its path and what is wrong with it.
-pub(super) fn tools(programs: &[(PathBuf, Result<(), &'static str>)]) -> Vec<Finding> {
+pub(super) fn check_tools(programs: &[(PathBuf, Result<(), &'static str>)]) -> Vec<Finding> {
     let bad = programs.iter().filter_map(|(path, state)| Some((path, state.err()?)));
     let findings = bad.map(|(path, what)| {
         let remedy = "install it (package openvswitch or openvswitch-switch), or set `[ovs] bin_dir` or `[xapi] xe` to where it is";
@@ -72,7 +72,7 @@ pub(super) fn look_for_tools(
 ) -> Vec<(PathBuf, Result<(), &'static str>)> {
     let tools = ["ovs-vsctl", "ovs-ofctl"].map(|name| bin_dir.join(name));
     let all = tools.into_iter().chain(xe.map(Path::to_owned));
-    all.map(|path| (path.clone(), root.executable(&path))).collect()
+    all.map(|path| (path.clone(), root.check_executable(&path))).collect()
 }
 
 /// A managed bridge's datapath.
@@ -87,15 +87,15 @@ pub(super) struct Datapath {
 }
 
 impl Datapath {
-    fn kernel(&self) -> bool {
+    fn is_kernel(&self) -> bool {
         matches!(self.kind.as_str(), "" | "system")
     }
 }
 
 /// Whether the kernel has each kind of tunnel where it is needed.
-pub(super) fn datapath(bridges: &[Datapath], in_kernel: impl Fn(TunnelKind) -> bool) -> Vec<Finding> {
+pub(super) fn check_datapath(bridges: &[Datapath], in_kernel: impl Fn(TunnelKind) -> bool) -> Vec<Finding> {
     let needing = |kind: &TunnelKind| {
-        bridges.iter().any(|b| b.kernel() && b.tunnel_kind == *kind && b.tunnels > 0 && b.tunnels_up == 0)
+        bridges.iter().any(|b| b.is_kernel() && b.tunnel_kind == *kind && b.tunnels > 0 && b.tunnels_up == 0)
     };
     let lacking = TunnelKind::ALL.into_iter().filter(|kind| needing(kind) && !in_kernel(*kind));
     let finding = |kind: TunnelKind| {
@@ -114,14 +114,14 @@ pub(super) fn datapath(bridges: &[Datapath], in_kernel: impl Fn(TunnelKind) -> b
 }
 
 /// Which bridges have tunnels of another kind than new ones get: they keep them, and whoever has changed the setting wants to know.
-pub(super) fn kinds(configured: TunnelKind, bridges: &[Bridge]) -> Option<Finding> {
+pub(super) fn check_kinds(configured: TunnelKind, bridges: &[Bridge]) -> Option<Finding> {
     let other = bridges.iter().filter(|bridge| bridge.kind != configured);
     let names: Vec<String> = other.map(|bridge| format!("{} ({})", bridge.name, bridge.kind)).collect();
     let reason = || {
         format!(
             "new bridges get {configured} tunnels, by `[tunnel] kind`; {} of another kind keep theirs: {}",
             names.len(),
-            some(&names, 5)
+            some_names(&names, 5)
         )
     };
     (!names.is_empty()).then(|| ok("tunnel_kind", reason()))
@@ -138,7 +138,7 @@ pub(super) fn changing(bridges: &[Bridge]) -> Option<Finding> {
         format!(
             "the tunnels of {} bridges change their kind, by `ovstunnelctl bridge kind`: {}",
             names.len(),
-            some(&names, 5)
+            some_names(&names, 5)
         )
     };
     (!names.is_empty()).then(|| ok("kind_change", reason()))
@@ -147,15 +147,15 @@ pub(super) fn changing(bridges: &[Bridge]) -> Option<Finding> {
 /// Whether the kernel has what makes tunnels of this kind: loaded or built in, or among the modules that it can load.
 pub(super) fn in_kernel(root: &Root, kind: TunnelKind) -> bool {
     let KernelModules { names, files } = kind.kernel_modules();
-    let loaded = names.iter().any(|module| root.has(&format!("sys/module/{module}")));
-    let release = root.read("proc/sys/kernel/osrelease").unwrap_or_default();
+    let loaded = names.iter().any(|module| root.has_path(&format!("sys/module/{module}")));
+    let release = root.read_beginning("proc/sys/kernel/osrelease").unwrap_or_default();
     let lists = ["modules.dep", "modules.builtin"].map(|list| format!("lib/modules/{}/{list}", release.trim()));
-    let listed = |list: &String| root.whole(list).is_some_and(|text| files.iter().any(|file| text.contains(file)));
+    let listed = |list: &String| root.read_whole(list).is_some_and(|text| files.iter().any(|file| text.contains(file)));
     loaded || lists.iter().any(listed)
 }
 
 /// Meters, where they are asked for: `pps` is the configured limit, `refused` the switch's words.
-pub(super) fn meters(pps: u32, refused: Option<&str>) -> Option<Finding> {
+pub(super) fn check_meters(pps: u32, refused: Option<&str>) -> Option<Finding> {
     let limit = (pps > 0).then_some(pps)?;
     Some(match refused {
         None => ok("meters", format!("VIFs are limited to {limit} broadcast frames a second")),
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn versions_are_compared_as_numbers() {
-        let level = |text| version(text).level;
+        let level = |text| check_version(text).level;
         assert_eq!(level(Some("2.5.3")), Level::Fail);
         assert_eq!([Some("2.17.9"), Some("2.7.0"), Some("3.1.0 (simulated)"), Some("odd")].map(level), [Level::Ok; 4]);
         assert_eq!(level(None), Level::Warn);
@@ -188,10 +188,10 @@ mod tests {
     #[test]
     fn programs_are_missing_or_not_executable() {
         let dir = tempfile::tempdir().unwrap();
-        let root = Root::at(dir.path());
+        let root = Root::at_folder(dir.path());
         std::fs::create_dir(dir.path().join("bin")).unwrap();
         std::fs::write(dir.path().join("bin/ovs-vsctl"), "").unwrap();
-        let found = tools(&look_for_tools(&root, Path::new("/bin"), None));
+        let found = check_tools(&look_for_tools(&root, Path::new("/bin"), None));
         let reasons: Vec<&str> = found.iter().map(|f| f.reason.as_str()).collect();
         assert_eq!(reasons, ["/bin/ovs-vsctl is not executable", "/bin/ovs-ofctl is missing"]);
         assert!(found.iter().all(|f| f.level == Level::Fail && f.remedy.is_some()));
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn a_kernel_without_a_kind_matters_where_no_tunnel_is_up() {
         let level = |bridges: &[Datapath], has| {
-            let found = datapath(bridges, |kind| kind != TunnelKind::Vxlan || has);
+            let found = check_datapath(bridges, |kind| kind != TunnelKind::Vxlan || has);
             found.first().map(|finding| finding.level)
         };
         assert_eq!(level(&[bridge("", 2, 0)], false), Some(Level::Fail));
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_kind_is_found_loaded_or_among_the_modules() {
         let dir = tempfile::tempdir().unwrap();
-        let root = Root::at(dir.path());
+        let root = Root::at_folder(dir.path());
         assert!(!in_kernel(&root, TunnelKind::Gre));
         std::fs::create_dir_all(dir.path().join("proc/sys/kernel")).unwrap();
         std::fs::create_dir_all(dir.path().join("lib/modules/6.1")).unwrap();
@@ -223,8 +223,8 @@ mod tests {
 
     #[test]
     fn meters_matter_only_where_they_are_asked_for() {
-        assert_eq!(meters(0, Some("no")), None);
-        assert_eq!(meters(5, None).unwrap().level, Level::Ok);
-        assert_eq!(meters(5, Some("OFPT_ERROR")).unwrap().level, Level::Warn);
+        assert_eq!(check_meters(0, Some("no")), None);
+        assert_eq!(check_meters(5, None).unwrap().level, Level::Ok);
+        assert_eq!(check_meters(5, Some("OFPT_ERROR")).unwrap().level, Level::Warn);
     }
 }

@@ -3,9 +3,9 @@
 
 use ovstunnel_api::{Bridge, Finding};
 
-use super::finding::{About, some, warn};
+use super::finding::{About, some_names, warn};
 
-pub(super) fn check(bridges: &[Bridge], prefixes: &[String]) -> Vec<Finding> {
+pub(super) fn check_others(bridges: &[Bridge], prefixes: &[String]) -> Vec<Finding> {
     bridges.iter().filter(|bridge| bridge.vpc.is_none()).filter_map(|bridge| of_bridge(bridge, prefixes)).collect()
 }
 
@@ -21,14 +21,14 @@ fn of_bridge(bridge: &Bridge, prefixes: &[String]) -> Option<Finding> {
         return None;
     }
     let mut with: Vec<String> = prefixes.iter().map(|prefix| format!("\"{prefix}\"")).collect();
-    let mut new: Vec<String> = ports.iter().map(|port| format!("\"{}\"", beginning(port))).collect();
+    let mut new: Vec<String> = ports.iter().map(|port| format!("\"{}\"", name_prefix(port))).collect();
     new.sort();
     new.dedup();
     with.extend(new);
     let reason = format!(
         "no port of {} is a VIF by its name, which begins with none of `[network] vif_prefixes`: broadcast from other hosts does not reach {}",
         bridge.name,
-        some(&ports, 5)
+        some_names(&ports, 5)
     );
     let remedy = format!(
         "`[network] vif_prefixes = [{}]` and `systemctl reload ovstunneld`, where they are VMs' ports",
@@ -38,7 +38,7 @@ fn of_bridge(bridge: &Bridge, prefixes: &[String]) -> Option<Finding> {
 }
 
 /// How the names of ports of this kind begin: up to the first number.
-fn beginning(port: &str) -> &str {
+fn name_prefix(port: &str) -> &str {
     let end = port.find(|c: char| c.is_ascii_digit()).filter(|end| *end > 0);
     &port[..end.unwrap_or(port.len()).min(14)]
 }
@@ -49,6 +49,6 @@ mod tests {
 
     #[test]
     fn a_prefix_is_what_stands_before_the_numbers() {
-        assert_eq!(["one-11-0", "veth", "9p"].map(beginning), ["one-", "veth", "9p"]);
+        assert_eq!(["one-11-0", "veth", "9p"].map(name_prefix), ["one-", "veth", "9p"]);
     }
 }

@@ -12,14 +12,14 @@ use crate::silence::{Silent, Stays};
 const TOLD: usize = 10;
 
 /// Who has been silent for `[tunnel] forget_after`; nothing where that is off.
-pub(super) fn check(forget_after: Option<Duration>, silent: &[Silent]) -> Vec<Finding> {
+pub(super) fn check_silent(forget_after: Option<Duration>, silent: &[Silent]) -> Vec<Finding> {
     let Some(after) = forget_after else { return Vec::new() };
-    or_ok(silent.iter().take(TOLD).map(finding).collect(), || {
+    or_ok(silent.iter().take(TOLD).map(silent_finding).collect(), || {
         ok("silent_peer", format!("nothing says that a host has been silent for {}", format_duration(after)))
     })
 }
 
-fn finding(one: &Silent) -> Finding {
+fn silent_finding(one: &Silent) -> Finding {
     let Silent { remote, silent, tunnels, stays } = one;
     let by_hand = format!(
         "if {remote} has left, have the tunnels to it removed (`ovstunnelctl tunnel list`, `tunnel delete`); else find out why it is silent"
@@ -54,11 +54,12 @@ mod tests {
     #[test]
     fn who_is_silent_is_told_with_why_the_tunnels_stay() {
         let after = Some(Duration::from_secs(86_400));
-        assert_eq!(check(None, &[]), []);
-        assert_eq!(check(after, &[])[0].level, Level::Ok);
+        assert_eq!(check_silent(None, &[]), []);
+        assert_eq!(check_silent(after, &[])[0].level, Level::Ok);
         let told = |stays| {
             let remote = [192, 0, 2, 2].into();
-            let found = check(after, &[Silent { remote, silent: Duration::from_secs(90_000), tunnels: 3, stays }]);
+            let found =
+                check_silent(after, &[Silent { remote, silent: Duration::from_secs(90_000), tunnels: 3, stays }]);
             assert_eq!((found[0].level, found[0].subject.as_deref()), (Level::Warn, Some("192.0.2.2")));
             found[0].reason.clone()
         };

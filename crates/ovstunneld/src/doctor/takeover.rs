@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use ovstunnel_api::Finding;
-use ovstunnel_plan::{self as core, ObservedBridge, ObservedPort, Settings, survey, was_released};
+use ovstunnel_plan::{self as core, ObservedBridge, ObservedPort, Settings, survey_bridges, was_released};
 
-use super::finding::{About, fail, some, warn};
+use super::finding::{About, fail, some_names, warn};
 
 /// The plugin's bridges among all of the switch, each with why it cannot be taken over, if it cannot.
-pub(super) fn look(bridges: &[ObservedBridge], settings: &Settings) -> Vec<(ObservedBridge, Vec<String>)> {
-    let findings = survey(bridges, settings);
+pub(super) fn plugin_bridges(bridges: &[ObservedBridge], settings: &Settings) -> Vec<(ObservedBridge, Vec<String>)> {
+    let findings = survey_bridges(bridges, settings);
     let of = |bridge: &ObservedBridge| match findings.get(&bridge.name)? {
         core::Finding::Plugins(_) => Some((bridge.clone(), vec![])),
         core::Finding::Left(reasons) => Some((bridge.clone(), reasons.clone())),
@@ -21,12 +21,16 @@ pub(super) fn look(bridges: &[ObservedBridge], settings: &Settings) -> Vec<(Obse
 }
 
 /// That they wait, and whether they can storm. Of one that was given back and has no tunnels again there is nothing to say.
-pub(super) fn check(found: &[(ObservedBridge, Vec<String>)]) -> Vec<Finding> {
-    let at_work = found.iter().filter(|(bridge, _)| !was_released(bridge) || unprotected(bridge).next().is_some());
-    at_work.flat_map(|(bridge, reasons)| [Some(waits(bridge, reasons)), storms(bridge)]).flatten().collect()
+pub(super) fn check_takeover(found: &[(ObservedBridge, Vec<String>)]) -> Vec<Finding> {
+    let at_work =
+        found.iter().filter(|(bridge, _)| !was_released(bridge) || unprotected_ports(bridge).next().is_some());
+    at_work
+        .flat_map(|(bridge, reasons)| [Some(waiting_finding(bridge, reasons)), storm_finding(bridge)])
+        .flatten()
+        .collect()
 }
 
-fn waits(bridge: &ObservedBridge, reasons: &[String]) -> Finding {
+fn waiting_finding(bridge: &ObservedBridge, reasons: &[String]) -> Finding {
     let name = &bridge.name;
     let told = format!("bridge {name} is the Python plugin's: calls for it are refused");
     match reasons {
@@ -34,7 +38,7 @@ fn waits(bridge: &ObservedBridge, reasons: &[String]) -> Finding {
             warn("python_bridge", format!("{told} until it is taken over"), format!("`ovstunnelctl takeover {name}`"))
         }
         reasons => {
-            let reason = format!("{told}, and it cannot be taken over as it is: {}", some(reasons, 3));
+            let reason = format!("{told}, and it cannot be taken over as it is: {}", some_names(reasons, 3));
             warn("python_bridge", reason, "put that right, then `ovstunnelctl takeover`; takeover.md says how")
         }
     }
@@ -43,9 +47,9 @@ fn waits(bridge: &ObservedBridge, reasons: &[String]) -> Finding {
 
 /// Two tunnels make a loop with the one between the hosts at their other ends. On the bridge of a VPC nothing goes from tunnel
 /// to tunnel.
-fn storms(bridge: &ObservedBridge) -> Option<Finding> {
+fn storm_finding(bridge: &ObservedBridge) -> Option<Finding> {
     let name = &bridge.name;
-    let ends: BTreeSet<Ipv4Addr> = unprotected(bridge).filter_map(remote).collect();
+    let ends: BTreeSet<Ipv4Addr> = unprotected_ports(bridge).filter_map(remote_address).collect();
     if ends.len() < 2 || core::has_vpc_pipeline(bridge) {
         return None;
     }
@@ -54,7 +58,7 @@ fn storms(bridge: &ObservedBridge) -> Option<Finding> {
     let reason = |words: &str| {
         format!(
             "{} tunnels of bridge {name} are not protected: {words} storm over {hosts} hosts",
-            unprotected(bridge).count()
+            unprotected_ports(bridge).count()
         )
     };
     let spanning = bridge.stp_enable || bridge.rstp_enable;
@@ -65,11 +69,11 @@ fn storms(bridge: &ObservedBridge) -> Option<Finding> {
     .map(|finding| finding.about(name))
 }
 
-fn unprotected(bridge: &ObservedBridge) -> impl Iterator<Item = &ObservedPort> {
+fn unprotected_ports(bridge: &ObservedBridge) -> impl Iterator<Item = &ObservedPort> {
     bridge.ports.values().filter(|port| port.is_tunnel_of_our_kind() && !port.protected)
 }
 
-fn remote(port: &ObservedPort) -> Option<Ipv4Addr> {
+fn remote_address(port: &ObservedPort) -> Option<Ipv4Addr> {
     port.interface()?.options.get("remote_ip")?.parse().ok()
 }
 
@@ -106,7 +110,7 @@ mod tests {
     }
 
     fn found(bridge: ObservedBridge) -> Vec<(String, Level, String)> {
-        let found = check(&look(&[bridge], &Settings::default()));
+        let found = check_takeover(&plugin_bridges(&[bridge], &Settings::default()));
         found.into_iter().map(|finding| (finding.check, finding.level, finding.reason)).collect()
     }
 

@@ -32,13 +32,13 @@ pub(super) struct Since {
 
 impl Traffic {
     /// Keeps a count; gives for each host what came and went since the last one that is old enough.
-    pub(super) fn count(&self, at: Instant, packets: &Packets) -> BTreeMap<Ipv4Addr, Since> {
+    pub(super) fn count_packets(&self, at: Instant, packets: &Packets) -> BTreeMap<Ipv4Addr, Since> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|(then, _)| at.duration_since(*then) <= OLDEST);
         let old_enough = |(then, _): &&(Instant, Packets)| at.duration_since(*then) >= YOUNGEST;
         let last = kept.iter().rev().find(old_enough).zip(kept.front());
         let since =
-            last.map(|((then, counted), (_, oldest))| since(at.duration_since(*then), counted, packets, oldest));
+            last.map(|((then, counted), (_, oldest))| counts_since(at.duration_since(*then), counted, packets, oldest));
         // Who asks often pushes out nothing that is needed.
         if kept.back().is_none_or(|(then, _)| at.duration_since(*then) >= YOUNGEST) {
             kept.push_back((at, packets.clone()));
@@ -51,7 +51,7 @@ impl Traffic {
 }
 
 /// A tunnel that was made anew counts from nothing: of that nothing is said.
-fn since(ago: Duration, counted: &Packets, now: &Packets, oldest: &Packets) -> BTreeMap<Ipv4Addr, Since> {
+fn counts_since(ago: Duration, counted: &Packets, now: &Packets, oldest: &Packets) -> BTreeMap<Ipv4Addr, Since> {
     let of = |(ip, (came, went)): (&Ipv4Addr, &(u64, u64))| {
         let (last, before) = (counted.get(ip)?, oldest.get(ip).or_else(|| counted.get(ip))?);
         let (came, went) = (came.checked_sub(last.0)?, went.checked_sub(last.1)?);
@@ -69,7 +69,10 @@ mod tests {
         let (traffic, ip) = (Traffic::default(), Ipv4Addr::new(192, 0, 2, 2));
         let begun = Instant::now();
         let count = |seconds: u64, came: u64, went: u64| {
-            traffic.count(begun + Duration::from_secs(seconds), &Packets::from([(ip, (came, went))])).get(&ip).copied()
+            traffic
+                .count_packets(begun + Duration::from_secs(seconds), &Packets::from([(ip, (came, went))]))
+                .get(&ip)
+                .copied()
         };
         assert_eq!(count(0, 500, 600), None, "there is none before");
         assert_eq!(count(5, 500, 700), None, "too young");

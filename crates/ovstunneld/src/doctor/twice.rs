@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use ovstunnel_api::Finding;
 use ovstunnel_plan::{DesiredBridge, DesiredTunnel, GreKey, HostId, ObservedBridge};
 
-use super::finding::{About, fail, ok, or_ok, some};
+use super::finding::{About, fail, ok, or_ok, some_names};
 
 /// What was there twice before it was refused: a network's key on two bridges, two tunnels to one host.
-pub(super) fn check(bridges: &[ObservedBridge]) -> Vec<Finding> {
+pub(super) fn check_duplicates(bridges: &[ObservedBridge]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut by_key: BTreeMap<GreKey, Vec<String>> = BTreeMap::new();
     for bridge in bridges {
@@ -18,18 +18,22 @@ pub(super) fn check(bridges: &[ObservedBridge]) -> Vec<Finding> {
         }
         for ((host, _), ports) in by_host.into_iter().filter(|(_, ports)| ports.len() > 1) {
             let name = &bridge.name;
-            let reason =
-                format!("tunnels {} of bridge {name} all lead to host {host}: frames are doubled", some(&ports, 5));
+            let reason = format!(
+                "tunnels {} of bridge {name} all lead to host {host}: frames are doubled",
+                some_names(&ports, 5)
+            );
             let remedy = format!("`ovstunnelctl tunnel destroy {name} PORT` for all but the one to its right address");
             findings.push(fail("twice", reason, remedy).about(name));
         }
-        DesiredBridge::keys(bridge)
+        DesiredBridge::recorded_keys(bridge)
             .into_iter()
             .for_each(|key| by_key.entry(key).or_default().push(bridge.name.clone()));
     }
     for (key, names) in by_key.into_iter().filter(|(_, names)| names.len() > 1) {
-        let reason =
-            format!("bridges {} all have key {key}: only one of them can have a tunnel to a host", some(&names, 5));
+        let reason = format!(
+            "bridges {} all have key {key}: only one of them can have a tunnel to a host",
+            some_names(&names, 5)
+        );
         let remedy = "one network is on one bridge: `ovstunnelctl bridge destroy` for the other";
         findings.push(fail("twice", reason, remedy).about(&names[0]));
     }
@@ -64,8 +68,8 @@ mod tests {
             bridge
         };
         let good = marked("a", "5", &[("t5-1-2", "2"), ("t5-1-3", "3")]);
-        assert_eq!(check(&[good.clone(), marked("b", "6", &[])])[0].level, Level::Ok);
-        let found = check(&[good, marked("b", "5", &[("t5-1-4", "4"), ("t5-9-4", "4")])]);
+        assert_eq!(check_duplicates(&[good.clone(), marked("b", "6", &[])])[0].level, Level::Ok);
+        let found = check_duplicates(&[good, marked("b", "5", &[("t5-1-4", "4"), ("t5-9-4", "4")])]);
         assert!(found.len() == 2 && found.iter().all(|finding| finding.level == Level::Fail), "{found:?}");
         assert!(found[0].reason.contains("t5-1-4, t5-9-4 of bridge b all lead to host 4"), "{found:?}");
         assert!(found[1].reason.contains("bridges a, b all have key 5"), "{found:?}");

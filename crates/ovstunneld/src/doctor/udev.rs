@@ -43,15 +43,15 @@ pub(super) struct Facts {
     pub helper: Option<(String, Option<&'static str>)>,
 }
 
-pub(super) fn look(root: &Root) -> Facts {
+pub(super) fn collect_facts(root: &Root) -> Facts {
     let (mut facts, mut seen) = (Facts::default(), BTreeSet::new());
     for folder in FOLDERS {
         // Where /lib is a link to /usr/lib, it is one folder.
-        if folder == "/lib/udev/rules.d" && root.has("/lib") && is_link(root, "/lib") {
+        if folder == "/lib/udev/rules.d" && root.has_path("/lib") && is_link(root, "/lib") {
             continue;
         }
-        for name in root.names(folder).into_iter().filter(|name| name.ends_with(".rules")) {
-            let text = root.read(&format!("{folder}/{name}")).unwrap_or_default();
+        for name in root.folder_names(folder).into_iter().filter(|name| name.ends_with(".rules")) {
+            let text = root.read_beginning(&format!("{folder}/{name}")).unwrap_or_default();
             // One of its name in a folder that comes first is read in its place.
             let in_force = seen.insert(name.clone());
             let ours = helper_of(&text).is_some();
@@ -62,7 +62,7 @@ pub(super) fn look(root: &Root) -> Facts {
             if facts.helper.is_none()
                 && let Some(helper) = helper_of(&text)
             {
-                let wrong = root.executable(Path::new(&helper)).err();
+                let wrong = root.check_executable(Path::new(&helper)).err();
                 facts.helper = Some((helper, wrong));
             }
         }
@@ -71,7 +71,7 @@ pub(super) fn look(root: &Root) -> Facts {
 }
 
 fn is_link(root: &Root, path: &str) -> bool {
-    root.path(path.as_ref()).symlink_metadata().is_ok_and(|about| about.is_symlink())
+    root.host_path(path.as_ref()).symlink_metadata().is_ok_and(|about| about.is_symlink())
 }
 
 /// Whether a file of rules is the Python plugin's: by what it runs, and by its name where it runs something.
@@ -87,9 +87,9 @@ fn helper_of(text: &str) -> Option<String> {
     words.filter(|word| word.starts_with('/')).find(|word| word.ends_with(HELPER)).map(str::to_owned)
 }
 
-pub(super) fn check(facts: &Facts) -> Vec<Finding> {
+pub(super) fn check_rules(facts: &Facts) -> Vec<Finding> {
     let named: Vec<&RuleFile> = facts.files.iter().filter(|file| file.name == RULE).collect();
-    let mut findings = vec![rule(&named, facts)];
+    let mut findings = vec![rule_finding(&named, facts)];
     findings.extend(facts.files.iter().filter(|file| file.ours && file.name != RULE).map(out_of_order));
     findings.extend(facts.files.iter().filter(|file| file.old).map(|file| {
         let path = format!("{}/{}", file.folder, file.name);
@@ -103,7 +103,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn rule(named: &[&RuleFile], facts: &Facts) -> Finding {
+fn rule_finding(named: &[&RuleFile], facts: &Facts) -> Finding {
     const MISSING: &str =
         "a VIF's rules come a moment later, by the database alone, and not at all while no daemon runs";
     match named {
@@ -174,7 +174,10 @@ mod tests {
         }
 
         fn found(&self) -> Vec<(String, Level)> {
-            check(&look(&Root::at(self.0.path()))).into_iter().map(|f| (f.check, f.level)).collect()
+            check_rules(&collect_facts(&Root::at_folder(self.0.path())))
+                .into_iter()
+                .map(|f| (f.check, f.level))
+                .collect()
         }
     }
 

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 
 use ovstunnel_api::{Finding, TunnelKind};
 
-use super::finding::{About, ok, or_ok, some, warn};
+use super::finding::{About, ok, or_ok, some_names, warn};
 use super::traffic::Since;
 use crate::host::{Neighbour, Route};
 
@@ -54,7 +54,7 @@ impl Remote {
 }
 
 /// What is known of each other host's answering.
-pub(super) fn peers(remotes: &[Remote]) -> Vec<Finding> {
+pub(super) fn check_peers(remotes: &[Remote]) -> Vec<Finding> {
     let findings = remotes.iter().filter_map(|remote| {
         let (ip, route) = (remote.ip, remote.route.as_ref().filter(|route| !route.local)?);
         let found = match remote.packets {
@@ -103,7 +103,7 @@ pub(super) struct VifMtu {
 }
 
 /// The VMs' MTU against what the underlay carries beside what a tunnel takes.
-pub(super) fn mtu(vifs: &[VifMtu], remotes: &[Remote]) -> Vec<Finding> {
+pub(super) fn check_mtu(vifs: &[VifMtu], remotes: &[Remote]) -> Vec<Finding> {
     let routes: BTreeMap<Ipv4Addr, &Route> = remotes.iter().filter_map(|r| Some((r.ip, r.route.as_ref()?))).collect();
     let mut too_large: BTreeMap<(&str, u32, TunnelKind), (u32, Vec<String>)> = BTreeMap::new();
     for vif in vifs {
@@ -120,7 +120,7 @@ pub(super) fn mtu(vifs: &[VifMtu], remotes: &[Remote]) -> Vec<Finding> {
         let carried = mtu.saturating_sub(overhead);
         let reason = format!(
             "{device} has MTU {mtu}, and a {kind} tunnel takes {overhead} bytes: it carries guests' MTU of {carried}, and VIFs may send {largest}: {}",
-            some(&names, 5)
+            some_names(&names, 5)
         );
         let remedy = format!(
             "set the guests' MTU to {carried} or less (in the guest, or by the network's DHCP), or that of {device} and all on its way to {}",
@@ -151,13 +151,17 @@ mod tests {
 
     #[test]
     fn a_peer_is_suspect_when_it_does_not_answer() {
-        let level = |neighbour, packets| peers(&[remote(Some(route(neighbour)), packets)])[0].level;
+        let level = |neighbour, packets| check_peers(&[remote(Some(route(neighbour)), packets)])[0].level;
         assert_eq!(level(Neighbour::Known, Some((5, 100))), Level::Ok);
         assert_eq!(level(Neighbour::Unknown, None), Level::Ok);
         assert_eq!(level(Neighbour::Known, Some((0, 3))), Level::Ok, "too little to say anything");
         assert_eq!(level(Neighbour::Known, Some((0, 20))), Level::Warn);
         assert_eq!(level(Neighbour::Silent, Some((5, 5))), Level::Warn);
-        assert_eq!(peers(&[remote(None, Some((0, 99)))])[0].level, Level::Ok, "that there is no way is said elsewhere");
+        assert_eq!(
+            check_peers(&[remote(None, Some((0, 99)))])[0].level,
+            Level::Ok,
+            "that there is no way is said elsewhere"
+        );
     }
 
     #[test]
@@ -165,7 +169,7 @@ mod tests {
         let told = |came, went, before| {
             let since = Some(Since { ago: std::time::Duration::from_secs(60), came, went, before });
             let remote = Remote { since, ..remote(Some(route(Neighbour::Known)), Some((5000, 6000))) };
-            peers(&[remote])[0].clone()
+            check_peers(&[remote])[0].clone()
         };
         let found = told(0, 100, (500, 600));
         assert_eq!(found.level, Level::Warn);
@@ -179,7 +183,7 @@ mod tests {
     fn a_peer_that_knows_us_by_another_address_is_named() {
         let at = |addresses: &[[u8; 4]]| {
             let arrives_at = addresses.iter().map(|address| Ipv4Addr::from(*address)).collect();
-            peers(&[Remote { arrives_at, ..remote(Some(route(Neighbour::Known)), None) }])[0].clone()
+            check_peers(&[Remote { arrives_at, ..remote(Some(route(Neighbour::Known)), None) }])[0].clone()
         };
         let found = at(&[[192, 0, 2, 101]]);
         assert!(found.level == Level::Warn && found.reason.contains("192.0.2.2 sends to 192.0.2.101"), "{found:?}");
@@ -194,10 +198,10 @@ mod tests {
         let vif =
             |mtu| VifMtu { name: "vif1.0".into(), mtu, kind: TunnelKind::Gre, remotes: vec![[192, 0, 2, 2].into()] };
         let remotes = [remote(Some(route(Neighbour::Known)), None)];
-        assert_eq!(mtu(&[vif(1458)], &remotes)[0].level, Level::Ok);
-        let found = &mtu(&[vif(1459), vif(1500)], &remotes)[0];
+        assert_eq!(check_mtu(&[vif(1458)], &remotes)[0].level, Level::Ok);
+        let found = &check_mtu(&[vif(1459), vif(1500)], &remotes)[0];
         assert_eq!((found.level, found.subject.as_deref()), (Level::Warn, Some("eth0")));
         assert!(found.reason.contains("1458") && found.remedy.as_ref().unwrap().contains("1542"), "{found:?}");
-        assert_eq!(mtu(&[vif(9000)], &[])[0].level, Level::Ok, "a network of one host");
+        assert_eq!(check_mtu(&[vif(9000)], &[])[0].level, Level::Ok, "a network of one host");
     }
 }

@@ -9,7 +9,7 @@ use crate::health::Unexpected;
 const TOLD: usize = 10;
 
 /// What comes in and is dropped, since there is no tunnel for it.
-pub(super) fn check(unexpected: &[Unexpected]) -> Vec<Finding> {
+pub(super) fn check_unexpected(unexpected: &[Unexpected]) -> Vec<Finding> {
     let findings = unexpected.iter().take(TOLD).map(|one| {
         let Unexpected { key, from, lines, .. } = one;
         let reason = format!(

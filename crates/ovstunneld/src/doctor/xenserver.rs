@@ -45,28 +45,28 @@ pub(super) struct Facts {
     pub old_scripts: Vec<&'static str>,
 }
 
-pub(super) fn look(root: &Root) -> Facts {
+pub(super) fn collect_facts(root: &Root) -> Facts {
     Facts {
-        xenserver: root.has("/etc/xensource-inventory"),
-        network_conf: root.read(NETWORK_CONF).map(|text| excerpt(text.trim())),
-        plugin: plugin(root),
-        old_scripts: OLD_SCRIPTS.into_iter().filter(|script| root.has(script)).collect(),
+        xenserver: root.has_path("/etc/xensource-inventory"),
+        network_conf: root.read_beginning(NETWORK_CONF).map(|text| excerpt(text.trim())),
+        plugin: installed_plugin(root),
+        old_scripts: OLD_SCRIPTS.into_iter().filter(|script| root.has_path(script)).collect(),
     }
 }
 
-fn plugin(root: &Root) -> Plugin {
-    let begins = root.read(PLUGIN);
-    match (begins, root.executable(PLUGIN.as_ref())) {
-        (None, _) if root.has(PLUGIN) => Plugin::Dangling,
+fn installed_plugin(root: &Root) -> Plugin {
+    let begins = root.read_beginning(PLUGIN);
+    match (begins, root.check_executable(PLUGIN.as_ref())) {
+        (None, _) if root.has_path(PLUGIN) => Plugin::Dangling,
         (None, _) => Plugin::Missing,
         (Some(text), _) if text.starts_with("#!") || text.starts_with("import ") => Plugin::Script,
         (Some(_), Err(_)) => Plugin::NotExecutable,
-        (Some(_), Ok(())) if root.differ(PLUGIN, PACKAGED) => Plugin::Other,
+        (Some(_), Ok(())) if root.files_differ(PLUGIN, PACKAGED) => Plugin::Other,
         (Some(_), Ok(())) => Plugin::Program,
     }
 }
 
-pub(super) fn check(facts: &Facts) -> Vec<Finding> {
+pub(super) fn check_plugin(facts: &Facts) -> Vec<Finding> {
     let scripts = facts.old_scripts.iter().map(|script| {
         let reason = format!("{script} of the Python plugin is still there");
         warn("python_plugin", reason, format!("once `ovstunnelctl takeover` has taken its bridges over: `rm {script}`"))
@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn found(dir: &std::path::Path) -> Vec<(String, Level)> {
-        check(&look(&Root::at(dir))).into_iter().map(|f| (f.check, f.level)).collect()
+        check_plugin(&collect_facts(&Root::at_folder(dir))).into_iter().map(|f| (f.check, f.level)).collect()
     }
 
     #[test]

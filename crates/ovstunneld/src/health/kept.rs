@@ -42,11 +42,11 @@ impl<T> Kept<T> {
         if Instant::now() < self.last.read().unwrap_or_else(PoisonError::into_inner).1 {
             return self.latest();
         }
-        self.renew(make).await
+        self.make_anew(make).await
     }
 
     /// A new answer in any case: for who asks seldom.
-    pub async fn renew(&self, make: impl AsyncFnOnce() -> T) -> Arc<T> {
+    pub async fn make_anew(&self, make: impl AsyncFnOnce() -> T) -> Arc<T> {
         let _turn = self.turn.lock().await;
         let began = Instant::now();
         let answer = Arc::new(make().await);

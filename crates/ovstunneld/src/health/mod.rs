@@ -12,4 +12,4 @@ mod wire;
 pub use kept::Kept;
 pub use survey::{Survey, Surveyor};
 pub(crate) use unexpected::{Unexpected, unexpected_now};
-pub(crate) use wire::told;
+pub(crate) use wire::health_to_wire;

@@ -12,7 +12,7 @@ use ovstunnel_plan::{
 use super::Kept;
 use crate::host::Interfaces;
 use crate::host::Root;
-use crate::host::devices;
+use crate::host::device_facts;
 
 /// One look.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +41,8 @@ impl Survey {
         if self.reasons.is_empty() {
             return None;
         }
-        let dead: Vec<Ipv4Addr> = remotes(bridge).filter(|ip| self.underlay.is_dead(*ip, &self.reasons)).collect();
+        let dead: Vec<Ipv4Addr> =
+            tunnel_remotes(bridge).filter(|ip| self.underlay.is_dead(*ip, &self.reasons)).collect();
         let (first, all) = (dead.first()?, bridge.tunnels.len());
         let evidence =
             format!("{} of {all} tunnels of this bridge carry nothing: the way to {first} is cut off", dead.len());
@@ -52,7 +53,7 @@ impl Survey {
     /// The largest MTU of a guest whose frames cross all tunnels of a bridge in one piece, by the devices that they leave by; none where
     /// it has no tunnel, or no way is known.
     pub fn max_guest_mtu(&self, bridge: &DesiredBridge) -> Option<u32> {
-        Some(self.underlay.least_mtu(remotes(bridge))?.saturating_sub(bridge.encap.kind().overhead()))
+        Some(self.underlay.least_mtu(tunnel_remotes(bridge))?.saturating_sub(bridge.encap.kind().overhead()))
     }
 
     /// Whether the same can be said of each bridge by another look.
@@ -97,25 +98,25 @@ impl Surveyor {
     }
 
     /// What is seen now, or was a moment ago.
-    pub async fn look(&self) -> Arc<Survey> {
-        self.last.get(async || self.survey().await).await
+    pub async fn current_survey(&self) -> Arc<Survey> {
+        self.last.get(async || self.make_survey().await).await
     }
 
     /// What is seen now: for `doctor`, which must not say what was mended a moment ago.
     pub async fn look_now(&self) -> Arc<Survey> {
-        self.last.renew(async || self.survey().await).await
+        self.last.make_anew(async || self.make_survey().await).await
     }
 
-    async fn survey(&self) -> Survey {
+    async fn make_survey(&self) -> Survey {
         // What the kernel does not tell is nothing that is wrong: `doctor` says that it does not.
-        let links = self.interfaces.links().await.inspect_err(untold).ok().flatten().unwrap_or_default();
-        let underlay = self.underlay().await;
+        let links = self.interfaces.links().await.inspect_err(log_unknown).ok().flatten().unwrap_or_default();
+        let underlay = self.underlay_facts().await;
         let reasons = host_health(&underlay);
-        Survey { underlay, reasons, linux_bridges: links.linux_bridges, host: self.host().await }
+        Survey { underlay, reasons, linux_bridges: links.linux_bridges, host: self.host_facts().await }
     }
 
     /// What the ports of managed bridges stand on that are neither ours nor the bridge's own.
-    async fn host(&self) -> HostFacts {
+    async fn host_facts(&self) -> HostFacts {
         let Switch::Real(_) = &self.switch else { return HostFacts::default() };
         let names = self.switch.observer().read(|db| {
             let view = db.view();
@@ -129,17 +130,17 @@ impl Surveyor {
             ours.flat_map(others).collect::<BTreeSet<String>>()
         });
         let root = self.root.clone();
-        let looked = tokio::task::spawn_blocking(move || devices(&root, names)).await;
+        let looked = tokio::task::spawn_blocking(move || device_facts(&root, names)).await;
         HostFacts { devices: looked.unwrap_or_default(), ..HostFacts::default() }
     }
 
-    async fn underlay(&self) -> Below {
+    async fn underlay_facts(&self) -> Below {
         let (tunnels, userspace, flow_restore_wait) = self
             .switch
             .observer()
             .read(|db| (db.tunnels_by_host(), db.is_userspace(), db.other_config("flow-restore-wait") == Some("true")));
         let routes = self.interfaces.routes(tunnels.keys().copied().collect()).await;
-        let routes = routes.inspect_err(untold).unwrap_or_default();
+        let routes = routes.inspect_err(log_unknown).unwrap_or_default();
         let way = |(ip, route): (Ipv4Addr, Option<crate::host::Route>)| {
             let way = route.map(|route| Way {
                 device: route.device,
@@ -150,12 +151,12 @@ impl Surveyor {
             (ip, (way, tunnels.get(&ip).copied().unwrap_or_default()))
         };
         let ways: BTreeMap<_, _> = routes.into_iter().map(way).collect();
-        let bridges = self.bridges(&ways).await;
+        let bridges = self.underlay_bridges(&ways).await;
         Below { ways, bridges, userspace, flow_restore_wait }
     }
 
     /// The bridges by whose devices the ways lead.
-    async fn bridges(&self, ways: &BTreeMap<Ipv4Addr, (Option<Way>, usize)>) -> BTreeMap<String, BelowBridge> {
+    async fn underlay_bridges(&self, ways: &BTreeMap<Ipv4Addr, (Option<Way>, usize)>) -> BTreeMap<String, BelowBridge> {
         let devices: BTreeSet<&str> =
             ways.values().filter_map(|(way, _)| way.as_ref()).map(|way| way.device.as_str()).collect();
         let found: Vec<(String, ObservedBridge)> = self.switch.observer().read(|db| {
@@ -166,24 +167,24 @@ impl Surveyor {
         let mut bridges = BTreeMap::new();
         for (device, observed) in found {
             let secure = observed.fail_mode.as_deref() == Some("secure");
-            let flows = if secure { self.flows(&observed.name).await } else { None };
+            let flows = if secure { self.flow_count(&observed.name).await } else { None };
             bridges.insert(device, BelowBridge { observed, flows });
         }
         bridges
     }
 
     /// How many flows a bridge's first table has. Costs a command.
-    async fn flows(&self, bridge: &str) -> Option<usize> {
+    async fn flow_count(&self, bridge: &str) -> Option<usize> {
         let dump = self.switch.entry_flows(bridge).await.ok()?;
         Some(dump.lines().filter(|line| line.contains("actions=")).count())
     }
 }
 
 /// Where the tunnels of a bridge lead.
-fn remotes(bridge: &DesiredBridge) -> impl Iterator<Item = Ipv4Addr> + '_ {
+fn tunnel_remotes(bridge: &DesiredBridge) -> impl Iterator<Item = Ipv4Addr> + '_ {
     bridge.tunnels.values().map(|tunnel| tunnel.remote_ip.get())
 }
 
-fn untold(error: &crate::host::Error) {
+fn log_unknown(error: &crate::host::Error) {
     tracing::debug!(%error, "what is below the tunnels is not known");
 }

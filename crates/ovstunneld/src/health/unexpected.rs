@@ -42,22 +42,22 @@ pub(crate) struct Unexpected {
 /// What the logs under this root tell of the last two minutes, without what has a tunnel by now.
 pub(crate) async fn unexpected_now(root: &Root, switch: &Switch) -> Vec<Unexpected> {
     let root = root.clone();
-    let read = tokio::task::spawn_blocking(move || unexpected(&root, OffsetDateTime::now_utc()));
+    let read = tokio::task::spawn_blocking(move || read_unexpected(&root, OffsetDateTime::now_utc()));
     let mut all = read.await.unwrap_or_default();
     switch.observer().read(|db| all.retain(|one| !db.has_tunnel(one.key, one.from)));
     all
 }
 
 /// What they tell, whatever has a tunnel. Reads files.
-fn unexpected(root: &Root, now: OffsetDateTime) -> Vec<Unexpected> {
+fn read_unexpected(root: &Root, now: OffsetDateTime) -> Vec<Unexpected> {
     // What stands for one that is not there has none of our words in it.
-    let logs = LOGS.map(|log| end(&root.path(log.as_ref()), TAIL));
+    let logs = LOGS.map(|log| end(&root.host_path(log.as_ref()), TAIL));
     told_in(logs.iter().flat_map(|log| log.lines()), now)
 }
 
 fn told_in<'a>(lines: impl Iterator<Item = &'a str>, now: OffsetDateTime) -> Vec<Unexpected> {
     let mut found: BTreeMap<(u64, Ipv4Addr), Unexpected> = BTreeMap::new();
-    for (at, key, from) in lines.filter_map(line) {
+    for (at, key, from) in lines.filter_map(parse_line) {
         let age = now - at;
         if age > RECENT || age.is_negative() {
             continue;
@@ -70,7 +70,7 @@ fn told_in<'a>(lines: impl Iterator<Item = &'a str>, now: OffsetDateTime) -> Vec
 }
 
 /// When a line was written, the key and the sender, where it is one of those.
-fn line(line: &str) -> Option<(OffsetDateTime, u64, Ipv4Addr)> {
+fn parse_line(line: &str) -> Option<(OffsetDateTime, u64, Ipv4Addr)> {
     let (before, flow) = line.split_once(WORDS)?;
     let at = OffsetDateTime::parse(before.split('|').next()?, &Rfc3339).ok()?;
     let field = |name: &str| flow.split([',', ')']).find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn recent_lines_are_counted_by_key_and_sender_and_others_are_passed_over() {
+    fn recent_lines_count_by_key_and_sender_and_others_are_skipped() {
         // As 3.1 writes it.
         let of = |at: &str, key: &str, from: &str| {
             format!(
@@ -121,14 +121,14 @@ mod tests {
     fn a_rotated_log_counts_and_one_that_is_not_there_says_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let now = OffsetDateTime::now_utc();
-        let root = Root::at(dir.path());
-        assert_eq!(unexpected(&root, now), []);
+        let root = Root::at_folder(dir.path());
+        assert_eq!(read_unexpected(&root, now), []);
         let folder = dir.path().join("var/log/openvswitch");
         std::fs::create_dir_all(&folder).unwrap();
         let at = now.format(&Rfc3339).unwrap();
         let line = format!("{at}|1|tunnel|WARN|{WORDS}tun_id=0x5,tun_src=192.0.2.9)\n");
         std::fs::write(folder.join("ovs-vswitchd.log.1"), &line).unwrap();
         std::fs::write(folder.join("ovs-vswitchd.log"), &line).unwrap();
-        assert_eq!(unexpected(&root, now).iter().map(|one| (one.key, one.lines)).collect::<Vec<_>>(), [(5, 2)]);
+        assert_eq!(read_unexpected(&root, now).iter().map(|one| (one.key, one.lines)).collect::<Vec<_>>(), [(5, 2)]);
     }
 }

@@ -7,7 +7,7 @@ use ovstunnel_plan::Reason;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-fn reason(reason: &Reason) -> ovstunnel_api::Reason {
+fn reason_to_wire(reason: &Reason) -> ovstunnel_api::Reason {
     ovstunnel_api::Reason {
         what: reason.what.to_owned(),
         subject: reason.subject.clone(),
@@ -21,7 +21,7 @@ fn reason(reason: &Reason) -> ovstunnel_api::Reason {
 }
 
 /// These reasons on the wire, known at `as_of`.
-pub(crate) fn told(reasons: &[Reason], as_of: Option<SystemTime>) -> Health {
+pub(crate) fn health_to_wire(reasons: &[Reason], as_of: Option<SystemTime>) -> Health {
     let state = match reasons.iter().map(|reason| reason.severity).max() {
         None => HealthState::Ok,
         Some(ovstunnel_plan::Severity::Degraded) => HealthState::Degraded,
@@ -29,5 +29,5 @@ pub(crate) fn told(reasons: &[Reason], as_of: Option<SystemTime>) -> Health {
     };
     // A clock beyond the year 9999 has no such form.
     let as_of = as_of.and_then(|at| OffsetDateTime::from(at).format(&Rfc3339).ok());
-    Health { state, as_of, reasons: reasons.iter().map(reason).collect() }
+    Health { state, as_of, reasons: reasons.iter().map(reason_to_wire).collect() }
 }

@@ -11,7 +11,7 @@ use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use rtnetlink::{Handle, MulticastGroup};
 use tokio::task::JoinHandle;
 
-use super::{Error, Interfaces, Kernel, Source, ask, colons};
+use super::{Error, Interfaces, Kernel, Source, ask_kernel, colon_hex};
 
 /// What the way of tunnels depends on. IPv6 has no part in it: a tunnel's other end is an IPv4 address.
 const GROUPS: [MulticastGroup; 4] =
@@ -45,7 +45,8 @@ impl Interfaces {
                 Ok(devices.iter().map(device).collect())
             }
             Source::Kernel(Kernel { connection, .. }) => {
-                ask(connection, "the devices of this host", async |handle: Handle| kernel_devices(&handle).await).await
+                ask_kernel(connection, "the devices of this host", async |handle: Handle| kernel_devices(&handle).await)
+                    .await
             }
         }
     }
@@ -75,7 +76,7 @@ pub struct Monitor {
 
 impl Monitor {
     /// Waits for the next, and takes all others that are there with it; false where none will come any more.
-    pub async fn wait(&mut self) -> bool {
+    pub async fn wait_change(&mut self) -> bool {
         let first = self.messages.next().await.is_some();
         while self.messages.next().now_or_never().flatten().is_some() {}
         first
@@ -93,14 +94,14 @@ async fn kernel_devices(handle: &Handle) -> Result<Vec<Device>, rtnetlink::Error
     let messages: Vec<AddressMessage> = handle.address().get().execute().try_collect().await?;
     let mut addresses: HashMap<u32, Vec<IpAddr>> = HashMap::new();
     for message in &messages {
-        addresses.entry(message.header.index).or_default().extend(address(message));
+        addresses.entry(message.header.index).or_default().extend(local_address(message));
     }
     let device = |link: &LinkMessage| {
         let mut device = Device { name: String::new(), mac: None, addresses: Vec::new() };
         for attribute in &link.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => device.name.clone_from(name),
-                LinkAttribute::Address(bytes) if bytes.len() == 6 => device.mac = Some(colons(bytes)),
+                LinkAttribute::Address(bytes) if bytes.len() == 6 => device.mac = Some(colon_hex(bytes)),
                 _ => {}
             }
         }
@@ -111,7 +112,7 @@ async fn kernel_devices(handle: &Handle) -> Result<Vec<Device>, rtnetlink::Error
 }
 
 /// The address itself: `Local`, since on a point-to-point device `Address` is the other end's.
-fn address(message: &AddressMessage) -> Option<IpAddr> {
+fn local_address(message: &AddressMessage) -> Option<IpAddr> {
     let mut address = None;
     for attribute in &message.attributes {
         match attribute {

@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use rtnetlink::Handle;
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 
-use super::{Error, Interfaces, Kernel, Source, ask};
+use super::{Error, Interfaces, Kernel, Source, ask_kernel};
 
 /// The devices of the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,14 +27,14 @@ impl Interfaces {
             Source::Fixed(_) => Ok(None),
             Source::Kernel(Kernel { connection, .. }) => {
                 let question = async |handle: Handle| handle.link().get().execute().try_collect().await;
-                let links: Vec<LinkMessage> = ask(connection, "the devices of this host", question).await?;
-                Ok(Some(sorted(&links)))
+                let links: Vec<LinkMessage> = ask_kernel(connection, "the devices of this host", question).await?;
+                Ok(Some(sort_links(&links)))
             }
         }
     }
 }
 
-fn sorted(links: &[LinkMessage]) -> Links {
+fn sort_links(links: &[LinkMessage]) -> Links {
     let (mut found, mut bridges, mut ports) = (Links::default(), HashMap::new(), Vec::new());
     for link in links {
         let (mut name, mut master) = (None, None);

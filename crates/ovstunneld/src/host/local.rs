@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use rtnetlink::Handle;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 
-use super::{Error, Interfaces, Kernel, Source, addresses, ask, ipv4};
+use super::{Error, Interfaces, Kernel, Source, ask_kernel, list_addresses, local_ipv4};
 
 /// An IPv4 address of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct LocalAddress {
 
 impl LocalAddress {
     /// The network's own address and its broadcast address, where hosts cannot have them: not of a /31 or /32.
-    fn ends(&self) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    fn reserved_addresses(&self) -> Option<(Ipv4Addr, Ipv4Addr)> {
         let hosts = u32::MAX.checked_shr(self.prefix.into()).filter(|hosts| *hosts > 1)?;
         let network = self.link.to_bits() & !hosts;
         Some((network.into(), (network | hosts).into()))
@@ -42,7 +42,7 @@ pub fn not_another_host(remote: Ipv4Addr, local: &[LocalAddress]) -> Option<Stri
     }
     // As the kernel's routes go: the smallest network that has it.
     let on_link = local.iter().filter(|own| own.reaches(remote)).max_by_key(|own| own.prefix)?;
-    let (network, broadcast) = on_link.ends()?;
+    let (network, broadcast) = on_link.reserved_addresses()?;
     let what = [(network, "network"), (broadcast, "broadcast")].into_iter().find(|(ip, _)| *ip == remote)?.1;
     let LocalAddress { link, prefix, device, .. } = on_link;
     Some(format!("must be another host's address, and this is the {what} address of {link}/{prefix} on {device}"))
@@ -55,27 +55,27 @@ impl Interfaces {
     /// When the kernel cannot be asked.
     pub async fn local_addresses(&self) -> Result<Vec<LocalAddress>, Error> {
         match &self.0 {
-            Source::Fixed(devices) => Ok(devices.iter().filter_map(fixed).collect()),
+            Source::Fixed(devices) => Ok(devices.iter().filter_map(fixed_address).collect()),
             Source::Kernel(Kernel { connection, own }) => {
                 let mut own = own.lock().await;
-                if let Some(known) = own.still() {
+                if let Some(known) = own.unchanged_addresses() {
                     return Ok(known);
                 }
-                let question = async |handle: Handle| addresses(&handle, None).await;
-                Ok(own.keep(&ask(connection, "the addresses of this host", question).await?))
+                let question = async |handle: Handle| list_addresses(&handle, None).await;
+                Ok(own.keep_addresses(&ask_kernel(connection, "the addresses of this host", question).await?))
             }
         }
     }
 }
 
-fn fixed(device: &ovstunnel_api::Interface) -> Option<LocalAddress> {
+fn fixed_address(device: &ovstunnel_api::Interface) -> Option<LocalAddress> {
     let ip: Ipv4Addr = device.ip.as_deref()?.parse().ok()?;
     let mask: Option<Ipv4Addr> = device.netmask.as_deref().and_then(|mask| mask.parse().ok());
     let prefix = mask.map_or(32, |mask| u8::try_from(mask.to_bits().leading_ones()).unwrap_or(32));
     Some(LocalAddress { ip, link: ip, prefix, device: device.device.clone() })
 }
 
-pub(super) fn told(message: &AddressMessage) -> Option<LocalAddress> {
+pub(super) fn parse_address(message: &AddressMessage) -> Option<LocalAddress> {
     let (mut link, mut device) = (None, String::new());
     for attribute in &message.attributes {
         match attribute {
@@ -85,7 +85,7 @@ pub(super) fn told(message: &AddressMessage) -> Option<LocalAddress> {
             _ => {}
         }
     }
-    let ip = ipv4(message)?;
+    let ip = local_ipv4(message)?;
     Some(LocalAddress { ip, link: link.unwrap_or(ip), prefix: message.header.prefix_len, device })
 }
 

@@ -27,7 +27,7 @@ pub use devices::{Device, Monitor};
 pub use local::{LocalAddress, not_another_host};
 pub(crate) use root::Root;
 pub use route::{Neighbour, Route};
-pub(crate) use sysfs::devices;
+pub(crate) use sysfs::device_facts;
 
 /// How long the kernel may take to answer one question.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -76,12 +76,12 @@ struct Kernel {
 
 impl Interfaces {
     /// Those of the kernel, in the network namespace of the thread that asks first. Needs a tokio runtime to ask.
-    pub fn kernel() -> Self {
+    pub fn of_kernel() -> Self {
         Interfaces(Source::Kernel(Kernel::default()))
     }
 
     /// A fixed list, for the simulated switch.
-    pub fn fixed(devices: Vec<Interface>) -> Self {
+    pub fn of_list(devices: Vec<Interface>) -> Self {
         Interfaces(Source::Fixed(devices))
     }
 
@@ -98,11 +98,11 @@ impl Interfaces {
             Source::Fixed(devices) => Ok(devices.iter().find(|d| d.label == label || d.device == label).cloned()),
             Source::Kernel(Kernel { connection, .. }) => {
                 let question = async |handle: Handle| {
-                    let Some(link) = link(&handle, label).await? else { return Ok(None) };
-                    let addresses = addresses(&handle, Some(link.header.index)).await?;
-                    Ok(Some(interface(label, &link, addresses)))
+                    let Some(link) = find_link(&handle, label).await? else { return Ok(None) };
+                    let addresses = list_addresses(&handle, Some(link.header.index)).await?;
+                    Ok(Some(build_interface(label, &link, addresses)))
                 };
-                ask(connection, &format!("device {label}"), question).await
+                ask_kernel(connection, &format!("device {label}"), question).await
             }
         }
     }
@@ -110,7 +110,7 @@ impl Interfaces {
 
 /// Puts one question with a deadline, one at a time: a second dump on a socket that is still at the first fails with
 /// EBUSY. After a failure the connection is given up.
-async fn ask<T>(
+async fn ask_kernel<T>(
     connection: &Mutex<Option<Handle>>,
     what: &str,
     question: impl AsyncFnOnce(Handle) -> Result<T, rtnetlink::Error>,
@@ -118,7 +118,7 @@ async fn ask<T>(
     let mut open = connection.lock().await;
     let handle = match &*open {
         Some(handle) => handle.clone(),
-        None => open.insert(connect()?).clone(),
+        None => open.insert(connect_netlink()?).clone(),
     };
     let answer = match tokio::time::timeout(DEADLINE, question(handle)).await {
         Ok(Ok(answer)) => return Ok(answer),
@@ -129,7 +129,7 @@ async fn ask<T>(
     Err(answer)
 }
 
-fn connect() -> Result<Handle, Error> {
+fn connect_netlink() -> Result<Handle, Error> {
     let (connection, handle, _) = rtnetlink::new_connection().map_err(Error::Open)?;
     // Ends by itself when the last handle is gone.
     tokio::spawn(connection);
@@ -144,7 +144,7 @@ fn can_be_a_device(label: &str) -> bool {
         && !label.bytes().any(|b| b == b'/' || b == b':' || b.is_ascii_whitespace() || b.is_ascii_control())
 }
 
-async fn link(handle: &Handle, name: &str) -> Result<Option<LinkMessage>, rtnetlink::Error> {
+async fn find_link(handle: &Handle, name: &str) -> Result<Option<LinkMessage>, rtnetlink::Error> {
     let mut answers = std::pin::pin!(handle.link().get().match_name(name).execute());
     match answers.next().await.transpose() {
         Err(rtnetlink::Error::NetlinkError(e)) if e.raw_code() == -(nix::errno::Errno::ENODEV as i32) => Ok(None),
@@ -153,7 +153,7 @@ async fn link(handle: &Handle, name: &str) -> Result<Option<LinkMessage>, rtnetl
 }
 
 /// The IPv4 addresses, of one device or of all.
-async fn addresses(handle: &Handle, device: Option<u32>) -> Result<Vec<AddressMessage>, rtnetlink::Error> {
+async fn list_addresses(handle: &Handle, device: Option<u32>) -> Result<Vec<AddressMessage>, rtnetlink::Error> {
     let mut request = handle.address().get();
     request.message_mut().header.family = AddressFamily::Inet;
     if let Some(index) = device {
@@ -163,7 +163,7 @@ async fn addresses(handle: &Handle, device: Option<u32>) -> Result<Vec<AddressMe
 }
 
 /// The address itself: `Local`, since on a point-to-point device `Address` is the other end's.
-fn ipv4(message: &AddressMessage) -> Option<Ipv4Addr> {
+fn local_ipv4(message: &AddressMessage) -> Option<Ipv4Addr> {
     let mut address = None;
     for attribute in &message.attributes {
         match attribute {
@@ -175,17 +175,17 @@ fn ipv4(message: &AddressMessage) -> Option<Ipv4Addr> {
     address
 }
 
-fn interface(label: &str, link: &LinkMessage, mut addresses: Vec<AddressMessage>) -> Interface {
+fn build_interface(label: &str, link: &LinkMessage, mut addresses: Vec<AddressMessage>) -> Interface {
     addresses.sort_by_key(|a| {
         let secondary = a.header.flags.contains(AddressHeaderFlags::Secondary);
         (u8::from(a.header.scope), secondary) // global is scope 0, link 253, host 254
     });
-    let first = addresses.iter().find_map(|a| Some((ipv4(a)?, a.header.prefix_len)));
+    let first = addresses.iter().find_map(|a| Some((local_ipv4(a)?, a.header.prefix_len)));
     let (mut device, mut mac, mut mtu) = (label.to_owned(), None, 0);
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::IfName(name) => device.clone_from(name), // `label` may be an alternative name
-            LinkAttribute::Address(bytes) if bytes.len() == 6 => mac = Some(colons(bytes)),
+            LinkAttribute::Address(bytes) if bytes.len() == 6 => mac = Some(colon_hex(bytes)),
             LinkAttribute::Mtu(bytes) => mtu = *bytes,
             _ => {}
         }
@@ -194,18 +194,18 @@ fn interface(label: &str, link: &LinkMessage, mut addresses: Vec<AddressMessage>
         label: label.to_owned(),
         device,
         ip: first.map(|(ip, _)| ip.to_string()),
-        netmask: first.map(|(_, prefix)| netmask(prefix).to_string()),
+        netmask: first.map(|(_, prefix)| prefix_netmask(prefix).to_string()),
         mac,
         mtu,
         max_guest_mtu: mtu.saturating_sub(TunnelKind::Gre.overhead()),
     }
 }
 
-fn colons(mac: &[u8]) -> String {
+fn colon_hex(mac: &[u8]) -> String {
     mac.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }
 
-fn netmask(prefix: u8) -> Ipv4Addr {
+fn prefix_netmask(prefix: u8) -> Ipv4Addr {
     let hosts = u32::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
     Ipv4Addr::from(!hosts)
 }
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_device_is_found_with_its_first_global_primary_address() {
-        let found = in_namespace(DEVICES, async || Interfaces::kernel().by_label("d0").await);
+        let found = in_namespace(DEVICES, async || Interfaces::of_kernel().by_label("d0").await);
         let expected = Interface {
             label: "d0".into(),
             device: "d0".into(),
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn a_device_without_address_a_bridge_and_no_device_at_all() {
         let (bare, tiny, bridge, none) = in_namespace(DEVICES, async || {
-            let interfaces = Interfaces::kernel();
+            let interfaces = Interfaces::of_kernel();
             let ask = async |label| interfaces.by_label(label).await.unwrap();
             (ask("bare").await, ask("lo").await, ask("br9").await, ask("d1").await)
         });
@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn all_addresses_of_the_host_are_known_and_seen_fresh() {
         let (before, after) = in_namespace(DEVICES, async || {
-            let interfaces = Interfaces::kernel();
+            let interfaces = Interfaces::of_kernel();
             let before = own(&interfaces).await;
             let gone = Command::new("ip").args(["link", "delete", "br9"]).status().unwrap();
             assert!(gone.success());
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn more_changes_than_the_kernel_can_tell_of_are_seen_too() {
         let (before, after) = in_namespace(DEVICES, async || {
-            let interfaces = Interfaces::kernel();
+            let interfaces = Interfaces::of_kernel();
             let before = own(&interfaces).await;
             let others = (0..5_000).map(|n| Ipv4Addr::from(0x0a00_0001 + n));
             let lines: String = others.map(|ip| format!("address add {ip}/32 dev bare\n")).collect();
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn many_questions_at_once_are_all_answered() {
         let answers = in_namespace(DEVICES, async || {
-            let interfaces = Interfaces::kernel();
+            let interfaces = Interfaces::of_kernel();
             let questions = (0..100).map(|_| interfaces.local_addresses());
             futures_util::future::join_all(questions).await
         });
@@ -325,7 +325,7 @@ mod tests {
             "tuntap add mode tap name vif2.0",
             "link set vif1.0 master br9",
         ];
-        let found = in_namespace(setup, async || Interfaces::kernel().links().await.unwrap().unwrap());
+        let found = in_namespace(setup, async || Interfaces::of_kernel().links().await.unwrap().unwrap());
         assert_eq!(found.linux_bridges.into_iter().collect::<Vec<_>>(), [("vif1.0".to_owned(), "br9".to_owned())]);
         assert!(found.names.contains("vif2.0") && !found.names.contains("vif3.0"));
     }
@@ -336,7 +336,7 @@ mod tests {
         let found = in_namespace(DEVICES, async move || {
             let mut found = Vec::new();
             for label in labels {
-                found.push(Interfaces::kernel().by_label(label).await.unwrap());
+                found.push(Interfaces::of_kernel().by_label(label).await.unwrap());
             }
             found
         });
@@ -356,7 +356,7 @@ mod tests {
             "neighbour add 192.0.2.7 nud failed dev d0",
         ];
         let to = ["192.0.2.7", "198.51.100.9", "192.0.2.10", "203.0.113.1", "192.0.3.1"].map(|ip| ip.parse().unwrap());
-        let found = in_namespace(setup, async move || Interfaces::kernel().routes(to.to_vec()).await.unwrap());
+        let found = in_namespace(setup, async move || Interfaces::of_kernel().routes(to.to_vec()).await.unwrap());
         let told = |ip: &str| found[&ip.parse().unwrap()].clone();
         let near = told("192.0.2.7").unwrap();
         assert_eq!((near.device.as_str(), near.mtu, near.source), ("d0", 9000, Some([192, 0, 2, 10].into())));
@@ -378,7 +378,7 @@ mod tests {
             mtu: 1500,
             max_guest_mtu: 1458,
         };
-        let fixed = Interfaces::fixed(vec![device.clone()]);
+        let fixed = Interfaces::of_list(vec![device.clone()]);
         assert_eq!(fixed.by_label("sim0").await.unwrap(), Some(device));
         assert_eq!(fixed.by_label("sim1").await.unwrap(), None);
         assert_eq!(own(&fixed).await, [Ipv4Addr::new(192, 0, 2, 1)]);
@@ -386,7 +386,7 @@ mod tests {
 
     #[test]
     fn netmasks_of_every_length() {
-        let texts = [0, 1, 24, 31, 32].map(|prefix| netmask(prefix).to_string());
+        let texts = [0, 1, 24, 31, 32].map(|prefix| prefix_netmask(prefix).to_string());
         assert_eq!(texts, ["0.0.0.0", "128.0.0.0", "255.255.255.0", "255.255.255.254", "255.255.255.255"]);
     }
 }

@@ -11,7 +11,7 @@ use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, N
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 use rtnetlink::{Handle, RouteMessageBuilder};
 
-use super::{Error, Interfaces, Kernel, Source, ask};
+use super::{Error, Interfaces, Kernel, Source, ask_kernel};
 
 /// The way of packets to one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,17 +50,17 @@ impl Interfaces {
         match &self.0 {
             Source::Fixed(devices) => {
                 let device = devices.first().map(|device| (device.device.clone(), device.mtu, device.ip.clone()));
-                Ok(to.into_iter().map(|ip| (ip, device.clone().map(|device| fixed(ip, device)))).collect())
+                Ok(to.into_iter().map(|ip| (ip, device.clone().map(|device| fixed_route(ip, device)))).collect())
             }
             Source::Kernel(Kernel { connection, .. }) => {
                 let question = async |handle: Handle| kernel_routes(&handle, to).await;
-                ask(connection, "the routes to other hosts", question).await
+                ask_kernel(connection, "the routes to other hosts", question).await
             }
         }
     }
 }
 
-fn fixed(ip: Ipv4Addr, (device, mtu, source): (String, u32, Option<String>)) -> Route {
+fn fixed_route(ip: Ipv4Addr, (device, mtu, source): (String, u32, Option<String>)) -> Route {
     let source = source.and_then(|source| source.parse().ok());
     Route { device, mtu, source, next_hop: ip, local: source == Some(ip), neighbour: Neighbour::Known }
 }
@@ -72,16 +72,16 @@ async fn kernel_routes(
     let links: HashMap<u32, (String, u32)> =
         handle.link().get().execute().map_ok(|link| (link.header.index, name_and_mtu(&link))).try_collect().await?;
     let neighbours: Vec<NeighbourMessage> = handle.neighbours().get().execute().try_collect().await?;
-    let silent = neighbours.iter().filter_map(neighbour).collect::<HashMap<_, _>>();
+    let silent = neighbours.iter().filter_map(parse_neighbour).collect::<HashMap<_, _>>();
     let mut found = BTreeMap::new();
     for ip in to {
-        let message = route(handle, ip).await?;
-        found.insert(ip, message.map(|message| told(ip, &message, &links, &silent)));
+        let message = find_route(handle, ip).await?;
+        found.insert(ip, message.map(|message| build_route(ip, &message, &links, &silent)));
     }
     Ok(found)
 }
 
-async fn route(handle: &Handle, to: Ipv4Addr) -> Result<Option<RouteMessage>, rtnetlink::Error> {
+async fn find_route(handle: &Handle, to: Ipv4Addr) -> Result<Option<RouteMessage>, rtnetlink::Error> {
     let question = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(to, 32).build();
     let answers: Result<Vec<_>, _> = handle.route().get(question).execute().try_collect().await;
     let no_way = [Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EINVAL, Errno::EACCES].map(|errno| -(errno as i32));
@@ -106,7 +106,7 @@ fn name_and_mtu(link: &LinkMessage) -> (String, u32) {
 }
 
 /// Device and address of a neighbour, and what is known of it.
-fn neighbour(message: &NeighbourMessage) -> Option<((u32, Ipv4Addr), Neighbour)> {
+fn parse_neighbour(message: &NeighbourMessage) -> Option<((u32, Ipv4Addr), Neighbour)> {
     let address = message.attributes.iter().find_map(|attribute| match attribute {
         NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)) => Some(*ip),
         _ => None,
@@ -119,7 +119,7 @@ fn neighbour(message: &NeighbourMessage) -> Option<((u32, Ipv4Addr), Neighbour)>
     Some(((message.header.ifindex, address), state))
 }
 
-fn told(
+fn build_route(
     to: Ipv4Addr,
     message: &RouteMessage,
     links: &HashMap<u32, (String, u32)>,

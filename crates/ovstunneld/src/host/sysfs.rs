@@ -11,33 +11,33 @@ use super::Root;
 const DEPTH: usize = 64;
 
 /// What sysfs says of these devices, and of those below them.
-pub(crate) fn devices(root: &Root, names: BTreeSet<String>) -> BTreeMap<String, DeviceFacts> {
+pub(crate) fn device_facts(root: &Root, names: BTreeSet<String>) -> BTreeMap<String, DeviceFacts> {
     let (mut found, mut wanted) = (BTreeMap::new(), names.into_iter().collect::<Vec<_>>());
     let most = wanted.len() + DEPTH;
     while let Some(name) = wanted.pop().filter(|_| found.len() < most) {
         if found.contains_key(&name) || name.contains('/') || name.starts_with('.') {
             continue;
         }
-        let facts = device(root, &name);
+        let facts = read_device(root, &name);
         wanted.extend(facts.lowers.iter().cloned());
         found.insert(name, facts);
     }
     found
 }
 
-fn device(root: &Root, name: &str) -> DeviceFacts {
+fn read_device(root: &Root, name: &str) -> DeviceFacts {
     let folder = format!("/sys/class/net/{name}");
-    let entries = root.names(&folder);
+    let entries = root.folder_names(&folder);
     let has = |name: &str| entries.iter().any(|entry| entry == name);
     let bus = || {
-        let link = std::fs::read_link(root.path(Path::new(&format!("{folder}/device/subsystem"))));
+        let link = std::fs::read_link(root.host_path(Path::new(&format!("{folder}/device/subsystem"))));
         let name = link.ok().and_then(|link| Some(link.file_name()?.to_string_lossy().into_owned()));
         name.unwrap_or_else(|| "an unknown bus".to_owned())
     };
     DeviceFacts {
         bus: has("device").then(bus),
         vlan: root
-            .read(&format!("{folder}/uevent"))
+            .read_beginning(&format!("{folder}/uevent"))
             .is_some_and(|text| text.lines().any(|line| line == "DEVTYPE=vlan")),
         bond: has("bonding"),
         lowers: entries.iter().filter_map(|entry| entry.strip_prefix("lower_")).map(str::to_owned).collect(),
@@ -65,7 +65,7 @@ mod tests {
         symlink("../eth0", net.join("bond0/lower_eth0")).unwrap();
         fs::write(net.join("eth0.5/uevent"), "DEVTYPE=vlan\nINTERFACE=eth0.5\n").unwrap();
         let names = ["eth0.5", "vif1.0", "veth9", "odd", "gone", "../etc", "."].map(str::to_owned);
-        let found = devices(&Root::at(dir.path()), names.into());
+        let found = device_facts(&Root::at_folder(dir.path()), names.into());
         let of = |name: &str| found[name].clone();
         let bus = |bus: &str| DeviceFacts { bus: Some(bus.to_owned()), ..DeviceFacts::default() };
         let below = |lower: &str| DeviceFacts { lowers: vec![lower.to_owned()], ..DeviceFacts::default() };

@@ -26,16 +26,16 @@ pub(super) struct Watched {
 
 impl Watched {
     /// The addresses, where they are known and the kernel has told of no change since.
-    pub fn still(&mut self) -> Option<Vec<LocalAddress>> {
+    pub fn unchanged_addresses(&mut self) -> Option<Vec<LocalAddress>> {
         if self.has_changed() {
             self.addresses = None;
         }
         self.addresses.clone()
     }
 
-    /// Keeps what was asked after [`still`](Self::still) had nothing; a change since then is in the socket.
-    pub fn keep(&mut self, found: &[AddressMessage]) -> Vec<LocalAddress> {
-        let addresses: Vec<LocalAddress> = found.iter().filter_map(super::local::told).collect();
+    /// Keeps what was asked after [`unchanged_addresses`](Self::unchanged_addresses) had nothing; a change since then is in the socket.
+    pub fn keep_addresses(&mut self, found: &[AddressMessage]) -> Vec<LocalAddress> {
+        let addresses: Vec<LocalAddress> = found.iter().filter_map(super::local::parse_address).collect();
         self.addresses = self.socket.is_some().then(|| addresses.clone());
         addresses
     }
@@ -43,7 +43,8 @@ impl Watched {
     /// Takes all word that there is. Without a socket everything may have changed.
     fn has_changed(&mut self) -> bool {
         let Some(socket) = &self.socket else {
-            self.socket = open().inspect_err(|error| tracing::debug!(%error, "addresses are asked for each time")).ok();
+            self.socket =
+                open_socket().inspect_err(|error| tracing::debug!(%error, "addresses are asked for each time")).ok();
             return true;
         };
         let mut changed = false;
@@ -64,7 +65,7 @@ impl Watched {
     }
 }
 
-fn open() -> io::Result<Socket> {
+fn open_socket() -> io::Result<Socket> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.set_non_blocking(true)?;
     socket.bind(&SocketAddr::new(0, 0))?;

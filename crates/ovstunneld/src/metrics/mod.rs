@@ -142,7 +142,7 @@ pub struct Surroundings {
     pub certificates: Vec<(&'static str, Option<f64>)>,
 }
 
-fn histogram() -> Histogram {
+fn new_histogram() -> Histogram {
     Histogram::new(SECONDS)
 }
 
@@ -152,12 +152,12 @@ impl Default for Metrics {
             registry: Registry::with_prefix("ovstunnel"),
             process: Registry::default(),
             commands: Family::default(),
-            command_seconds: Family::new_with_constructor(histogram),
+            command_seconds: Family::new_with_constructor(new_histogram),
             requests: Family::default(),
-            request_seconds: Family::new_with_constructor(histogram),
+            request_seconds: Family::new_with_constructor(new_histogram),
             batches: Counter::default(),
             batched_changes: Counter::default(),
-            batch_seconds: histogram(),
+            batch_seconds: new_histogram(),
             runs: Counter::default(),
             last_look: Gauge::default(),
             repairs: Family::default(),
@@ -168,13 +168,13 @@ impl Default for Metrics {
             tunnels_forgotten: Counter::default(),
             stock: Stock::default(),
         };
-        inner.register();
+        inner.register_all();
         Metrics(Arc::new(inner))
     }
 }
 
 impl Inner {
-    fn register(&mut self) {
+    fn register_all(&mut self) {
         self.process.register_collector(Box::new(ProcessCollector));
         let r = &mut self.registry;
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
@@ -200,12 +200,12 @@ impl Inner {
         r.register("silent_peers", silent, self.silent_peers.clone());
         let forgotten = "Tunnels that were removed because their host had been silent for [tunnel] forget_after";
         r.register("tunnels_forgotten", forgotten, self.tunnels_forgotten.clone());
-        self.stock.register(r);
+        self.stock.register_all(r);
     }
 }
 
 impl Stock {
-    fn register(&self, r: &mut Registry) {
+    fn register_all(&self, r: &mut Registry) {
         r.register("bridges", "Managed bridges", self.bridges.clone());
         r.register("tunnels", "Tunnels by state", self.tunnels.clone());
         r.register("vifs", "VM interfaces on managed bridges", self.vifs.clone());
@@ -224,7 +224,7 @@ impl Stock {
         r.register_with_unit("certificate_expires_in", expires, Unit::Seconds, self.certificates.clone());
     }
 
-    fn take(&self, bridges: &[Bridge], around: &Surroundings) {
+    fn take_stock(&self, bridges: &[Bridge], around: &Surroundings) {
         let set = |gauge: &Gauge, n: usize| gauge.set(i64::try_from(n).unwrap_or(i64::MAX));
         let tunnels = || bridges.iter().flat_map(|bridge| &bridge.tunnels);
         set(&self.bridges, bridges.len());
@@ -276,7 +276,7 @@ impl Stock {
 
 impl Metrics {
     /// Counts a command that was run.
-    pub fn command(&self, command: &str, result: RunResult, took: Duration) {
+    pub fn count_command(&self, command: &str, result: RunResult, took: Duration) {
         let result = match result {
             RunResult::Succeeded => "succeeded",
             RunResult::Failed => "failed",
@@ -289,21 +289,21 @@ impl Metrics {
     }
 
     /// Counts a batch of changes.
-    pub fn batch(&self, changes: usize, took: Duration) {
+    pub fn count_batch(&self, changes: usize, took: Duration) {
         self.0.batches.inc();
         self.0.batched_changes.inc_by(changes as u64);
         self.0.batch_seconds.observe(took.as_secs_f64());
     }
 
     /// Counts a look at everything, which ends now.
-    pub fn look(&self) {
+    pub fn count_run(&self) {
         self.0.runs.inc();
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.0.last_look.set(since_1970.as_secs_f64());
     }
 
     /// Counts steps of repair that were done and that failed.
-    pub fn repairs(&self, done: usize, failed: usize) {
+    pub fn count_repairs(&self, done: usize, failed: usize) {
         self.0.repairs.get_or_create(&ResultLabel { result: "done" }).inc_by(done as u64);
         self.0.repairs.get_or_create(&ResultLabel { result: "failed" }).inc_by(failed as u64);
     }
@@ -314,7 +314,7 @@ impl Metrics {
     }
 
     /// So many watch now.
-    pub fn watchers(&self, count: usize) {
+    pub fn set_watchers(&self, count: usize) {
         self.0.watchers.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
@@ -334,8 +334,8 @@ impl Metrics {
     }
 
     /// Everything as text, with the stock of these bridges.
-    pub fn text(&self, bridges: &[Bridge], around: &Surroundings) -> String {
-        self.0.stock.take(bridges, around);
+    pub fn render_text(&self, bridges: &[Bridge], around: &Surroundings) -> String {
+        self.0.stock.take_stock(bridges, around);
         let mut text = String::new();
         // Writing into a string does not fail.
         let _ = text::encode_registry(&mut text, &self.0.registry)
@@ -346,7 +346,7 @@ impl Metrics {
 }
 
 /// Counts and times a request; around every route.
-pub async fn measure(
+pub async fn measure_request(
     State(metrics): State<Metrics>,
     route: Option<MatchedPath>,
     request: Request,
@@ -387,11 +387,11 @@ mod tests {
     #[test]
     fn what_happened_and_what_is_there_are_told_in_lines() {
         let metrics = Metrics::default();
-        metrics.command("ovs-vsctl", RunResult::CutShort, Duration::from_millis(30));
-        metrics.batch(200, Duration::from_millis(40));
-        metrics.repairs(2, 1);
-        metrics.look();
-        let text = metrics.text(&[], &around());
+        metrics.count_command("ovs-vsctl", RunResult::CutShort, Duration::from_millis(30));
+        metrics.count_batch(200, Duration::from_millis(40));
+        metrics.count_repairs(2, 1);
+        metrics.count_run();
+        let text = metrics.render_text(&[], &around());
         for line in [
             "ovstunnel_commands_total{command=\"ovs-vsctl\",result=\"cut_short\"} 1",
             "ovstunnel_command_seconds_count{command=\"ovs-vsctl\"} 1",
@@ -428,9 +428,9 @@ mod tests {
         let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
         let (metrics, began) = (Metrics::default(), now());
         let look = |text: &str| value(text, "ovstunnel_last_reconcile_timestamp_seconds");
-        assert_eq!(look(&metrics.text(&[], &around())), 0.0, "none yet");
-        metrics.look();
-        let text = metrics.text(&[], &around());
+        assert_eq!(look(&metrics.render_text(&[], &around())), 0.0, "none yet");
+        metrics.count_run();
+        let text = metrics.render_text(&[], &around());
         assert!((began..=now()).contains(&look(&text)), "{text}");
         let start = value(&text, "process_start_time_seconds");
         assert!((now() - 3600.0..=now() + 1.0).contains(&start), "a test runs for less than an hour: {start}");

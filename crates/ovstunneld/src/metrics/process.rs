@@ -31,7 +31,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn take() -> Result<Self, ProcError> {
+    fn read_process() -> Result<Self, ProcError> {
         let process = Process::myself()?;
         let stat = process.stat()?;
         #[expect(clippy::cast_precision_loss, reason = "2^53 ticks are more than a million years")]
@@ -56,7 +56,7 @@ impl Reading {
 
 impl Collector for ProcessCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let Ok(reading) = Reading::take() else { return Ok(()) };
+        let Ok(reading) = Reading::read_process() else { return Ok(()) };
         let mut tell = |name: &str, help: &str, unit: Option<Unit>, metric: &dyn EncodeMetric| {
             metric.encode(encoder.encode_descriptor(name, help, unit.as_ref(), metric.metric_type())?)
         };

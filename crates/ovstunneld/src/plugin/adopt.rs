@@ -13,19 +13,20 @@ use crate::state::Shared;
 
 /// Takes up a bridge, as what its network's name says it is: that of a VPC, or else that of the plain network with `key`.
 /// Without a key only a VPC's is taken up. From then on, for as long as the guard lives, nobody sets it up or takes it away.
-pub(super) async fn adopt(
+pub(super) async fn adopt_bridge(
     call: Call<'_>,
     bridge: &BridgeName,
     key: Option<GreKey>,
     host: Option<&HostId>,
 ) -> Result<Shared, Failure> {
-    let is_foreign = || call.observed(bridge).is_some_and(|observed| DesiredBridge::mark(&observed) == Mark::Foreign);
-    let shared = call.state.turns.shared(bridge).await;
+    let is_foreign =
+        || call.observed_bridge(bridge).is_some_and(|observed| DesiredBridge::bridge_mark(&observed) == Mark::Foreign);
+    let shared = call.state.turns.wait_shared(bridge).await;
     if !is_foreign() {
         return Ok(shared);
     }
     drop(shared);
-    let alone = call.state.turns.alone(bridge).await;
+    let alone = call.state.turns.wait_alone(bridge).await;
     if is_foreign() {
         take_up(call, bridge, key, host).await?;
     }
@@ -67,7 +68,7 @@ async fn take_up(
     let vpc = vpc_of(call, bridge).await;
     let Some(setup) = set_up(bridge, vpc, key, host.cloned()) else { return Ok(()) };
     tracing::info!(bridge = %setup.bridge(), "the bridge is not managed and was not set up; adopting it");
-    call.change(setup).await.map(drop)
+    call.make_change(setup).await.map(drop)
 }
 
 /// The VPC whose bridge this is: its network has the name that a server sends as `key` when it sets the bridge up.
@@ -75,7 +76,7 @@ async fn vpc_of(call: Call<'_>, bridge: &BridgeName) -> Option<VpcId> {
     let labels = match call.state.xapi.as_ref()?.labels_of_bridge(bridge).await {
         Ok(labels) => labels,
         Err(error) => {
-            tracing::warn!(%bridge, error = ovstunnel_types::text::chain(&error), "xapi does not tell which network this is");
+            tracing::warn!(%bridge, error = ovstunnel_types::text::error_chain(&error), "xapi does not tell which network this is");
             vec![]
         }
     };

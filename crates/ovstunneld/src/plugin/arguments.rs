@@ -24,7 +24,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// That there is no argument but these.
-    pub fn only(&self, names: &[&str]) -> Result<(), Failure> {
+    pub fn allow_only(&self, names: &[&str]) -> Result<(), Failure> {
         let Some(other) = self.0.keys().find(|name| !names.contains(&name.as_str())) else { return Ok(()) };
         let words = format!("there is no option --{}; there are --{}", excerpt(other), names.join(", --"));
         Err(Failure::new(Reason::InvalidArgument, words))
@@ -36,17 +36,17 @@ impl<'a> Arguments<'a> {
     }
 
     /// An argument that may be missing: old servers leave some out.
-    pub fn optional<T: FromStr<Err = Invalid>>(&self, name: &str) -> Result<Option<T>, Failure> {
-        self.text(name).map(|text| text.parse().map_err(|error| invalid(name, &error))).transpose()
+    pub fn optional_value<T: FromStr<Err = Invalid>>(&self, name: &str) -> Result<Option<T>, Failure> {
+        self.text(name).map(|text| text.parse().map_err(|error| invalid_argument(name, &error))).transpose()
     }
 
     /// An argument that must be there.
-    pub fn required<T: FromStr<Err = Invalid>>(&self, name: &str) -> Result<T, Failure> {
-        self.optional(name)?.ok_or_else(|| Failure::new(Reason::InvalidArgument, format!("{name} is required")))
+    pub fn required_value<T: FromStr<Err = Invalid>>(&self, name: &str) -> Result<T, Failure> {
+        self.optional_value(name)?.ok_or_else(|| Failure::new(Reason::InvalidArgument, format!("{name} is required")))
     }
 
     /// The argument `key` of a set-up: which network it is.
-    pub fn network(&self, name: &str) -> Result<NetworkKey, Failure> {
+    pub fn network_key(&self, name: &str) -> Result<NetworkKey, Failure> {
         match self.text(name) {
             Some(text) => NetworkKey::parse(text).ok_or_else(|| {
                 let rule = format!("must be a GRE key from 1 to 2147483647, {PLAIN}<GRE key> or {VPC}<VPC id>");
@@ -57,7 +57,7 @@ impl<'a> Arguments<'a> {
     }
 }
 
-fn invalid(name: &str, error: &Invalid) -> Failure {
+fn invalid_argument(name: &str, error: &Invalid) -> Failure {
     Failure::new(Reason::InvalidArgument, format!("{name} {}; got `{}`", error.rule, excerpt(&error.value)))
 }
 
@@ -86,7 +86,7 @@ pub(super) fn port_of_long_name(name: &PortName) -> Option<PortName> {
     let mut parts = name.as_str().strip_prefix('t')?.split('-');
     let (key, from, to) = (parts.next()?, parts.next()?, parts.next()?);
     let none_left = parts.next().is_none();
-    none_left.then(|| Some(PortName::tunnel(key.parse().ok()?, &from.parse().ok()?, &to.parse().ok()?))).flatten()
+    none_left.then(|| Some(PortName::tunnel_port(key.parse().ok()?, &from.parse().ok()?, &to.parse().ok()?))).flatten()
 }
 
 #[cfg(test)]
@@ -125,7 +125,7 @@ mod tests {
         let id = |text: &str| text.parse::<HostId>().unwrap();
         let port = |name: &str| port_of_long_name(&name.parse().unwrap()).map(|port| port.to_string());
         assert_eq!(port("t1001-1-2").as_deref(), Some("t1001-1-2"));
-        let real = PortName::tunnel("1234567".parse().unwrap(), &id("123"), &id("4567")).to_string();
+        let real = PortName::tunnel_port("1234567".parse().unwrap(), &id("123"), &id("4567")).to_string();
         assert_eq!(port("t1234567-123-4567"), Some(real.clone()));
         assert_eq!(port(&real), None);
         for bad in ["", "t1234567-123-4567-8901", "t12345678901-1-2", "x1234567-123-45678", "t1234567-123-;;;;;;;"] {
@@ -138,16 +138,16 @@ mod tests {
         let given = BTreeMap::from([("bridge", ""), ("to", "a b")].map(|(k, v)| (k.to_owned(), v.to_owned())));
         let arguments = Arguments::new(&given);
         let told = |failure: Failure| failure.to_string();
-        assert_eq!(arguments.optional::<BridgeName>("bridge"), Ok(None));
-        let missing = told(arguments.required::<BridgeName>("bridge").unwrap_err());
+        assert_eq!(arguments.optional_value::<BridgeName>("bridge"), Ok(None));
+        let missing = told(arguments.required_value::<BridgeName>("bridge").unwrap_err());
         assert_eq!(missing, "FAILURE:INVALID_ARGUMENT bridge is required");
-        let wrong = told(arguments.required::<HostId>("to").unwrap_err());
+        let wrong = told(arguments.required_value::<HostId>("to").unwrap_err());
         assert!(
             wrong.starts_with("FAILURE:INVALID_ARGUMENT to must have") && wrong.ends_with("; got `a b`"),
             "{wrong}"
         );
         let long = BTreeMap::from([("to".to_owned(), "x".repeat(65_536))]);
-        let wrong = told(Arguments::new(&long).required::<HostId>("to").unwrap_err());
+        let wrong = told(Arguments::new(&long).required_value::<HostId>("to").unwrap_err());
         assert!(wrong.len() < 500, "{wrong}");
     }
 }

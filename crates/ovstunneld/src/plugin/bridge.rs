@@ -9,18 +9,18 @@ use crate::writer::Seen;
 use crate::xapi::NetworkKind;
 
 /// `setup_ovs_bridge`
-pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Result<String, Failure> {
-    let bridge: BridgeName = arguments.required("bridge")?;
-    let key = match arguments.network("key")? {
+pub(super) async fn setup_bridge(call: Call<'_>, arguments: Arguments<'_>) -> Result<String, Failure> {
+    let bridge: BridgeName = arguments.required_value("bridge")?;
+    let key = match arguments.network_key("key")? {
         NetworkKey::Plain(key) => key,
         NetworkKey::Vpc(_) => {
             let words = "key is the name of a distributed-routing VPC, which has a set-up of its own";
             return Err(Failure::new(Reason::InvalidArgument, words));
         }
     };
-    let network: NetworkUuid = arguments.required("xs_nw_uuid")?;
-    let host: HostId = arguments.required("cs_host_id")?;
-    let _alone = call.state.turns.alone(&bridge).await;
+    let network: NetworkUuid = arguments.required_value("xs_nw_uuid")?;
+    let host: HostId = arguments.required_value("cs_host_id")?;
+    let _alone = call.state.turns.wait_alone(&bridge).await;
     call.expect_not_at_work(&bridge).await?;
     let setup = SetupBridge {
         bridge: bridge.clone(),
@@ -46,7 +46,7 @@ pub(super) async fn set_up(call: Call<'_>, setup: SetupBridge) -> Result<(), Fai
     let bridge = setup.bridge.clone();
     call.state.watch.plugin_destroys_not(bridge.as_str());
     masters::make_way(call, &bridge, setup.key).await;
-    let done = call.change(Says::In.with(call, Change::SetupBridge(setup))).await?;
+    let done = call.make_change(Says::In.add_claim(call, Change::SetupBridge(setup))).await?;
     match done.seen {
         Seen::Bridge(_) => Ok(()),
         _ => Err(Failure::new(Reason::NoBridge, format!("bridge {bridge} was set up, and is gone again already"))),
@@ -54,18 +54,18 @@ pub(super) async fn set_up(call: Call<'_>, setup: SetupBridge) -> Result<(), Fai
 }
 
 /// `destroy_ovs_bridge`: a success also where nothing of ours is left.
-pub(super) async fn destroy(call: Call<'_>, arguments: Arguments<'_>) -> Result<String, Failure> {
-    let bridge: BridgeName = arguments.required("bridge")?;
-    let host: Option<HostId> = arguments.optional("cs_host_id")?;
-    let _alone = call.state.turns.alone(&bridge).await;
+pub(super) async fn destroy_bridge(call: Call<'_>, arguments: Arguments<'_>) -> Result<String, Failure> {
+    let bridge: BridgeName = arguments.required_value("bridge")?;
+    let host: Option<HostId> = arguments.optional_value("cs_host_id")?;
+    let _alone = call.state.turns.wait_alone(&bridge).await;
     // Before it goes: old servers do not say which host this is, and none says which network.
-    let record = call.observed(&bridge).and_then(|observed| DesiredBridge::from_record(&observed));
+    let record = call.observed_bridge(&bridge).and_then(|observed| DesiredBridge::from_record(&observed));
     if let Some(epoch) = masters::left_to(call, record.as_ref()) {
-        claim::left(call, &bridge).await?;
+        claim::record_left(call, &bridge).await?;
         tracing::info!(%bridge, %epoch, "the plugin's removal is left to the zone's manager");
     } else if !is_released(call, &bridge).await? {
         let dead = call.state.dead_vifs(&bridge).await;
-        remove(call, Change::DestroyBridge(bridge.clone(), dead)).await?;
+        remove_bridge(call, Change::DestroyBridge(bridge.clone(), dead)).await?;
     }
     if let Some(xapi) = &call.state.xapi {
         xapi.note_left(&bridge, record, host, call.state.switch.observer()).await;
@@ -74,13 +74,13 @@ pub(super) async fn destroy(call: Call<'_>, arguments: Arguments<'_>) -> Result<
 }
 
 /// Has a bridge go; where something on it is in the way, records that nobody calls for it any more.
-pub(super) async fn remove(call: Call<'_>, change: Change) -> Result<(), Failure> {
+pub(super) async fn remove_bridge(call: Call<'_>, change: Change) -> Result<(), Failure> {
     let bridge = change.bridge().clone();
     call.state.watch.plugin_destroys(bridge.as_str());
-    let Err(failure) = call.change(change).await else { return Ok(()) };
+    let Err(failure) = call.make_change(change).await else { return Ok(()) };
     call.state.watch.plugin_destroys_not(bridge.as_str());
     if failure.is_in_the_way()
-        && let Err(error) = claim::left(call, &bridge).await
+        && let Err(error) = claim::record_left(call, &bridge).await
     {
         tracing::warn!(%bridge, %error, "that the plugin has no more use for the bridge is not recorded");
     }
@@ -90,5 +90,5 @@ pub(super) async fn remove(call: Call<'_>, change: Change) -> Result<(), Failure
 /// Whether a bridge is there and nothing of ours is on it: xapi's own, which we left when it was destroyed before.
 async fn is_released(call: Call<'_>, bridge: &BridgeName) -> Result<bool, Failure> {
     call.expect_not_at_work(bridge).await?;
-    Ok(call.observed(bridge).is_some_and(|observed| DesiredBridge::mark(&observed) == Mark::Foreign))
+    Ok(call.observed_bridge(bridge).is_some_and(|observed| DesiredBridge::bridge_mark(&observed) == Mark::Foreign))
 }

@@ -27,7 +27,7 @@ pub(super) enum Says {
 
 impl Says {
     /// The mark to be written over what is there; nothing where that says it already.
-    fn over(&self, there: Option<&Claim>, now: OffsetDateTime) -> Option<String> {
+    fn mark_over(&self, there: Option<&Claim>, now: OffsetDateTime) -> Option<String> {
         let last = there.and_then(|there| OffsetDateTime::parse(&there.at, &Rfc3339).ok());
         // Also where the clock was set back since.
         let fresh = |limit| last.is_some_and(|last| now >= last && now - last < limit);
@@ -53,13 +53,13 @@ impl Says {
     }
 
     /// A change with what is said by who calls for it.
-    pub(super) fn with(&self, call: Call<'_>, change: Change) -> Change {
+    pub(super) fn add_claim(&self, call: Call<'_>, change: Change) -> Change {
         // Without its ports: there may be thousands.
         let there = call.state.switch.observer().read(|db| {
             let bridge = db.view().bare_bridge(change.bridge().as_str())?;
-            to_wire::claim(bridge.external_ids.get(ids::CLAIM)?)
+            to_wire::parse_claim(bridge.external_ids.get(ids::CLAIM)?)
         });
-        match self.over(there.as_ref(), OffsetDateTime::now_utc()) {
+        match self.mark_over(there.as_ref(), OffsetDateTime::now_utc()) {
             Some(mark) => Change::Claimed(Box::new(change), mark),
             None => change,
         }
@@ -67,13 +67,13 @@ impl Says {
 }
 
 /// The plugin has called for the end of a bridge that stays, for it has a VIF or is left to a manager: says so there.
-pub(super) async fn left(call: Call<'_>, bridge: &BridgeName) -> Result<(), Failure> {
-    let record = call.observed(bridge).and_then(|observed| DesiredBridge::from_record(&observed));
+pub(super) async fn record_left(call: Call<'_>, bridge: &BridgeName) -> Result<(), Failure> {
+    let record = call.observed_bridge(bridge).and_then(|observed| DesiredBridge::from_record(&observed));
     let Some(record) = record else { return Ok(()) };
     let vpc = record.kind.vpc().map(|vpc| vpc.id.clone());
     let Some(as_it_is) = set_up(bridge, vpc, record.kind.key(), None) else { return Ok(()) };
-    match Says::Out.with(call, as_it_is) {
-        claimed @ Change::Claimed(..) => call.change(claimed).await.map(drop),
+    match Says::Out.add_claim(call, as_it_is) {
+        claimed @ Change::Claimed(..) => call.make_change(claimed).await.map(drop),
         _ => Ok(()),
     }
 }
@@ -91,13 +91,13 @@ mod tests {
     fn a_mark_is_read_as_it_was_written() {
         let peer: HostId = "7".parse().unwrap();
         for (says, as_told) in [(Says::In, ClaimSays::In), (Says::Out, ClaimSays::Out)] {
-            let mark = says.over(None, at(0)).unwrap();
+            let mark = says.mark_over(None, at(0)).unwrap();
             assert_eq!(
-                to_wire::claim(&mark).unwrap(),
+                to_wire::parse_claim(&mark).unwrap(),
                 Claim { says: as_told, at: "2027-01-15T08:00:00Z".into(), peer: None }
             );
         }
-        let claim = to_wire::claim(&Says::Tunnel(peer).over(None, at(0)).unwrap()).unwrap();
+        let claim = to_wire::parse_claim(&Says::Tunnel(peer).mark_over(None, at(0)).unwrap()).unwrap();
         assert_eq!((claim.says, claim.peer.as_deref()), (ClaimSays::Tunnel, Some("7")));
         for bad in [
             "",
@@ -107,15 +107,15 @@ mod tests {
             "in 2027-01-15T08:00:00Z x",
             "on 2027-01-15T08:00:00Z",
         ] {
-            assert_eq!(to_wire::claim(bad), None, "{bad}");
+            assert_eq!(to_wire::parse_claim(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn a_repeated_claim_is_written_when_it_must() {
         let (a, b): (HostId, HostId) = ("7".parse().unwrap(), "8".parse().unwrap());
-        let claim = |says: &Says| to_wire::claim(&says.over(None, at(0)).unwrap()).unwrap();
-        let writes = |there: &Says, says: &Says, seconds| says.over(Some(&claim(there)), at(seconds)).is_some();
+        let claim = |says: &Says| to_wire::parse_claim(&says.mark_over(None, at(0)).unwrap()).unwrap();
+        let writes = |there: &Says, says: &Says, seconds| says.mark_over(Some(&claim(there)), at(seconds)).is_some();
         let (tunnel_a, tunnel_b) = (Says::Tunnel(a), Says::Tunnel(b));
         let cases = [
             (&Says::In, &Says::In, 3599, false),

@@ -96,7 +96,7 @@ impl Failure {
             WriteError::Rejected(Rejected::NotFound(what)) => Failure::new(Reason::NoBridge, what),
             WriteError::Rejected(Rejected::Conflict { detail, .. }) => Failure::new(Reason::InTheWay, detail),
             WriteError::Fenced(_) => Failure::new(Reason::Fenced, words),
-            WriteError::Unavailable(reason) => Failure::new(unavailable(&reason, health), words),
+            WriteError::Unavailable(reason) => Failure::new(unavailable_reason(&reason, health), words),
             WriteError::Undone(_)
             | WriteError::Unsettled(_)
             | WriteError::Late(_)
@@ -104,7 +104,8 @@ impl Failure {
             | WriteError::Ended => Failure::new(Reason::Unavailable, words),
             WriteError::Refused(_) => Failure::new(Reason::Refused, words),
             WriteError::TunnelsRefused(refused) => {
-                let all: Vec<_> = refused.iter().map(|one| format!("{}: {}", one.tunnel.port(), one.message)).collect();
+                let all: Vec<_> =
+                    refused.iter().map(|one| format!("{}: {}", one.tunnel.port_name(), one.message)).collect();
                 Failure::new(Reason::VerifyInterfaceFailed, all.join("; "))
             }
             WriteError::Unknown(_) => Failure::new(Reason::OutcomeUnknown, words),
@@ -113,7 +114,7 @@ impl Failure {
 }
 
 /// What cannot be reached. A tool that cannot be started is told by its name alone: the switch itself is well then.
-fn unavailable(reason: &str, health: &Health) -> Reason {
+fn unavailable_reason(reason: &str, health: &Health) -> Reason {
     match (&health.database, &health.vswitchd) {
         (Err(_), _) => Reason::DbNotRun,
         (Ok(()), Err(_)) => Reason::SwitchNotRun,

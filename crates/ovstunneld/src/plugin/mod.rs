@@ -57,7 +57,7 @@ struct Call<'a> {
 
 /// Calls a function; nothing where there is none of that name. It returns what the management server gets, and what was changed, also by
 /// a function that failed after that.
-pub async fn call(
+pub async fn call_function(
     state: &State,
     id: &RequestId,
     function: &str,
@@ -66,15 +66,15 @@ pub async fn call(
     let arguments = Arguments::new(arguments);
     let run = async |call: Call<'_>| {
         Some(match function {
-            "setup_ovs_bridge" => bridge::setup(call, arguments).await,
-            "destroy_ovs_bridge" => bridge::destroy(call, arguments).await,
-            "create_tunnel" => tunnel::create(call, arguments).await,
-            "destroy_tunnel" => tunnel::destroy(call, arguments).await,
-            "setup_ovs_bridge_for_distributed_routing" => vpc::setup(call, arguments).await,
-            "configure_ovs_bridge_for_network_topology" => vpc::topology(call, arguments).await,
-            "configure_ovs_bridge_for_routing_policies" => vpc::policies(call, arguments).await,
+            "setup_ovs_bridge" => bridge::setup_bridge(call, arguments).await,
+            "destroy_ovs_bridge" => bridge::destroy_bridge(call, arguments).await,
+            "create_tunnel" => tunnel::create_tunnel(call, arguments).await,
+            "destroy_tunnel" => tunnel::destroy_tunnel(call, arguments).await,
+            "setup_ovs_bridge_for_distributed_routing" => vpc::setup_vpc_bridge(call, arguments).await,
+            "configure_ovs_bridge_for_network_topology" => vpc::configure_topology(call, arguments).await,
+            "configure_ovs_bridge_for_routing_policies" => vpc::configure_policies(call, arguments).await,
             "is_xcp" => host::is_xcp(call).await,
-            "getLabel" => host::label(call).await,
+            "getLabel" => host::host_label(call).await,
             _ => return None,
         })
     };
@@ -88,7 +88,8 @@ pub async fn call_of_agent(
     function: &str,
     arguments: &BTreeMap<String, String>,
 ) -> Option<(String, Vec<Changed>)> {
-    carried_out(state, id, async |call: Call<'_>| kvm::run(call, function, Arguments::new(arguments)).await).await
+    carried_out(state, id, async |call: Call<'_>| kvm::run_function(call, function, Arguments::new(arguments)).await)
+        .await
 }
 
 /// What a function returned, and what was changed, also by one that failed after that; nothing where there is no such function.
@@ -99,11 +100,11 @@ async fn carried_out(
 ) -> Option<(String, Vec<Changed>)> {
     let changes = Mutex::default();
     let result = run(Call { state, id, changes: &changes }).await?;
-    Some((told(result), changes.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    Some((answer_text(result), changes.into_inner().unwrap_or_else(PoisonError::into_inner)))
 }
 
 /// What a function returned, as it is answered.
-fn told(result: Result<String, Failure>) -> String {
+fn answer_text(result: Result<String, Failure>) -> String {
     match result {
         Ok(value) => {
             tracing::info!(value, "the plugin answers");
@@ -118,25 +119,27 @@ fn told(result: Result<String, Failure>) -> String {
 
 impl Call<'_> {
     /// Has the writer carry a change out.
-    async fn change(&self, change: Change) -> Result<Done, Failure> {
+    async fn make_change(&self, change: Change) -> Result<Done, Failure> {
         let change = self.state.with_host(change).await;
-        let change = change.map_err(|error| Failure::new(Reason::Unavailable, ovstunnel_types::text::chain(&error)))?;
-        let done = self.state.writer.change(change, self.id.to_string()).await;
+        let change =
+            change.map_err(|error| Failure::new(Reason::Unavailable, ovstunnel_types::text::error_chain(&error)))?;
+        let done = self.state.writer.submit_change(change, self.id.to_string()).await;
         if let Ok(done) = &done {
             self.changes.lock().unwrap_or_else(PoisonError::into_inner).extend(done.changes.iter().cloned());
         }
-        done.map_err(|error| Failure::of_write(error, &self.state.switch.health().borrow()))
+        done.map_err(|error| Failure::of_write(error, &self.state.switch.watch_health().borrow()))
     }
 
     /// A bridge as it is now, ours or not.
-    fn observed(&self, bridge: &BridgeName) -> Option<ObservedBridge> {
+    fn observed_bridge(&self, bridge: &BridgeName) -> Option<ObservedBridge> {
         self.state.switch.observer().read(|db| db.view().bridge(bridge.as_str()))
     }
 
     /// That a bridge that is not ours is not at work for the Python plugin, nor has tunnels of anybody else's: those are not
     /// protected, and a frame that came by one of ours could leave by one of them; and the plugin's flows come before ours.
     async fn expect_not_at_work(&self, bridge: &BridgeName) -> Result<(), Failure> {
-        let Some(observed) = self.observed(bridge).filter(|observed| DesiredBridge::mark(observed) == Mark::Foreign)
+        let Some(observed) =
+            self.observed_bridge(bridge).filter(|observed| DesiredBridge::bridge_mark(observed) == Mark::Foreign)
         else {
             return Ok(());
         };
@@ -161,7 +164,7 @@ impl Call<'_> {
 
     async fn has_plugin_flows(&self, bridge: &ObservedBridge) -> Result<bool, Failure> {
         let table = self.state.switch.plugin_flows(bridge, &self.state.writer.settings()).await;
-        let health = || self.state.switch.health().borrow().clone();
+        let health = || self.state.switch.watch_health().borrow().clone();
         Ok(!table.map_err(|error| Failure::of_write(error.into(), &health()))?.flows.is_empty())
     }
 }

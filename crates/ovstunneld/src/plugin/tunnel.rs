@@ -2,7 +2,7 @@
 
 use ovstunnel_plan::{BridgeName, Change, CreateTunnel, DesiredBridge, GreKey, Mark, PortName, RemoteIp};
 
-use super::adopt::adopt;
+use super::adopt::adopt_bridge;
 use super::arguments::port_of_long_name;
 use super::claim::Says;
 use super::{Arguments, Call, Failure, Reason, masters};
@@ -13,28 +13,28 @@ use crate::writer::Seen;
 ///
 /// `cloudstack-network-id` is left aside: it is not the UUID that xapi knows the network by, and the key says all that a
 /// tunnel needs.
-pub(super) async fn create(call: Call<'_>, arguments: Arguments<'_>) -> Result<String, Failure> {
-    let bridge: BridgeName = arguments.required("bridge")?;
-    let key: GreKey = arguments.required("key")?;
+pub(super) async fn create_tunnel(call: Call<'_>, arguments: Arguments<'_>) -> Result<String, Failure> {
+    let bridge: BridgeName = arguments.required_value("bridge")?;
+    let key: GreKey = arguments.required_value("key")?;
     let create = CreateTunnel {
         bridge: bridge.clone(),
-        from: arguments.required("from")?,
-        to: arguments.required("to")?,
-        remote_ip: arguments.required("remote_ip")?,
+        from: arguments.required_value("from")?,
+        to: arguments.required_value("to")?,
+        remote_ip: arguments.required_value("remote_ip")?,
         key: Some(key),
         network_uuid: None,
         renumbers: true,
     };
     expect_another_host(call, create.remote_ip).await?;
-    let _shared = adopt(call, &bridge, Some(key), Some(&create.from)).await?;
-    made(call, create).await
+    let _shared = adopt_bridge(call, &bridge, Some(key), Some(&create.from)).await?;
+    make_tunnel(call, create).await
 }
 
 /// Has a tunnel be there. That its bridge stays meanwhile is the caller's.
-pub(super) async fn made(call: Call<'_>, create: CreateTunnel) -> Result<String, Failure> {
+pub(super) async fn make_tunnel(call: Call<'_>, create: CreateTunnel) -> Result<String, Failure> {
     let bridge = create.bridge.clone();
     let says = Says::Tunnel(create.to.clone());
-    let done = call.change(says.with(call, Change::CreateTunnel(create))).await?;
+    let done = call.make_change(says.add_claim(call, Change::CreateTunnel(create))).await?;
     match done.seen {
         Seen::Tunnel(port) => Ok(format!("SUCCESS:{}", port.name)),
         _ => {
@@ -46,7 +46,7 @@ pub(super) async fn made(call: Call<'_>, create: CreateTunnel) -> Result<String,
 
 pub(super) async fn expect_another_host(call: Call<'_>, remote: RemoteIp) -> Result<(), Failure> {
     let local = call.state.interfaces.local_addresses().await;
-    let local = local.map_err(|error| Failure::new(Reason::Unavailable, ovstunnel_types::text::chain(&error)))?;
+    let local = local.map_err(|error| Failure::new(Reason::Unavailable, ovstunnel_types::text::error_chain(&error)))?;
     match not_another_host(remote.get(), &local) {
         Some(rule) => Err(Failure::new(Reason::InvalidArgument, format!("remote_ip {rule}; got `{remote}`"))),
         None => Ok(()),
@@ -54,14 +54,14 @@ pub(super) async fn expect_another_host(call: Call<'_>, remote: RemoteIp) -> Res
 }
 
 /// `destroy_tunnel`: a success also where there is none.
-pub(super) async fn destroy(call: Call<'_>, arguments: Arguments<'_>) -> Result<String, Failure> {
-    remove(call, arguments.required("bridge")?, arguments.required("in_port")?).await
+pub(super) async fn destroy_tunnel(call: Call<'_>, arguments: Arguments<'_>) -> Result<String, Failure> {
+    remove_tunnel(call, arguments.required_value("bridge")?, arguments.required_value("in_port")?).await
 }
 
 /// Has a tunnel be gone.
-pub(super) async fn remove(call: Call<'_>, bridge: BridgeName, asked: PortName) -> Result<String, Failure> {
-    let _shared = call.state.turns.shared(&bridge).await;
-    let observed = call.observed(&bridge);
+pub(super) async fn remove_tunnel(call: Call<'_>, bridge: BridgeName, asked: PortName) -> Result<String, Failure> {
+    let _shared = call.state.turns.wait_shared(&bridge).await;
+    let observed = call.observed_bridge(&bridge);
     let record = observed.as_ref().and_then(DesiredBridge::from_record);
     if let Some(epoch) = masters::left_to(call, record.as_ref()) {
         tracing::info!(%bridge, %epoch, "the plugin's removal is left to the zone's manager");
@@ -69,10 +69,10 @@ pub(super) async fn remove(call: Call<'_>, bridge: BridgeName, asked: PortName) 
     }
     let is_there = |port: &PortName| observed.as_ref().is_some_and(|bridge| bridge.ports.contains_key(port.as_str()));
     let port = if is_there(&asked) { asked } else { port_of_long_name(&asked).unwrap_or(asked) };
-    let foreign = observed.as_ref().is_none_or(|bridge| DesiredBridge::mark(bridge) == Mark::Foreign);
+    let foreign = observed.as_ref().is_none_or(|bridge| DesiredBridge::bridge_mark(bridge) == Mark::Foreign);
     let gone = foreign && !is_there(&port);
     if !gone {
-        call.change(Change::DestroyTunnel { bridge, port }).await?;
+        call.make_change(Change::DestroyTunnel { bridge, port }).await?;
     }
     Ok("SUCCESS".to_owned())
 }

@@ -9,7 +9,7 @@ use ovstunnel_plan::{
 use ovstunnel_types::text::excerpt;
 use serde_json::Value;
 
-use super::adopt::adopt;
+use super::adopt::adopt_bridge;
 use super::arguments::NetworkKey;
 use super::claim::Says;
 use super::{Arguments, Call, Failure, Reason, config};
@@ -19,22 +19,22 @@ use crate::xapi::NetworkKind;
 type Answer = Result<String, Failure>;
 
 /// `setup_ovs_bridge_for_distributed_routing`
-pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Answer {
-    let bridge: BridgeName = arguments.required("bridge")?;
-    let NetworkKey::Vpc(id) = arguments.network("key")? else {
+pub(super) async fn setup_vpc_bridge(call: Call<'_>, arguments: Arguments<'_>) -> Answer {
+    let bridge: BridgeName = arguments.required_value("bridge")?;
+    let NetworkKey::Vpc(id) = arguments.network_key("key")? else {
         let words = "key is that of a plain network, which has a set-up of its own";
         return Err(Failure::new(Reason::InvalidArgument, words));
     };
     let vpc = id.to_string().parse().map_err(|_| Failure::new(Reason::InvalidArgument, "key has no VPC's id"))?;
-    let network: NetworkUuid = arguments.required("xs_nw_uuid")?;
-    let host: HostId = arguments.required("cs_host_id")?;
-    let _alone = call.state.turns.alone(&bridge).await;
+    let network: NetworkUuid = arguments.required_value("xs_nw_uuid")?;
+    let host: HostId = arguments.required_value("cs_host_id")?;
+    let _alone = call.state.turns.wait_alone(&bridge).await;
     call.expect_not_at_work(&bridge).await?;
     call.state.watch.plugin_destroys_not(bridge.as_str());
     let (network_uuid, host_id) = (Some(network), Some(host.clone()));
     let setup = SetupVpc { bridge: bridge.clone(), vpc, network_uuid, host_id, host: HostFacts::default() };
-    if !matches!(call.change(Says::In.with(call, Change::SetupVpc(setup))).await?.seen, Seen::Bridge(_)) {
-        return Err(gone(&bridge));
+    if !matches!(call.make_change(Says::In.add_claim(call, Change::SetupVpc(setup))).await?.seen, Seen::Bridge(_)) {
+        return Err(bridge_gone(&bridge));
     }
     if let Some(xapi) = &call.state.xapi {
         xapi.note_set_up(network, NetworkKind::Vpc, &host).await;
@@ -43,62 +43,62 @@ pub(super) async fn setup(call: Call<'_>, arguments: Arguments<'_>) -> Answer {
 }
 
 /// `configure_ovs_bridge_for_network_topology`
-pub(super) async fn topology(call: Call<'_>, arguments: Arguments<'_>) -> Answer {
-    let topology = config::topology(&json(arguments)?).map_err(improper)?;
+pub(super) async fn configure_topology(call: Call<'_>, arguments: Arguments<'_>) -> Answer {
+    let topology = config::read_topology(&config_json(arguments)?).map_err(improper_json)?;
     let update = VpcUpdate::Topology(Arc::new(topology));
     let last = |vpc: &Vpc| vpc.topology.as_ref().map(|applied| applied.sequence);
-    tell(call, arguments, "topology", update, last).await
+    update_vpc(call, arguments, "topology", update, last).await
 }
 
 /// `configure_ovs_bridge_for_routing_policies`
-pub(super) async fn policies(call: Call<'_>, arguments: Arguments<'_>) -> Answer {
-    let policies = config::policies(&json(arguments)?).map_err(improper)?;
+pub(super) async fn configure_policies(call: Call<'_>, arguments: Arguments<'_>) -> Answer {
+    let policies = config::read_policies(&config_json(arguments)?).map_err(improper_json)?;
     let update = VpcUpdate::Policies(Arc::new(policies));
     let last = |vpc: &Vpc| vpc.policies.as_ref().map(|applied| applied.sequence);
-    tell(call, arguments, "policies", update, last).await
+    update_vpc(call, arguments, "policies", update, last).await
 }
 
 /// Tells a bridge something, and answers whether it was newer than what it had been told last.
-async fn tell(
+async fn update_vpc(
     call: Call<'_>,
     arguments: Arguments<'_>,
     what: &str,
     update: VpcUpdate,
     last: impl Fn(&Vpc) -> Option<u64>,
 ) -> Answer {
-    let bridge: BridgeName = arguments.required("bridge")?;
-    let host: Option<HostId> = arguments.optional("host-id")?;
-    let sequence = sequence(arguments)?;
-    let _shared = adopt(call, &bridge, None, host.as_ref()).await?;
-    renumber(call, &bridge, host).await?;
-    let done = call.change(Change::UpdateVpc(UpdateVpc { bridge: bridge.clone(), sequence, update })).await?;
-    let Seen::Bridge(seen) = &done.seen else { return Err(gone(&bridge)) };
+    let bridge: BridgeName = arguments.required_value("bridge")?;
+    let host: Option<HostId> = arguments.optional_value("host-id")?;
+    let sequence = sequence_number(arguments)?;
+    let _shared = adopt_bridge(call, &bridge, None, host.as_ref()).await?;
+    renumber_host(call, &bridge, host).await?;
+    let done = call.make_change(Change::UpdateVpc(UpdateVpc { bridge: bridge.clone(), sequence, update })).await?;
+    let Seen::Bridge(seen) = &done.seen else { return Err(bridge_gone(&bridge)) };
     let recorded = DesiredBridge::from_record(&seen.0).and_then(|bridge| last(bridge.kind.vpc()?));
     match recorded {
         Some(last) if last == sequence && done.outcome == ovstunnel_plan::Outcome::Updated => {
             Ok(format!("SUCCESS: {what} {sequence} of {bridge} was applied"))
         }
         Some(last) => Ok(format!("SUCCESS: {what} {sequence} of {bridge} was ignored, for {last} was applied before")),
-        None => Err(gone(&bridge)),
+        None => Err(bridge_gone(&bridge)),
     }
 }
 
-fn json(arguments: Arguments<'_>) -> Result<Value, Failure> {
+fn config_json(arguments: Arguments<'_>) -> Result<Value, Failure> {
     let text = arguments.text("config").ok_or_else(|| Failure::new(Reason::InvalidArgument, "config is required"))?;
-    config::parse(text).map_err(improper)
+    config::parse_json(text).map_err(improper_json)
 }
 
 /// Where this host has another id than its bridge knows, its record is rewritten.
-async fn renumber(call: Call<'_>, bridge: &BridgeName, host: Option<HostId>) -> Result<(), Failure> {
-    let record = call.observed(bridge).and_then(|observed| DesiredBridge::from_record(&observed));
+async fn renumber_host(call: Call<'_>, bridge: &BridgeName, host: Option<HostId>) -> Result<(), Failure> {
+    let record = call.observed_bridge(bridge).and_then(|observed| DesiredBridge::from_record(&observed));
     let Some(record) = record.filter(|record| host.is_some() && record.host_id != host) else { return Ok(()) };
     let Some(vpc) = record.kind.vpc() else { return Ok(()) };
     let (bridge, vpc, network_uuid) = (bridge.clone(), vpc.id.clone(), None);
     let setup = SetupVpc { bridge, vpc, network_uuid, host_id: host, host: HostFacts::default() };
-    call.change(Change::SetupVpc(setup)).await.map(drop)
+    call.make_change(Change::SetupVpc(setup)).await.map(drop)
 }
 
-pub(super) fn sequence(arguments: Arguments<'_>) -> Result<u64, Failure> {
+pub(super) fn sequence_number(arguments: Arguments<'_>) -> Result<u64, Failure> {
     let missing = || Failure::new(Reason::InvalidArgument, "seq-no is required");
     let text = arguments.text("seq-no").ok_or_else(missing)?;
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -108,10 +108,10 @@ pub(super) fn sequence(arguments: Arguments<'_>) -> Result<u64, Failure> {
     })
 }
 
-fn improper(error: config::BadConfig) -> Failure {
+fn improper_json(error: config::BadConfig) -> Failure {
     Failure::new(Reason::ImproperJson, error.to_string())
 }
 
-fn gone(bridge: &BridgeName) -> Failure {
+fn bridge_gone(bridge: &BridgeName) -> Failure {
     Failure::new(Reason::NoBridge, format!("bridge {bridge} was there, and is gone again already"))
 }

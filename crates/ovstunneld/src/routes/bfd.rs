@@ -8,7 +8,7 @@ use ovstunnel_server::extract::{ValidJson, ValidPath, ValidQuery};
 use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
 
-use super::bridges::{carry_out, seen};
+use super::bridges::{bridge_after, carry_out};
 use super::fence::Fenced;
 use super::{ChangeQuery, validate};
 
@@ -35,10 +35,10 @@ pub(super) async fn put_bfd(
     ValidQuery(query): ValidQuery<ChangeQuery>,
     ValidJson(body): ValidJson<PutBfd>,
 ) -> Result<Response, ApiError> {
-    let name: BridgeName = validate::text("bridge", &name)?;
+    let name: BridgeName = validate::parse_field("bridge", &name)?;
     let change = validate::set_bfd(name, &body)?;
     carry_out(&state, change, &query, id, |done, changes| {
-        Ok(Json(BridgeAnswer { outcome: done.outcome, changes, bridge: seen(&state, &done)? }).into_response())
+        Ok(Json(BridgeAnswer { outcome: done.outcome, changes, bridge: bridge_after(&state, &done)? }).into_response())
     })
     .await
 }

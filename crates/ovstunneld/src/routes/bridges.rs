@@ -9,10 +9,10 @@ use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{NoQuery, ValidJson, ValidPath, ValidQuery};
 use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 
 use super::fence::Fenced;
-use super::{ChangeQuery, State, planned, problem, refusals, status, to_wire, validate};
+use super::{ChangeQuery, State, plan_response, refusals, success_status, to_wire, validate, write_problem};
 use crate::host::LocalAddress;
 use crate::writer::{Done, Seen};
 
@@ -24,20 +24,20 @@ pub(super) async fn carry_out(
     id: RequestId,
     answer: impl FnOnce(Done, Vec<Changed>) -> Result<Response, ApiError>,
 ) -> Result<Response, ApiError> {
-    let change = state.with_host(change).await.map_err(|error| ApiError::internal(chain(&error)))?;
+    let change = state.with_host(change).await.map_err(|error| ApiError::internal(error_chain(&error)))?;
     let bridge = change.bridge().clone();
-    let failed = |error| problem(state, bridge.as_str(), error);
+    let failed = |error| write_problem(state, bridge.as_str(), error);
     if query.dry_run {
-        return state.writer.plan(change).await.map(planned).map_err(failed);
+        return state.writer.plan_change(change).await.map(plan_response).map_err(failed);
     }
-    let done = state.writer.change(change, id.to_string()).await.map_err(failed)?;
-    let changes = to_wire::changes(&done.changes);
-    let effect = Effect::new(done.outcome.as_str()).with(&changes);
-    answer(done, changes).map(|response| effect.on(response))
+    let done = state.writer.submit_change(change, id.to_string()).await.map_err(failed)?;
+    let changes = to_wire::changes_to_wire(&done.changes);
+    let effect = Effect::new(done.outcome.as_str()).with_changes(&changes);
+    answer(done, changes).map(|response| effect.attach_to(response))
 }
 
 async fn local_addresses(state: &State) -> Result<Vec<LocalAddress>, ApiError> {
-    state.interfaces.local_addresses().await.map_err(|error| ApiError::internal(chain(&error)))
+    state.interfaces.local_addresses().await.map_err(|error| ApiError::internal(error_chain(&error)))
 }
 
 /// Set up a bridge, with its complete set of tunnels where `tunnels` is given.
@@ -64,26 +64,26 @@ pub(super) async fn put_bridge(
     ValidQuery(query): ValidQuery<ChangeQuery>,
     ValidJson(body): ValidJson<PutBridge>,
 ) -> Result<Response, ApiError> {
-    let name: BridgeName = validate::text("bridge", &name)?;
-    let change = validate::setup(name, &body, &local_addresses(&state).await?)?;
+    let name: BridgeName = validate::parse_field("bridge", &name)?;
+    let change = validate::setup_change(name, &body, &local_addresses(&state).await?)?;
     carry_out(&state, change, &query, id, |done, changes| {
-        let (outcome, bridge) = (done.outcome, seen(&state, &done)?);
-        Ok((status(outcome), Json(BridgeAnswer { outcome, changes, bridge })).into_response())
+        let (outcome, bridge) = (done.outcome, bridge_after(&state, &done)?);
+        Ok((success_status(outcome), Json(BridgeAnswer { outcome, changes, bridge })).into_response())
     })
     .await
 }
 
 /// The bridge as it is after a change.
-pub(super) fn seen(state: &State, done: &Done) -> Result<Bridge, ApiError> {
+pub(super) fn bridge_after(state: &State, done: &Done) -> Result<Bridge, ApiError> {
     let bridge = match &done.seen {
         Seen::Bridge(seen) => state.to_wire_with(&seen.0, &seen.1, &done.settings),
         _ => None,
     };
-    bridge.ok_or_else(|| gone(done))
+    bridge.ok_or_else(|| gone_error(done))
 }
 
 /// Somebody else removed what was made before it could be looked at.
-fn gone(done: &Done) -> ApiError {
+fn gone_error(done: &Done) -> ApiError {
     refusals::outcome_unknown(format!(
         "bridge {} was set up ({}), and is gone again already",
         done.bridge, done.outcome
@@ -104,10 +104,10 @@ pub(super) async fn get_bridge(
     ValidPath(name): ValidPath<String>,
     _: NoQuery,
 ) -> Result<Json<Bridge>, ApiError> {
-    let name: BridgeName = validate::text("bridge", &name)?;
+    let name: BridgeName = validate::parse_field("bridge", &name)?;
     state.expect_live()?;
-    state.surveyor.look().await;
-    if let Some(bridge) = state.bridge(name.as_str()) {
+    state.surveyor.current_survey().await;
+    if let Some(bridge) = state.managed_bridge(name.as_str()) {
         return Ok(Json(bridge));
     }
     let there = state.switch.observer().read(|db| db.view().bridge(name.as_str()).is_some());
@@ -134,14 +134,14 @@ pub(super) async fn delete_bridge(
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<ChangeQuery>,
 ) -> Result<Response, ApiError> {
-    let bridge: BridgeName = validate::text("bridge", &name)?;
+    let bridge: BridgeName = validate::parse_field("bridge", &name)?;
     let dead = state.dead_vifs(&bridge).await;
     let change = Change::DestroyBridge(bridge, dead);
-    carry_out(&state, change, &query, id, removed).await
+    carry_out(&state, change, &query, id, removed_response).await
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the signature that `carry_out` takes")]
-pub(super) fn removed(done: Done, changes: Vec<Changed>) -> Result<Response, ApiError> {
+pub(super) fn removed_response(done: Done, changes: Vec<Changed>) -> Result<Response, ApiError> {
     // Where it was there, at least its marks had to go.
     let (outcome, existed) = (done.outcome, done.outcome != Outcome::Unchanged);
     Ok(Json(OutcomeAnswer { outcome, existed, changes }).into_response())
@@ -170,16 +170,16 @@ pub(super) async fn post_tunnel(
     ValidQuery(query): ValidQuery<ChangeQuery>,
     ValidJson(body): ValidJson<PostTunnel>,
 ) -> Result<Response, ApiError> {
-    let name: BridgeName = validate::text("bridge", &name)?;
+    let name: BridgeName = validate::parse_field("bridge", &name)?;
     let change = validate::create_tunnel(name, &body, &local_addresses(&state).await?)?;
     carry_out(&state, change, &query, id, |done, changes| {
         let outcome = done.outcome;
         let tunnel = match &done.seen {
-            Seen::Tunnel(port) => to_wire::tunnel(port),
+            Seen::Tunnel(port) => to_wire::tunnel_to_wire(port),
             _ => None,
         };
-        let tunnel = tunnel.ok_or_else(|| gone(&done))?;
-        Ok((status(outcome), Json(TunnelAnswer { outcome, changes, tunnel })).into_response())
+        let tunnel = tunnel.ok_or_else(|| gone_error(&done))?;
+        Ok((success_status(outcome), Json(TunnelAnswer { outcome, changes, tunnel })).into_response())
     })
     .await
 }
@@ -205,7 +205,7 @@ pub(super) async fn delete_tunnel(
     ValidPath((bridge, port)): ValidPath<(String, String)>,
     ValidQuery(query): ValidQuery<ChangeQuery>,
 ) -> Result<Response, ApiError> {
-    let bridge: BridgeName = validate::text("bridge", &bridge)?;
-    let port: PortName = validate::text("port", &port)?;
-    carry_out(&state, Change::DestroyTunnel { bridge, port }, &query, id, removed).await
+    let bridge: BridgeName = validate::parse_field("bridge", &bridge)?;
+    let port: PortName = validate::parse_field("port", &port)?;
+    carry_out(&state, Change::DestroyTunnel { bridge, port }, &query, id, removed_response).await
 }

@@ -24,25 +24,28 @@ use crate::silence::counted_every;
     ))]
 pub(super) async fn get_counters(Shared(state): Shared<State>, _: NoQuery) -> Result<Json<CountersAnswer>, ApiError> {
     expect_counting(&state)?;
-    let counted = state.switch.counted().await.map_err(|error| refusals::unavailable(error.to_string()))?;
+    let counted =
+        state.switch.tunnel_counters().await.map_err(|error| refusals::unavailable_problem(error.to_string()))?;
     // What was read while it began to hang is no better.
     expect_counting(&state)?;
     Ok(Json(CountersAnswer {
         every: counted_every(&state.switch).as_secs_f64(),
-        tunnels: tunnels(&state, &counted),
-        unexpected: unexpected(&state).await,
+        tunnels: tunnel_counters(&state, &counted),
+        unexpected: unexpected_packets(&state).await,
     }))
 }
 
 /// That what is read is not a memory: a switch that does not answer may forward, and counts nothing.
 fn expect_counting(state: &State) -> Result<(), ApiError> {
-    let health = state.switch.health().borrow().clone();
-    let why =
-        health.trouble().map(|reason| format!("Open vSwitch cannot be reached: {reason}")).or_else(|| health.busy());
-    why.map_or(Ok(()), |why| Err(refusals::unavailable(why)))
+    let health = state.switch.watch_health().borrow().clone();
+    let why = health
+        .first_trouble()
+        .map(|reason| format!("Open vSwitch cannot be reached: {reason}"))
+        .or_else(|| health.busy_reason());
+    why.map_or(Ok(()), |why| Err(refusals::unavailable_problem(why)))
 }
 
-fn tunnels(state: &State, counted: &BTreeMap<String, Counted>) -> Vec<TunnelCounters> {
+fn tunnel_counters(state: &State, counted: &BTreeMap<String, Counted>) -> Vec<TunnelCounters> {
     let all: Vec<DesiredTunnel> = state.switch.observer().read(|db| {
         let view = db.view();
         let bridges = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name));
@@ -60,7 +63,7 @@ fn tunnels(state: &State, counted: &BTreeMap<String, Counted>) -> Vec<TunnelCoun
 }
 
 /// What came in lately and has no tunnel by now.
-async fn unexpected(state: &State) -> Vec<UnexpectedPackets> {
+async fn unexpected_packets(state: &State) -> Vec<UnexpectedPackets> {
     let all = health::unexpected_now(state.doctor.root(), &state.switch).await;
     let told = |one: health::Unexpected| UnexpectedPackets {
         key: one.key,

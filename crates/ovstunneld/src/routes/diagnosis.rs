@@ -44,8 +44,8 @@ pub(super) async fn get_findings(
     let from_afar = peer.is_some_and(|Extension(peer)| matches!(peer, Peer::Certificate(_)));
     // The semaphore is never closed.
     let _turn = if from_afar { FROM_AFAR.acquire().await.ok() } else { None };
-    let settings = state.switch.effective(&state.writer.settings());
-    Json(state.doctor.examine(&now(&state, &settings).await, query.probe_peers).await)
+    let settings = state.switch.effective_settings(&state.writer.settings());
+    Json(state.doctor.examine(&current_state(&state, &settings).await, query.probe_peers).await)
 }
 
 /// Configuration, versions, rows, flows and log for a bug report, without keys. On the Unix socket only.
@@ -62,9 +62,9 @@ pub(super) async fn get_support_parts(
     if !matches!(peer, Peer::Root { .. }) {
         return Err(ApiError::forbidden("what a bug report needs is given on this host only, over the Unix socket"));
     }
-    let settings = state.switch.effective(&state.writer.settings());
-    let now = now(&state, &settings).await;
-    let mut parts = support::parts(&state.doctor, &now).await;
+    let settings = state.switch.effective_settings(&state.writer.settings());
+    let now = current_state(&state, &settings).await;
+    let mut parts = support::collect_parts(&state.doctor, &now).await;
     let found = state.doctor.examine(&now, false).await;
     let doctor = serde_json::to_string_pretty(&found).unwrap_or_else(|error| error.to_string());
     parts.push(SupportPart { name: "doctor.json".to_owned(), text: doctor });
@@ -72,7 +72,7 @@ pub(super) async fn get_support_parts(
     Ok(Json(SupportAnswer { parts }))
 }
 
-async fn now<'a>(state: &'a State, settings: &'a ovstunnel_plan::EffectiveSettings) -> Now<'a> {
+async fn current_state<'a>(state: &'a State, settings: &'a ovstunnel_plan::EffectiveSettings) -> Now<'a> {
     let pending = match tokio::time::timeout(PATIENCE, state.writer.plan_reconcile()).await {
         Ok(planned) => planned.map(|plan| plan.changes).map_err(|error| error.to_string()),
         Err(_) => Err(format!("the writer has not answered within {} s", PATIENCE.as_secs())),
@@ -81,9 +81,9 @@ async fn now<'a>(state: &'a State, settings: &'a ovstunnel_plan::EffectiveSettin
         switch: &state.switch,
         interfaces: &state.interfaces,
         settings,
-        bridges: state.bridges().await,
+        bridges: state.all_bridges().await,
         pending,
-        ready: host::ready(state).await,
+        ready: host::ready_state(state).await,
         survey: state.surveyor.look_now().await,
         witnesses: &state.witnesses,
         silence: &state.silence,

@@ -15,7 +15,7 @@ use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{NoQuery, ValidJson, ValidQuery};
 use ovstunnel_server::problem::ApiError;
 
-use super::{ChangeQuery, State, planned, problem, refusals, status};
+use super::{ChangeQuery, State, plan_response, refusals, success_status, write_problem};
 use crate::state::recorded_epoch;
 
 /// What all requests share, for one that changes something: under the epoch that it says, if any.
@@ -27,8 +27,8 @@ impl FromRequestParts<State> for Fenced {
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, ApiError> {
         let Some(epoch) = epoch_of(&parts.headers)? else { return Ok(Fenced(state.clone())) };
-        epoch.against(recorded(state)?).map_err(|fenced| refusals::fenced(&fenced))?;
-        Ok(Fenced(State { writer: state.writer.under(epoch), ..state.clone() }))
+        epoch.compare_with(require_recorded(state)?).map_err(|fenced| refusals::fenced_problem(&fenced))?;
+        Ok(Fenced(State { writer: state.writer.under_epoch(epoch), ..state.clone() }))
     }
 }
 
@@ -46,8 +46,8 @@ pub(super) fn epoch_of(headers: &HeaderMap) -> Result<Option<Epoch>, ApiError> {
     shown.parse().map(Some).map_err(|_| ApiError::invalid(EPOCH_HEADER, Epoch::RULE, Some(&shown)))
 }
 
-fn recorded(state: &State) -> Result<Option<Epoch>, ApiError> {
-    recorded_epoch(&state.switch).map_err(|damaged| problem(state, "", damaged.into()))
+fn require_recorded(state: &State) -> Result<Option<Epoch>, ApiError> {
+    recorded_epoch(&state.switch).map_err(|damaged| write_problem(state, "", damaged.into()))
 }
 
 /// The epoch that is recorded for this host's switch, by a zone's manager.
@@ -59,7 +59,7 @@ fn recorded(state: &State) -> Result<Option<Epoch>, ApiError> {
     ))]
 pub(super) async fn get_epoch(Shared(state): Shared<State>, _: NoQuery) -> Result<Json<EpochState>, ApiError> {
     state.expect_live()?;
-    Ok(Json(refusals::told(recorded(&state)?)))
+    Ok(Json(refusals::epoch_to_wire(require_recorded(&state)?)))
 }
 
 /// Record an epoch: from then on writes under an older one, or of another zone, are refused.
@@ -88,13 +88,13 @@ pub(super) async fn put_epoch(
         Epoch::parse_zone(&body.zone).map_err(|error| ApiError::invalid("zone", error.rule, Some(&error.value)))?;
     let epoch = Epoch::new(zone, body.epoch);
     let epoch = epoch.map_err(|error| ApiError::invalid("epoch", error.rule, Some(&error.value)))?;
-    let failed = |error| problem(&state, "", error);
+    let failed = |error| write_problem(&state, "", error);
     if query.dry_run {
-        return state.writer.plan_epoch(Some(epoch)).await.map(planned).map_err(failed);
+        return state.writer.plan_epoch(Some(epoch)).await.map(plan_response).map_err(failed);
     }
     let outcome = state.writer.record_epoch(Some(epoch)).await.map_err(failed)?;
     let answer = EpochAnswer { outcome, zone: zone.to_string(), epoch: epoch.number() };
-    Ok(Effect::of(outcome.as_str(), (status(outcome), Json(answer)).into_response()))
+    Ok(Effect::mark_response(outcome.as_str(), (success_status(outcome), Json(answer)).into_response()))
 }
 
 /// Clear the recorded epoch: the manager of any zone may record one again.
@@ -112,11 +112,11 @@ pub(super) async fn delete_epoch(
     Fenced(state): Fenced,
     ValidQuery(query): ValidQuery<ChangeQuery>,
 ) -> Result<Response, ApiError> {
-    let failed = |error| problem(&state, "", error);
+    let failed = |error| write_problem(&state, "", error);
     if query.dry_run {
-        return state.writer.plan_epoch(None).await.map(planned).map_err(failed);
+        return state.writer.plan_epoch(None).await.map(plan_response).map_err(failed);
     }
     let outcome = state.writer.record_epoch(None).await.map_err(failed)?;
     let answer = OutcomeAnswer { outcome, existed: outcome != Outcome::Unchanged, changes: vec![] };
-    Ok(Effect::of(outcome.as_str(), Json(answer).into_response()))
+    Ok(Effect::mark_response(outcome.as_str(), Json(answer).into_response()))
 }

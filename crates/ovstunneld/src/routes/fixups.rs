@@ -4,7 +4,7 @@
 //! What it must not do: describe what one route alone does; that stands beside its handler.
 
 use ovstunnel_api::EPOCH_HEADER;
-use ovstunnel_server::openapi::operations;
+use ovstunnel_server::openapi::path_operations;
 use ovstunnel_types::{BridgeName, NetworkUuid, PortName};
 use utoipa::PartialSchema;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
@@ -31,9 +31,9 @@ const ZONE: &str = "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}
 const LARGEST_KEY: usize = 2_147_483_647;
 
 /// Applies them to the description of all routes.
-pub(super) fn apply(api: &mut OpenApi) {
+pub(super) fn apply_fixups(api: &mut OpenApi) {
     for (path, item) in &mut api.paths.paths {
-        operations(item).for_each(|operation| fix(path, operation));
+        path_operations(item).for_each(|operation| fix_operation(path, operation));
         let changing = [&mut item.put, &mut item.post, &mut item.delete];
         changing.into_iter().flatten().for_each(may_be_fenced);
     }
@@ -65,12 +65,12 @@ fn may_be_fenced(operation: &mut Operation) {
     }
 }
 
-fn fix(path: &str, operation: &mut Operation) {
+fn fix_operation(path: &str, operation: &mut Operation) {
     let mut has_dry_run = false;
     for parameter in operation.parameters.iter_mut().flatten() {
         let RefOr::T(parameter) = parameter else { continue };
         has_dry_run |= parameter.name == "dry_run";
-        constrain(path, parameter);
+        constrain_parameter(path, parameter);
     }
     if let (TAKEOVER, Some(RefOr::T(body))) = (path, &mut operation.request_body) {
         body.required = Some(Required::False);
@@ -87,18 +87,18 @@ fn fix(path: &str, operation: &mut Operation) {
 }
 
 /// Says what a variable part of a path, or a parameter, may look like.
-fn constrain(path: &str, parameter: &mut Parameter) {
+fn constrain_parameter(path: &str, parameter: &mut Parameter) {
     let text = ObjectBuilder::new().schema_type(Type::String);
     let schema: Object = match parameter.name.as_str() {
-        "bridge" => text.pattern(pattern::<BridgeName>()).build(),
-        "port" => text.pattern(pattern::<PortName>()).build(),
-        "vif" => text.pattern(either(pattern::<BridgeName>(), pattern::<NetworkUuid>())).build(),
-        "cursor" => text.pattern(pattern::<BridgeName>()).build(),
+        "bridge" => text.pattern(schema_pattern::<BridgeName>()).build(),
+        "port" => text.pattern(schema_pattern::<PortName>()).build(),
+        "vif" => text.pattern(either_pattern(schema_pattern::<BridgeName>(), schema_pattern::<NetworkUuid>())).build(),
+        "cursor" => text.pattern(schema_pattern::<BridgeName>()).build(),
         "vpc" => text.pattern(Some("^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$")).build(),
         "limit" => whole_number(list::LIMIT),
         "key" => whole_number(LARGEST_KEY),
-        "state" => return parameter.schema = Some(several(["ok", "degraded", "failed"])),
-        "fields" => return parameter.schema = Some(several(list::FIELDS)),
+        "state" => return parameter.schema = Some(comma_list_schema(["ok", "degraded", "failed"])),
+        "fields" => return parameter.schema = Some(comma_list_schema(list::FIELDS)),
         "function" if path == KVM => text.enum_values(Some(plugin::AGENT_FUNCTIONS)).build(),
         "function" => text.enum_values(Some(plugin::FUNCTIONS)).build(),
         _ => return,
@@ -112,13 +112,13 @@ fn whole_number(largest: usize) -> Object {
 }
 
 /// One or more of these words, separated by commas.
-fn several<const N: usize>(words: [&str; N]) -> RefOr<Schema> {
+fn comma_list_schema<const N: usize>(words: [&str; N]) -> RefOr<Schema> {
     let word = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words));
     ArrayBuilder::new().items(word).min_items(Some(1)).into()
 }
 
 /// What a name may look like, by its own description.
-fn pattern<T: PartialSchema>() -> Option<String> {
+fn schema_pattern<T: PartialSchema>() -> Option<String> {
     match T::schema() {
         RefOr::T(Schema::Object(object)) => object.pattern,
         _ => None,
@@ -126,7 +126,7 @@ fn pattern<T: PartialSchema>() -> Option<String> {
 }
 
 /// One of two patterns, each of which is for a whole text.
-fn either(one: Option<String>, other: Option<String>) -> Option<String> {
+fn either_pattern(one: Option<String>, other: Option<String>) -> Option<String> {
     let inside = |pattern: &str| pattern.trim_start_matches('^').trim_end_matches('$').to_owned();
     Some(format!("^({}|{})$", inside(&one?), inside(&other?)))
 }

@@ -59,10 +59,12 @@ struct Asked {
 /// What a switch in memory says of frames.
 const SIMULATED: &str = "a simulated switch forwards nothing, and cannot be asked for it";
 
-fn asked(state: &State, name: &str) -> Result<Asked, ApiError> {
-    let name: BridgeName = validate::text("bridge", name)?;
+fn requested_bridge(state: &State, name: &str) -> Result<Asked, ApiError> {
+    let name: BridgeName = validate::parse_field("bridge", name)?;
     state.expect_live()?;
-    state.bridge(name.as_str()).ok_or_else(|| ApiError::not_found(format!("ovstunnel manages no bridge {name}")))?;
+    state
+        .managed_bridge(name.as_str())
+        .ok_or_else(|| ApiError::not_found(format!("ovstunnel manages no bridge {name}")))?;
     let bridge = state.switch.observer().read(|db| db.view().bridge(name.as_str()));
     let bridge = bridge.ok_or_else(|| ApiError::not_found(format!("there is no bridge {name}")))?;
     let real = match &state.switch {
@@ -73,16 +75,16 @@ fn asked(state: &State, name: &str) -> Result<Asked, ApiError> {
 }
 
 fn no_answer(what: &str) -> ApiError {
-    refusals::unavailable(format!("ovs-vswitchd has not answered {what}"))
+    refusals::unavailable_problem(format!("ovs-vswitchd has not answered {what}"))
 }
 
 /// Each port that frames pass, with its name.
-fn interfaces(bridge: &ObservedBridge) -> impl Iterator<Item = (&str, &ObservedInterface)> {
+fn port_interfaces(bridge: &ObservedBridge) -> impl Iterator<Item = (&str, &ObservedInterface)> {
     bridge.ports.values().flat_map(|port| port.interfaces.iter().map(|interface| (port.name.as_str(), interface)))
 }
 
-fn numbers(bridge: &ObservedBridge) -> BTreeMap<u32, &str> {
-    interfaces(bridge).filter_map(|(name, interface)| Some((interface.openflow_port()?, name))).collect()
+fn port_numbers(bridge: &ObservedBridge) -> BTreeMap<u32, &str> {
+    port_interfaces(bridge).filter_map(|(name, interface)| Some((interface.openflow_port()?, name))).collect()
 }
 
 /// The addresses that a bridge has learnt, and by which port.
@@ -99,19 +101,19 @@ pub(super) async fn list_addresses(
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<AddressQuery>,
 ) -> Result<Json<AddressTable>, ApiError> {
-    let wanted = query.mac.as_deref().map(|mac| validate::text::<Mac>("mac", mac)).transpose()?;
-    let Asked { real, bridge } = asked(&state, &name)?;
+    let wanted = query.mac.as_deref().map(|mac| validate::parse_field::<Mac>("mac", mac)).transpose()?;
+    let Asked { real, bridge } = requested_bridge(&state, &name)?;
     let Some(real) = real else { return Ok(Json(AddressTable { addresses: Vec::new(), total: 0 })) };
-    let mut questions = real.lend();
-    let printed = questions.addresses(&bridge.name).await.ok_or_else(|| no_answer("fdb/show"))?;
+    let mut questions = real.lend_questions();
+    let printed = questions.print_addresses(&bridge.name).await.ok_or_else(|| no_answer("fdb/show"))?;
     real.give_back(questions);
-    let numbers = numbers(&bridge);
+    let numbers = port_numbers(&bridge);
     let port = |number: &str| match number {
         "LOCAL" => Some(bridge.name.clone()),
         number => numbers.get(&number.parse().ok()?).map(|name| (*name).to_owned()),
     };
     let is_wanted = |mac: &str| wanted.is_none_or(|wanted| mac.parse() == Ok(wanted));
-    let all = ovstunnel_ovs::addresses(&printed).into_iter().filter(|address| is_wanted(&address.mac));
+    let all = ovstunnel_ovs::parse_addresses(&printed).into_iter().filter(|address| is_wanted(&address.mac));
     let mut addresses: Vec<KnownAddress> = all
         .map(|address| KnownAddress {
             port: port(&address.port),
@@ -140,22 +142,23 @@ pub(super) async fn get_trace(
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<FrameQuery>,
 ) -> Result<Json<FollowedFrame>, ApiError> {
-    let source: Mac = validate::text("source", &query.source)?;
-    let destination: Mac = validate::text("destination", &query.destination)?;
-    let Asked { real, bridge } = asked(&state, &name)?;
+    let source: Mac = validate::parse_field("source", &query.source)?;
+    let destination: Mac = validate::parse_field("destination", &query.destination)?;
+    let Asked { real, bridge } = requested_bridge(&state, &name)?;
     let come = come_in(&bridge, &query.in_port)?;
     let frame = format!("{come},dl_src={source},dl_dst={destination},{PLAIN}");
     let (followed, words) = match real {
         None => (None, SIMULATED.to_owned()),
         Some(real) => {
-            let mut questions = real.lend();
-            let answer = trace(&mut questions, &bridge, &frame).await.ok_or_else(|| no_answer("ofproto/trace"))?;
+            let mut questions = real.lend_questions();
+            let answer =
+                trace_frame(&mut questions, &bridge, &frame).await.ok_or_else(|| no_answer("ofproto/trace"))?;
             real.give_back(questions);
             answer
         }
     };
     Ok(Json(FollowedFrame {
-        outs: followed.as_ref().map(|followed| outs(&bridge, followed)),
+        outs: followed.as_ref().map(|followed| named_outputs(&bridge, followed)),
         flooded: followed.as_ref().is_some_and(|followed| followed.flooded),
         unresolved: followed.iter().flat_map(|f| f.unresolved.iter().map(ToString::to_string)).collect(),
         evidence: followed.map_or(words, |followed| followed.evidence),
@@ -174,17 +177,21 @@ fn come_in(bridge: &ObservedBridge, port: &str) -> Result<String, ApiError> {
 }
 
 /// Has a frame followed. Nothing where Open vSwitch did not answer; its words where they are not understood.
-async fn trace(questions: &mut Questions, bridge: &ObservedBridge, frame: &str) -> Option<(Option<Followed>, String)> {
+async fn trace_frame(
+    questions: &mut Questions,
+    bridge: &ObservedBridge,
+    frame: &str,
+) -> Option<(Option<Followed>, String)> {
     let ports = questions.datapath_ports().await?.remove(&bridge.name).unwrap_or_default();
-    let printed = questions.trace(&bridge.name, frame).await?;
-    Some((ports.followed(&printed), printed))
+    let printed = questions.print_trace(&bridge.name, frame).await?;
+    Some((ports.parse_trace(&printed), printed))
 }
 
 /// Where it comes out, by name.
-fn outs(bridge: &ObservedBridge, followed: &Followed) -> Vec<FrameOut> {
-    let numbers = numbers(bridge);
+fn named_outputs(bridge: &ObservedBridge, followed: &Followed) -> Vec<FrameOut> {
+    let numbers = port_numbers(bridge);
     let tunnel = |leads| {
-        let own = interfaces(bridge).find(|(_, interface)| interface.tunnel_endpoint() == Some(leads));
+        let own = port_interfaces(bridge).find(|(_, interface)| interface.tunnel_endpoint() == Some(leads));
         own.map(|(name, _)| name.to_owned())
     };
     let name = |out: &Out| match *out {

@@ -10,12 +10,12 @@ use ovstunnel_api::{Bridge, Health, HealthState, Interface, Problem, Ready, Reco
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{NoQuery, ValidPath, ValidQuery};
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_types::text::{chain, excerpt};
+use ovstunnel_types::text::{error_chain, excerpt};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::fence::Fenced;
-use super::{ChangeQuery, State, planned, problem, refusals, to_wire};
+use super::{ChangeQuery, State, plan_response, refusals, to_wire, write_problem};
 use crate::metrics::{CONTENT_TYPE, Surroundings};
 use crate::writer::Run;
 
@@ -36,7 +36,7 @@ pub(super) async fn get_interface(
     ValidPath(label): ValidPath<String>,
     _: NoQuery,
 ) -> Result<Json<Interface>, ApiError> {
-    if let Some(found) = device(&state, &label).await? {
+    if let Some(found) = find_device(&state, &label).await? {
         return Ok(Json(found));
     }
     let shown = excerpt(&label);
@@ -45,12 +45,15 @@ pub(super) async fn get_interface(
     };
     let asked = xapi.bridge_of_label(&label).await;
     let bridge = asked.map_err(|error| {
-        refusals::unavailable(format!("there is no device {shown}, and xapi does not answer: {}", chain(&error)))
+        refusals::unavailable_problem(format!(
+            "there is no device {shown}, and xapi does not answer: {}",
+            error_chain(&error)
+        ))
     })?;
     match bridge {
         None => Err(ApiError::not_found(format!("there is no device, bridge or network {shown}"))),
         Some(bridge) => {
-            let found = device(&state, &bridge).await?;
+            let found = find_device(&state, &bridge).await?;
             let absent =
                 || ApiError::not_found(format!("the bridge {} of network {shown} is not there", excerpt(&bridge)));
             Ok(Json(Interface { label, ..found.ok_or_else(absent)? }))
@@ -58,8 +61,8 @@ pub(super) async fn get_interface(
     }
 }
 
-async fn device(state: &State, name: &str) -> Result<Option<Interface>, ApiError> {
-    let found = state.interfaces.by_label(name).await.map_err(|error| ApiError::internal(chain(&error)))?;
+async fn find_device(state: &State, name: &str) -> Result<Option<Interface>, ApiError> {
+    let found = state.interfaces.by_label(name).await.map_err(|error| ApiError::internal(error_chain(&error)))?;
     let overhead = state.writer.settings().encap.kind().overhead();
     Ok(found.map(|device| Interface { max_guest_mtu: device.mtu.saturating_sub(overhead), ..device }))
 }
@@ -76,23 +79,30 @@ pub(super) async fn reconcile_bridges(
     ValidQuery(query): ValidQuery<ChangeQuery>,
 ) -> Result<Response, ApiError> {
     if query.dry_run {
-        return state.writer.plan_reconcile().await.map(planned).map_err(|error| problem(&state, "", error));
+        return state
+            .writer
+            .plan_reconcile()
+            .await
+            .map(plan_response)
+            .map_err(|error| write_problem(&state, "", error));
     }
-    if let Some(reason) = state.switch.health().borrow().trouble() {
-        return Err(refusals::unavailable(format!("Open vSwitch cannot be reached: {reason}; nothing was changed")));
+    if let Some(reason) = state.switch.watch_health().borrow().first_trouble() {
+        return Err(refusals::unavailable_problem(format!(
+            "Open vSwitch cannot be reached: {reason}; nothing was changed"
+        )));
     }
-    let report = state.writer.reconcile().await.map_err(|error| problem(&state, "", error))?;
+    let report = state.writer.reconcile().await.map_err(|error| write_problem(&state, "", error))?;
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let answer = ReconcileAnswer {
         bridges: count(report.bridges),
         tunnels: count(report.tunnels),
         found: report.found,
         done: report.done,
-        changes: to_wire::changes(&report.changes),
+        changes: to_wire::changes_to_wire(&report.changes),
         failed: report.failed,
     };
     let effect = format!("{} found, {} done, {} failed", answer.found.len(), answer.done.len(), answer.failed.len());
-    Ok(Effect::new(&effect).with_words(&answer.done).on(Json(answer).into_response()))
+    Ok(Effect::new(&effect).with_words(&answer.done).attach_to(Json(answer).into_response()))
 }
 
 /// Whether the daemon is alive.
@@ -109,7 +119,7 @@ pub(super) async fn get_liveness(_: NoQuery) -> &'static str {
         (status = 503, description = "Not ready, with the reason", body = Ready),
     ))]
 pub(super) async fn get_readiness(Shared(state): Shared<State>, _: NoQuery) -> (StatusCode, Json<Ready>) {
-    let ready = ready(&state).await;
+    let ready = ready_state(&state).await;
     let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(ready))
 }
@@ -120,8 +130,8 @@ const REASONS: usize = 20;
 /// The health of the host: what concerns all tunnels, then the worst of the bridges.
 fn host_health<'a>(state: &State, bridges: impl Iterator<Item = &'a Bridge>) -> Health {
     let survey = state.surveyor.latest();
-    let as_of = state.writer.runs().last().map(|look| look.at);
-    let mut health = crate::health::told(&survey.reasons, as_of);
+    let as_of = state.writer.runs().last_run().map(|look| look.at);
+    let mut health = crate::health::health_to_wire(&survey.reasons, as_of);
     // What is told of the host is not said again of each bridge.
     let of_bridges = bridges.flat_map(|bridge| &bridge.health.reasons);
     let mut of_bridges: Vec<_> = of_bridges.filter(|reason| reason.what != "underlay").collect();
@@ -138,7 +148,7 @@ fn host_health<'a>(state: &State, bridges: impl Iterator<Item = &'a Bridge>) -> 
 impl State {
     /// The health of the host with these bridges, as those are told who watch.
     pub(crate) fn health_of<'a>(&self, bridges: impl Iterator<Item = &'a Bridge>) -> Health {
-        let Some(reason) = self.switch.health().borrow().trouble().map(str::to_owned) else {
+        let Some(reason) = self.switch.watch_health().borrow().first_trouble().map(str::to_owned) else {
             return host_health(self, bridges);
         };
         let evidence = format!("Open vSwitch cannot be reached: {reason}");
@@ -150,28 +160,30 @@ impl State {
 }
 
 /// Whether the daemon is ready, and what its last looks found.
-pub(super) async fn ready(state: &State) -> Ready {
-    let reachable = state.switch.health().borrow().trouble().is_none();
+pub(super) async fn ready_state(state: &State) -> Ready {
+    let reachable = state.switch.watch_health().borrow().first_trouble().is_none();
     let told = match reachable {
-        true => (*state.host_health.get(async || Some(host_health(state, state.bridges().await.iter()))).await).clone(),
+        true => {
+            (*state.host_health.get(async || Some(host_health(state, state.all_bridges().await.iter()))).await).clone()
+        }
         false => None,
     };
     let survey = state.surveyor.latest();
-    let health = state.switch.health().borrow().clone();
-    let reason = match health.trouble() {
+    let health = state.switch.watch_health().borrow().clone();
+    let reason = match health.first_trouble() {
         Some(reason) => Some(format!("Open vSwitch cannot be reached: {reason}")),
-        None if state.writer.reconciled() != Some(health.generation) => {
+        None if state.writer.reconciled_start() != Some(health.generation) => {
             Some("the switch has not been reconciled since it came up".to_owned())
         }
         // Nobody's VM can reach another host: who sends VMs here has to know. What concerns single bridges is in `health`.
-        None => state.writer.unsettled().or_else(|| too_busy(&health)).or_else(|| {
+        None => state.writer.unsettled_reason().or_else(|| too_busy(&health)).or_else(|| {
             survey.all_dead().map(|dead| format!("no tunnel of this host carries anything: {}", dead.evidence))
         }),
     };
     let (ready, version) = (reason.is_none(), env!("CARGO_PKG_VERSION").to_owned());
     let runs = state.writer.runs();
-    let (last_reconcile, last_repair) = (runs.last().map(look), runs.last_repair().map(look));
-    let warnings = warnings(state, &health);
+    let (last_reconcile, last_repair) = (runs.last_run().map(run_to_wire), runs.last_repair().map(run_to_wire));
+    let warnings = current_warnings(state, &health);
     let ovs_version = health.version;
     Ready { ready, reason, ovs_version, version, last_reconcile, last_repair, health: told, warnings }
 }
@@ -179,11 +191,11 @@ pub(super) async fn ready(state: &State) -> Ready {
 /// A daemon of Open vSwitch that has been busy for longer than one can wait.
 fn too_busy(health: &ovstunnel_ovs::Health) -> Option<String> {
     let (_, since) = health.busy_since()?;
-    (since.elapsed() >= BUSY_FOR_LONG).then(|| health.busy()).flatten()
+    (since.elapsed() >= BUSY_FOR_LONG).then(|| health.busy_reason()).flatten()
 }
 
 /// A look on the wire.
-fn look(look: Run) -> ovstunnel_api::ReconcileRun {
+fn run_to_wire(look: Run) -> ovstunnel_api::ReconcileRun {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     // A clock beyond the year 9999 has no such form.
     let at = OffsetDateTime::from(look.at).format(&Rfc3339).unwrap_or_default();
@@ -197,12 +209,12 @@ fn look(look: Run) -> ovstunnel_api::ReconcileRun {
 }
 
 /// What is configured and cannot be had of this switch, and whether it is busy.
-fn warnings(state: &State, health: &ovstunnel_ovs::Health) -> Vec<String> {
+fn current_warnings(state: &State, health: &ovstunnel_ovs::Health) -> Vec<String> {
     let pps = state.writer.settings().vif_broadcast_pps;
     let no_limit = health.no_meters.as_ref().filter(|_| pps > 0).map(|words| {
         format!("VIFs have no limit of {pps} broadcast frames a second: the switch takes no meters ({words})")
     });
-    no_limit.into_iter().chain(health.busy()).collect()
+    no_limit.into_iter().chain(health.busy_reason()).collect()
 }
 
 /// Counters, durations and a stock of the switch, for Prometheus.
@@ -213,15 +225,15 @@ pub(super) async fn get_metrics(Shared(state): Shared<State>, _: NoQuery) -> Res
 }
 
 pub(super) async fn metrics_text(state: &State) -> String {
-    let (now, bridges) = (OffsetDateTime::now_utc(), state.bridges().await);
-    let certificates = state.doctor.certificates();
+    let (now, bridges) = (OffsetDateTime::now_utc(), state.all_bridges().await);
+    let certificates = state.doctor.certificate_files();
     let around = Surroundings {
-        health: state.switch.health().borrow().clone(),
+        health: state.switch.watch_health().borrow().clone(),
         host: state.surveyor.latest().reasons.clone(),
         mirror_age: state.switch.observer().age(),
-        flow_monitors: state.switch.real().map_or(0, |real| real.flows_monitored()),
+        flow_monitors: state.switch.real_switch().map_or(0, |real| real.flows_monitored()),
         log_lines_lost: state.logging.as_ref().map_or(0, |logging| logging.lost_lines()),
         certificates: certificates.iter().map(|file| (file.key, file.expires_in(now))).collect(),
     };
-    state.metrics.text(&bridges, &around)
+    state.metrics.render_text(&bridges, &around)
 }

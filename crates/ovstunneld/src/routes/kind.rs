@@ -11,9 +11,9 @@ use ovstunnel_server::extract::{ValidJson, ValidPath, ValidQuery};
 use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
 
-use super::bridges::seen;
+use super::bridges::bridge_after;
 use super::fence::Fenced;
-use super::{ChangeQuery, State, planned, problem, refusals, to_wire, validate};
+use super::{ChangeQuery, State, plan_response, refusals, to_wire, validate, write_problem};
 
 /// Bring the change of a bridge's tunnel kind to a step. No frame is lost and none comes twice where each step is taken on all hosts
 /// of the network before the next is taken on any.
@@ -42,22 +42,22 @@ pub(super) async fn post_kind(
     ValidQuery(query): ValidQuery<ChangeQuery>,
     ValidJson(body): ValidJson<PostKind>,
 ) -> Result<Response, ApiError> {
-    let bridge: BridgeName = validate::text("bridge", &name)?;
+    let bridge: BridgeName = validate::parse_field("bridge", &name)?;
     let PostKind { to, step, force } = body;
     let heard = if removes(step) && !force { heard(&state).await? } else { BTreeSet::new() };
     let change = Change::ChangeKind(ChangeKind { bridge: bridge.clone(), to, step, force, heard });
-    let failed = |error| problem(&state, bridge.as_str(), error);
+    let failed = |error| write_problem(&state, bridge.as_str(), error);
     if query.dry_run {
-        return state.writer.plan(change).await.map(planned).map_err(failed);
+        return state.writer.plan_change(change).await.map(plan_response).map_err(failed);
     }
-    let done = state.writer.change(change.clone(), id.to_string()).await.map_err(failed)?;
+    let done = state.writer.submit_change(change.clone(), id.to_string()).await.map_err(failed)?;
     // The flows by which a second tunnel is heard name its port, which has its number only now. What this answers, is ready.
-    let settled = state.writer.change(change, id.to_string()).await.map_err(failed)?;
+    let settled = state.writer.submit_change(change, id.to_string()).await.map_err(failed)?;
     let outcome = if done.outcome == Outcome::Unchanged { settled.outcome } else { done.outcome };
-    let changes = to_wire::changes(&[done.changes.as_slice(), &settled.changes].concat());
-    let effect = Effect::new(outcome.as_str()).with(&changes);
-    let answer = BridgeAnswer { outcome, changes, bridge: seen(&state, &settled)? };
-    Ok(effect.on(Json(answer).into_response()))
+    let changes = to_wire::changes_to_wire(&[done.changes.as_slice(), &settled.changes].concat());
+    let effect = Effect::new(outcome.as_str()).with_changes(&changes);
+    let answer = BridgeAnswer { outcome, changes, bridge: bridge_after(&state, &settled)? };
+    Ok(effect.attach_to(Json(answer).into_response()))
 }
 
 /// Whether a step takes tunnels away.
@@ -67,6 +67,7 @@ fn removes(step: KindStep) -> bool {
 
 /// The ports of tunnels by which something has come.
 async fn heard(state: &State) -> Result<BTreeSet<String>, ApiError> {
-    let counted = state.switch.counted().await.map_err(|error| refusals::unavailable(error.to_string()))?;
+    let counted =
+        state.switch.tunnel_counters().await.map_err(|error| refusals::unavailable_problem(error.to_string()))?;
     Ok(counted.into_iter().filter(|(_, counted)| counted.rx_packets > 0).map(|(port, _)| port).collect())
 }

@@ -71,7 +71,7 @@ pub(super) struct ListQuery {
 }
 
 /// Reads a text; `expected` is the rule that it breaks where it cannot be read.
-fn read<'de, D: Deserializer<'de>, T>(
+fn parse_text_value<'de, D: Deserializer<'de>, T>(
     from: D,
     expected: &str,
     parse: impl FnOnce(&str) -> Option<T>,
@@ -83,39 +83,41 @@ fn read<'de, D: Deserializer<'de>, T>(
 fn limit<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
     let digits = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
     let parse = |text: &str| Some(text).filter(digits)?.parse().ok().filter(|limit| (1..=LIMIT).contains(limit));
-    read(from, "a whole number from 1 to 1000", parse)
+    parse_text_value(from, "a whole number from 1 to 1000", parse)
 }
 
 /// Any name will do, of a bridge that is not there as well: what comes after it is what there is to say.
 fn cursor<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let name = |text: &str| is_plain_name(text, NAME_MAX).then(|| text.to_owned());
-    read(from, "`next` of the answer before, which is a bridge's name", name)
+    parse_text_value(from, "`next` of the answer before, which is a bridge's name", name)
 }
 
 fn states<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<HealthState>>, D::Error> {
     let all = [HealthState::Ok, HealthState::Degraded, HealthState::Failed];
     let state = |text: &str| all.into_iter().find(|state| state.as_str() == text);
-    read(from, "ok, degraded or failed, or several of them, separated by commas", |text| {
+    parse_text_value(from, "ok, degraded or failed, or several of them, separated by commas", |text| {
         text.split(',').map(state).collect()
     })
 }
 
 fn key<'de, D: Deserializer<'de>>(from: D) -> Result<Option<GreKey>, D::Error> {
-    read(from, "a whole number from 1 to 2147483647", |text| text.parse().ok())
+    parse_text_value(from, "a whole number from 1 to 2147483647", |text| text.parse().ok())
 }
 
 fn vpc<'de, D: Deserializer<'de>>(from: D) -> Result<Option<VpcId>, D::Error> {
-    read(from, "the id of a VPC, 1 to 64 characters: letters, digits, '.', '_', '-'", |text| text.parse().ok())
+    parse_text_value(from, "the id of a VPC, 1 to 64 characters: letters, digits, '.', '_', '-'", |text| {
+        text.parse().ok()
+    })
 }
 
 fn fields<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
     let known = |field: &str| FIELDS.contains(&field).then(|| field.to_owned());
     let expected = format!("fields of a bridge, separated by commas: {}", FIELDS.join(", "));
-    read(from, &expected, |text| text.split(',').map(known).collect())
+    parse_text_value(from, &expected, |text| text.split(',').map(known).collect())
 }
 
 impl ListQuery {
-    fn wants(&self, bridge: &Bridge) -> bool {
+    fn selects_bridge(&self, bridge: &Bridge) -> bool {
         let vpc = bridge.vpc.as_ref();
         let has = |key: &GreKey| {
             let tiers = vpc.into_iter().flat_map(|vpc| &vpc.tiers).map(|tier| tier.key);
@@ -149,7 +151,7 @@ pub(super) async fn list_bridges(
     Ok(match &query.fields {
         None => Json(BridgeList { bridges, next }).into_response(),
         Some(fields) => {
-            let bridges = bridges.iter().map(|bridge| selected(bridge, fields)).collect();
+            let bridges = bridges.iter().map(|bridge| select_fields(bridge, fields)).collect();
             Json(BridgeSelection { bridges, next }).into_response()
         }
     })
@@ -157,25 +159,25 @@ pub(super) async fn list_bridges(
 
 impl State {
     /// All managed bridges as they are now.
-    pub(super) async fn bridges(&self) -> Vec<Bridge> {
+    pub(super) async fn all_bridges(&self) -> Vec<Bridge> {
         self.bridges_of(&ListQuery::default(), usize::MAX).await
     }
 
     /// The first of those that are wanted, so many at most. No other is looked at longer than it takes to know that.
     async fn bridges_of(&self, query: &ListQuery, most: usize) -> Vec<Bridge> {
-        self.surveyor.look().await;
+        self.surveyor.current_survey().await;
         let comes_after = |name: &String| query.cursor.as_ref().is_none_or(|cursor| name > cursor);
         self.switch.observer().read(|db| {
             let view = db.view();
             let names = db.bridge_names().into_iter().filter(comes_after);
             let bridges = names.filter_map(|name| self.to_wire(&view.bridge(&name)?));
-            bridges.filter(|bridge| query.wants(bridge)).take(most).collect()
+            bridges.filter(|bridge| query.selects_bridge(bridge)).take(most).collect()
         })
     }
 }
 
 /// These fields of a bridge.
-fn selected(bridge: &impl Serialize, fields: &[String]) -> Map<String, Value> {
+fn select_fields(bridge: &impl Serialize, fields: &[String]) -> Map<String, Value> {
     // A struct of texts, numbers and lists of them: serde_json makes an object of it and cannot fail.
     let Ok(Value::Object(mut all)) = serde_json::to_value(bridge) else { return Map::new() };
     all.retain(|name, _| fields.contains(name));

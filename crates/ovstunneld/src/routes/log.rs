@@ -9,7 +9,7 @@ use ovstunnel_server::config::{LEVELS, Level, LogFormat};
 use ovstunnel_server::extract::{NoQuery, ValidJson};
 use ovstunnel_server::logging::Logging;
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 
 use super::State;
 use super::fence::Fenced;
@@ -18,7 +18,7 @@ use super::fence::Fenced;
 #[utoipa::path(get, path = "/v1/log", tag = "host",
     responses((status = 200, description = "Level, file, and what was lost", body = LogAnswer)))]
 pub(super) async fn get_log_settings(Shared(state): Shared<State>, _: NoQuery) -> Result<Json<LogAnswer>, ApiError> {
-    Ok(Json(answer(logging(&state)?)))
+    Ok(Json(log_answer(require_logging(&state)?)))
 }
 
 /// Set the log's level, until the configuration is read again (SIGHUP, restart).
@@ -37,16 +37,16 @@ pub(super) async fn put_log_level(
 ) -> Result<Response, ApiError> {
     let rule = || format!("must be {LEVELS}, and after it, separated by commas, MODULE=LEVEL");
     let level = Level::parse(&level).ok_or_else(|| ApiError::invalid("level", rule(), Some(&level)))?;
-    let logging = logging(&state)?;
-    logging.set_level(&level).map_err(|error| ApiError::internal(chain(&error)))?;
-    Ok(Effect::of(&format!("level {}", level.as_str()), Json(answer(logging)).into_response()))
+    let logging = require_logging(&state)?;
+    logging.set_level(&level).map_err(|error| ApiError::internal(error_chain(&error)))?;
+    Ok(Effect::mark_response(&format!("level {}", level.as_str()), Json(log_answer(logging)).into_response()))
 }
 
-fn logging(state: &State) -> Result<&Logging, ApiError> {
+fn require_logging(state: &State) -> Result<&Logging, ApiError> {
     state.logging.as_deref().ok_or_else(|| ApiError::internal("this process has no log"))
 }
 
-fn answer(logging: &Logging) -> LogAnswer {
+fn log_answer(logging: &Logging) -> LogAnswer {
     let configured = logging.configured();
     LogAnswer {
         level: logging.level().as_str().to_owned(),

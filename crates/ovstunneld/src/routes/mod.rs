@@ -38,8 +38,11 @@ use crate::{metrics, timing};
 
 /// All routes, described in `/openapi.json`.
 pub fn router(state: State) -> Router {
-    let counted = axum::middleware::from_fn_with_state(state.metrics.clone(), metrics::measure);
-    openapi::router().with_state(state).route_layer(axum::middleware::from_fn(timing::measure)).route_layer(counted)
+    let counted = axum::middleware::from_fn_with_state(state.metrics.clone(), metrics::measure_request);
+    openapi::router()
+        .with_state(state)
+        .route_layer(axum::middleware::from_fn(timing::measure_request))
+        .route_layer(counted)
 }
 
 /// `?dry_run=true` answers with the plan and changes nothing.
@@ -54,14 +57,14 @@ pub(crate) struct ChangeQuery {
 impl State {
     /// That the mirror is the database's state and not a memory of it.
     fn expect_live(&self) -> Result<(), ApiError> {
-        match &self.switch.health().borrow().database {
+        match &self.switch.watch_health().borrow().database {
             Ok(()) => Ok(()),
-            Err(reason) => Err(refusals::unavailable(format!("Open vSwitch cannot be reached: {reason}"))),
+            Err(reason) => Err(refusals::unavailable_problem(format!("Open vSwitch cannot be reached: {reason}"))),
         }
     }
 }
 
-fn planned(plan: Planned) -> Response {
+fn plan_response(plan: Planned) -> Response {
     let commands = plan.commands.into_iter().map(|command| PlannedCommand { argv: command.argv, stdin: command.stdin });
     let outcome = plan.outcome;
     let answer = PlanAnswer { dry_run: true, outcome, changes: plan.changes, commands: commands.collect() };
@@ -70,11 +73,11 @@ fn planned(plan: Planned) -> Response {
 
 /// For the audit: nothing was changed.
 fn dry_run(outcome: Outcome, response: Response) -> Response {
-    Effect::of(&format!("dry run: {}", outcome.as_str()), response)
+    Effect::mark_response(&format!("dry run: {}", outcome.as_str()), response)
 }
 
 /// The status of a success: 201 where something came into being.
-fn status(outcome: Outcome) -> StatusCode {
+fn success_status(outcome: Outcome) -> StatusCode {
     match outcome {
         Outcome::Created => StatusCode::CREATED,
         Outcome::Updated | Outcome::Unchanged | Outcome::Removed => StatusCode::OK,
@@ -82,7 +85,7 @@ fn status(outcome: Outcome) -> StatusCode {
 }
 
 /// An error of the writer on the wire, with the bridge as it is now where part of the request took effect.
-fn problem(state: &State, bridge: &str, error: WriteError) -> ApiError {
+fn write_problem(state: &State, bridge: &str, error: WriteError) -> ApiError {
     use ovstunnel_plan::Rejected;
     let detail = error.to_string();
     let mut problem = match error {
@@ -94,21 +97,21 @@ fn problem(state: &State, bridge: &str, error: WriteError) -> ApiError {
         WriteError::Rejected(Rejected::Conflict { in_the_way, detail }) => {
             return ApiError::conflict(in_the_way, detail);
         }
-        WriteError::Fenced(fenced) => return refusals::fenced(&fenced),
+        WriteError::Fenced(fenced) => return refusals::fenced_problem(&fenced),
         WriteError::Unavailable(_)
         | WriteError::Undone(_)
         | WriteError::Unsettled(_)
         | WriteError::Late(_)
         | WriteError::Busy(_)
-        | WriteError::Ended => return refusals::unavailable(detail),
-        WriteError::Refused(_) => return refusals::refused(detail, vec![]),
+        | WriteError::Ended => return refusals::unavailable_problem(detail),
+        WriteError::Refused(_) => return refusals::refused_problem(detail, vec![]),
         WriteError::TunnelsRefused(refused) => {
-            let words = refused.iter().map(|refusal| format!("{}: {}", refusal.tunnel.port(), refusal.message));
+            let words = refused.iter().map(|refusal| format!("{}: {}", refusal.tunnel.port_name(), refusal.message));
             let detail = format!("{detail}: {}", words.collect::<Vec<_>>().join("; "));
-            refusals::refused(detail, refused.iter().map(to_wire::refusal).collect())
+            refusals::refused_problem(detail, refused.iter().map(to_wire::refusal_to_wire).collect())
         }
         WriteError::Unknown(_) => refusals::outcome_unknown(detail),
     };
-    problem.problem_mut().bridge = state.bridge(bridge).map(Box::new);
+    problem.problem_mut().bridge = state.managed_bridge(bridge).map(Box::new);
     problem
 }

@@ -12,7 +12,7 @@ use ovstunnel_server::extract::{NoQuery, ValidJson, ValidPath, ValidQuery};
 use ovstunnel_server::problem::ApiError;
 
 use super::fence::Fenced;
-use super::{ChangeQuery, State, planned, problem, refusals, status, validate};
+use super::{ChangeQuery, State, plan_response, refusals, success_status, validate, write_problem};
 use crate::state::recorded_epoch;
 use crate::writer::Planned;
 use crate::xapi::{Made, NetworkError, Permit, Plan, Written, Xapi};
@@ -47,20 +47,20 @@ pub(super) async fn put_network(
     ValidQuery(query): ValidQuery<ChangeQuery>,
     ValidJson(body): ValidJson<PutXapiNetwork>,
 ) -> Result<Response, ApiError> {
-    let key: GreKey = validate::text("key", &key)?;
-    let host = body.host_id.map(|id| validate::text("host_id", &id.to_string())).transpose()?;
-    let xapi = xapi(&state)?;
+    let key: GreKey = validate::parse_field("key", &key)?;
+    let host = body.host_id.map(|id| validate::parse_field("host_id", &id.to_string())).transpose()?;
+    let xapi = require_xapi(&state)?;
     if query.dry_run {
         let Plan { outcome, changes, commands } = xapi.plan_network(key, host).await.map_err(not_told)?;
-        return Ok(planned(Planned { outcome, changes, commands }));
+        return Ok(plan_response(Planned { outcome, changes, commands }));
     }
-    let epoch = state.writer.admit().await.map_err(|error| problem(&state, "", error))?;
-    let made = xapi.make_network(key, host, permit(&state, epoch)).await;
-    let made = made.map_err(|error| failed(&state, epoch, error))?;
+    let epoch = state.writer.admit_epoch().await.map_err(|error| write_problem(&state, "", error))?;
+    let made = xapi.make_network(key, host, epoch_permit(&state, epoch)).await;
+    let made = made.map_err(|error| network_problem(&state, epoch, error))?;
     let outcome = made.outcome;
-    let answer = answer(key, made);
-    let effect = Effect::new(outcome.as_str()).with(&answer.changes);
-    Ok(effect.on((status(outcome), Json(answer)).into_response()))
+    let answer = network_answer(key, made);
+    let effect = Effect::new(outcome.as_str()).with_changes(&answer.changes);
+    Ok(effect.attach_to((success_status(outcome), Json(answer)).into_response()))
 }
 
 /// A network as it is in xapi.
@@ -78,8 +78,8 @@ pub(super) async fn get_network(
     ValidPath(key): ValidPath<String>,
     _: NoQuery,
 ) -> Result<Json<XapiNetwork>, ApiError> {
-    let key: GreKey = validate::text("key", &key)?;
-    let told = xapi(&state)?.network(key).await.map_err(not_told)?;
+    let key: GreKey = validate::parse_field("key", &key)?;
+    let told = require_xapi(&state)?.find_network(key).await.map_err(not_told)?;
     let told = told.ok_or_else(|| ApiError::not_found(format!("xapi has no network OVSTunnel{key}")))?;
     Ok(Json(XapiNetwork {
         key: key.get(),
@@ -92,7 +92,7 @@ pub(super) async fn get_network(
 
 /// xapi. Without it there are no networks to be found or made: the route's things are not there, as for a daemon that does not know
 /// the route.
-fn xapi(state: &State) -> Result<&Xapi, ApiError> {
+fn require_xapi(state: &State) -> Result<&Xapi, ApiError> {
     let none = "this host has no xapi ([xapi] in the configuration), and so no networks of it: a bridge is made by PUT \
                 /v1/bridges/{bridge} alone";
     state.xapi.as_deref().ok_or_else(|| ApiError::not_found(none))
@@ -100,10 +100,10 @@ fn xapi(state: &State) -> Result<&Xapi, ApiError> {
 
 /// Ends as soon as a newer epoch is recorded. The writer has judged the request before; what follows is not in its order, for it
 /// would keep the switch waiting.
-fn permit(state: &State, epoch: Option<Epoch>) -> Permit {
+fn epoch_permit(state: &State, epoch: Option<Epoch>) -> Permit {
     let Some(epoch) = epoch else { return Permit::default() };
     let switch = state.switch.clone();
-    Permit::new(move || recorded_epoch(&switch).is_ok_and(|recorded| epoch.against(recorded).is_ok()))
+    Permit::new(move || recorded_epoch(&switch).is_ok_and(|recorded| epoch.compare_with(recorded).is_ok()))
 }
 
 /// Where nothing was to be changed.
@@ -113,30 +113,32 @@ fn not_told(error: NetworkError) -> ApiError {
         NetworkError::Doubled { label, .. } => {
             ApiError::conflict(label, format!("{error}; rename or remove all but one of them, nothing was changed"))
         }
-        _ => refusals::unavailable(format!("{error}; nothing was changed")),
+        _ => refusals::unavailable_problem(format!("{error}; nothing was changed")),
     }
 }
 
-fn failed(state: &State, epoch: Option<Epoch>, error: NetworkError) -> ApiError {
+fn network_problem(state: &State, epoch: Option<Epoch>, error: NetworkError) -> ApiError {
     match error {
         NetworkError::Doubled { .. } => not_told(error),
-        NetworkError::Forbidden => forbidden(state, epoch),
-        NetworkError::Undone(words) => refusals::unavailable(format!("{words}; {LEFT}")),
+        NetworkError::Forbidden => epoch_problem(state, epoch),
+        NetworkError::Undone(words) => refusals::unavailable_problem(format!("{words}; {LEFT}")),
         NetworkError::Unknown(words) => refusals::outcome_unknown(format!("{words}; {LEFT}")),
     }
 }
 
 /// What stands against an epoch now.
-fn forbidden(state: &State, epoch: Option<Epoch>) -> ApiError {
-    let judged = epoch.map(|epoch| recorded_epoch(&state.switch).map(|recorded| epoch.against(recorded)));
+fn epoch_problem(state: &State, epoch: Option<Epoch>) -> ApiError {
+    let judged = epoch.map(|epoch| recorded_epoch(&state.switch).map(|recorded| epoch.compare_with(recorded)));
     match judged {
         Some(Ok(Err(fenced))) => refusals::fenced_with(&fenced, LEFT),
-        Some(Err(damaged)) => problem(state, "", damaged.into()),
-        Some(Ok(Ok(_))) | None => refusals::unavailable(format!("the request could not be gone on with; {LEFT}")),
+        Some(Err(damaged)) => write_problem(state, "", damaged.into()),
+        Some(Ok(Ok(_))) | None => {
+            refusals::unavailable_problem(format!("the request could not be gone on with; {LEFT}"))
+        }
     }
 }
 
-fn answer(key: GreKey, made: Made) -> XapiNetworkAnswer {
+fn network_answer(key: GreKey, made: Made) -> XapiNetworkAnswer {
     let network_uuid = made.network.to_string();
     let new = (made.outcome == Outcome::Created).then(|| Changed {
         what: "network".to_owned(),

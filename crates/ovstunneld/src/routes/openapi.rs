@@ -47,7 +47,7 @@ const REACHED: Reached = Reached {
 pub(super) fn router() -> Router<State> {
     let mut router = Router::new();
     // What describes a route goes at once: all of it takes six times as much as a daemon without a bridge needs.
-    each(|(_, described, handlers)| {
+    for_each_route(|(_, described, handlers)| {
         for path in described.paths.keys() {
             router = std::mem::take(&mut router).route(path, handlers.clone());
         }
@@ -57,15 +57,15 @@ pub(super) fn router() -> Router<State> {
 
 pub(super) fn description() -> utoipa::openapi::OpenApi {
     let mut router: OpenApiRouter<State> = OpenApiRouter::with_openapi(Description::openapi());
-    each(|routes| router = std::mem::take(&mut router).routes(routes));
+    for_each_route(|routes| router = std::mem::take(&mut router).routes(routes));
     let mut description = router.into_openapi();
-    fixups::apply(&mut description);
+    fixups::apply_fixups(&mut description);
     ovstunnel_server::openapi::add_common(&mut description, &REACHED);
     description
 }
 
 /// Gives each route that there is, with what describes it.
-fn each(mut take: impl FnMut(UtoipaMethodRouter<State>)) {
+fn for_each_route(mut take: impl FnMut(UtoipaMethodRouter<State>)) {
     take(routes!(list::list_bridges));
     take(routes!(bridges::put_bridge, bridges::get_bridge, bridges::delete_bridge));
     take(routes!(takeover::release_bridge));

@@ -33,7 +33,7 @@ pub(super) async fn call_function(
     ValidJson(PluginArguments(arguments)): ValidJson<PluginArguments>,
 ) -> Result<Response, ApiError> {
     let unknown = || ApiError::not_found(format!("the plugin has no function {}", excerpt(&function)));
-    Ok(answer(plugin::call(&state, &id, &function, &arguments).await.ok_or_else(unknown)?))
+    Ok(plugin_response(plugin::call_function(&state, &id, &function, &arguments).await.ok_or_else(unknown)?))
 }
 
 /// Call a function of the program of CloudStack's KVM agent. A function that is known answers 200, also where it fails: `FAILURE:` and the
@@ -56,11 +56,11 @@ pub(super) async fn call_agent_function(
     ValidJson(PluginArguments(arguments)): ValidJson<PluginArguments>,
 ) -> Result<Response, ApiError> {
     let unknown = || ApiError::not_found(format!("the KVM agent's program has no function {}", excerpt(&function)));
-    Ok(answer(plugin::call_of_agent(&state, &id, &function, &arguments).await.ok_or_else(unknown)?))
+    Ok(plugin_response(plugin::call_of_agent(&state, &id, &function, &arguments).await.ok_or_else(unknown)?))
 }
 
-fn answer((value, changes): (String, Vec<Changed>)) -> Response {
-    let changes = to_wire::changes(&changes);
-    let effect = Effect::new(&value).with(&changes);
-    effect.on(Json(PluginAnswer { value, changes }).into_response())
+fn plugin_response((value, changes): (String, Vec<Changed>)) -> Response {
+    let changes = to_wire::changes_to_wire(&changes);
+    let effect = Effect::new(&value).with_changes(&changes);
+    effect.attach_to(Json(PluginAnswer { value, changes }).into_response())
 }

@@ -11,7 +11,7 @@ use ovstunnel_server::extract::{NoQuery, ValidJson, ValidPath};
 use ovstunnel_server::problem::ApiError;
 
 use super::fence::Fenced;
-use super::{State, problem, refusals, validate};
+use super::{State, refusals, validate, write_problem};
 use crate::writer::{ProbeAct, Probing};
 
 /// Frames for each tunnel in one request.
@@ -45,15 +45,15 @@ pub(super) async fn probe_tunnels(
     _: NoQuery,
     ValidJson(body): ValidJson<PostProbe>,
 ) -> Result<Response, ApiError> {
-    let asked = Asked::of(&name, &body)?;
+    let asked = Asked::from_body(&name, &body)?;
     state.expect_live()?;
-    let managed = state.bridge(name.as_str());
+    let managed = state.managed_bridge(name.as_str());
     managed.ok_or_else(|| ApiError::not_found(format!("ovstunnel manages no bridge {name}")))?;
     let answer = match asked.act {
-        None => read(&state, &asked).await?,
-        Some(act) => write(&state, &asked, act).await?,
+        None => read_probe(&state, &asked).await?,
+        Some(act) => write_probe(&state, &asked, act).await?,
     };
-    Ok(Effect::new(body.action.as_str()).routine().on(Json(answer).into_response()))
+    Ok(Effect::new(body.action.as_str()).as_routine().attach_to(Json(answer).into_response()))
 }
 
 /// A request, checked.
@@ -66,19 +66,19 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(name: &str, body: &PostProbe) -> Result<Asked, ApiError> {
-        let bridge: BridgeName = validate::text("bridge", name)?;
-        let nonce: Mac = validate::text("nonce", &body.nonce)?;
+    fn from_body(name: &str, body: &PostProbe) -> Result<Asked, ApiError> {
+        let bridge: BridgeName = validate::parse_field("bridge", name)?;
+        let nonce: Mac = validate::parse_field("nonce", &body.nonce)?;
         if !Probe::is_nonce(nonce) {
             return Err(ApiError::invalid("nonce", Probe::NONCE, Some(&body.nonce)));
         }
-        let port = |(n, port): (usize, &String)| validate::text(&format!("tunnels[{n}]"), port);
+        let port = |(n, port): (usize, &String)| validate::parse_field(&format!("tunnels[{n}]"), port);
         let names = body.tunnels.as_ref().map(|names| names.iter().enumerate().map(port).collect());
         let tunnels: Option<Vec<PortName>> = names.transpose()?;
         let of = |action: ProbeAction| body.action == action;
-        let seconds = within("seconds", body.seconds, of(ProbeAction::Arm), (SECONDS, PROBE_LASTS))?;
-        let size = within("size", body.size, of(ProbeAction::Send), (PROBE_SIZES, *PROBE_SIZES.start()))?;
-        let count = within("count", body.count, of(ProbeAction::Send), (COUNTS, 1))?;
+        let seconds = number_within("seconds", body.seconds, of(ProbeAction::Arm), (SECONDS, PROBE_LASTS))?;
+        let size = number_within("size", body.size, of(ProbeAction::Send), (PROBE_SIZES, *PROBE_SIZES.start()))?;
+        let count = number_within("count", body.count, of(ProbeAction::Send), (COUNTS, 1))?;
         let act = match body.action {
             ProbeAction::Arm => Some(ProbeAct::Arm { seconds }),
             ProbeAction::Send => {
@@ -92,7 +92,7 @@ impl Asked {
 }
 
 /// A number in its range, or what it is where it is absent; it may be there only with the action that it is of.
-fn within(
+fn number_within(
     field: &str,
     value: Option<u32>,
     is_of_action: bool,
@@ -110,45 +110,49 @@ fn within(
 }
 
 /// The tunnels as they are now.
-fn tunnels(state: &State, asked: &Asked) -> Result<Probe, ApiError> {
-    let (name, failed) = (asked.bridge.as_str(), |error| problem(state, asked.bridge.as_str(), error));
+fn current_tunnels(state: &State, asked: &Asked) -> Result<Probe, ApiError> {
+    let (name, failed) = (asked.bridge.as_str(), |error| write_problem(state, asked.bridge.as_str(), error));
     let bridge = state.switch.observer().read(|db| db.view().bridge(name));
     let bridge = bridge.ok_or_else(|| ApiError::not_found(format!("there is no bridge {name}")))?;
-    Probe::over(&bridge, asked.nonce, asked.tunnels.as_deref()).map_err(|rejected| failed(rejected.into()))
+    Probe::over_bridge(&bridge, asked.nonce, asked.tunnels.as_deref()).map_err(|rejected| failed(rejected.into()))
 }
 
-async fn write(state: &State, asked: &Asked, act: ProbeAct) -> Result<ProbeAnswer, ApiError> {
+async fn write_probe(state: &State, asked: &Asked, act: ProbeAct) -> Result<ProbeAnswer, ApiError> {
     let (size, count) = match act {
         ProbeAct::Arm { .. } => (0, 0),
         ProbeAct::Send { size, count } => (size, count),
     };
-    let frames = tunnels(state, asked)?.tunnels().len() * count;
+    let frames = current_tunnels(state, asked)?.tunnels().len() * count;
     if frames > PROBE_FRAMES {
         let rule = format!("must be few enough, times `count`, for {PROBE_FRAMES} frames at once");
         return Err(ApiError::invalid("tunnels", rule, Some(&frames.to_string())));
     }
     let probing = Probing { bridge: asked.bridge.clone(), nonce: asked.nonce, tunnels: asked.tunnels.clone(), act };
-    let probe = state.writer.probe(probing).await.map_err(|error| problem(state, asked.bridge.as_str(), error))?;
+    let probe = state
+        .writer
+        .probe_tunnels(probing)
+        .await
+        .map_err(|error| write_problem(state, asked.bridge.as_str(), error))?;
     let sent = Arrived { frames: count as u64, bytes: count as u64 * u64::from(size) };
-    Ok(ProbeAnswer { tunnels: probe.tunnels().values().map(|tunnel| told(tunnel, sent)).collect() })
+    Ok(ProbeAnswer { tunnels: probe.tunnels().values().map(|tunnel| probed_tunnel(tunnel, sent)).collect() })
 }
 
-async fn read(state: &State, asked: &Asked) -> Result<ProbeAnswer, ApiError> {
-    let probe = tunnels(state, asked)?;
+async fn read_probe(state: &State, asked: &Asked) -> Result<ProbeAnswer, ApiError> {
+    let probe = current_tunnels(state, asked)?;
     let name = asked.bridge.as_str();
     let printed = state.switch.printed_flows(name).await;
-    let printed = printed.map_err(|error| refusals::unavailable(error.to_string()))?;
-    let come = probe.read(&printed);
+    let printed = printed.map_err(|error| refusals::unavailable_problem(error.to_string()))?;
+    let come = probe.read_arrivals(&printed);
     if come.is_empty() {
         let nonce = asked.nonce.to_string();
         let detail = format!("probe {nonce} is not armed on bridge {name}: it is over, or never was");
         return Err(ApiError::conflict(nonce, detail));
     }
-    let of = |(port, tunnel): (&u32, &DesiredTunnel)| come.get(port).map(|arrived| told(tunnel, *arrived));
+    let of = |(port, tunnel): (&u32, &DesiredTunnel)| come.get(port).map(|arrived| probed_tunnel(tunnel, *arrived));
     Ok(ProbeAnswer { tunnels: probe.tunnels().iter().filter_map(of).collect() })
 }
 
-fn told(tunnel: &DesiredTunnel, Arrived { frames, bytes }: Arrived) -> ProbedTunnel {
+fn probed_tunnel(tunnel: &DesiredTunnel, Arrived { frames, bytes }: Arrived) -> ProbedTunnel {
     ProbedTunnel {
         port: tunnel.name.to_string(),
         to: tunnel.to.to_string(),

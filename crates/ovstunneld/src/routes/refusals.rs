@@ -5,12 +5,12 @@ use ovstunnel_plan::{Epoch, Fenced};
 use ovstunnel_server::problem::ApiError;
 
 /// 422: Open vSwitch refused it, or these tunnels of it.
-pub(super) fn refused(detail: impl Into<String>, tunnels: Vec<RefusedTunnel>) -> ApiError {
+pub(super) fn refused_problem(detail: impl Into<String>, tunnels: Vec<RefusedTunnel>) -> ApiError {
     Problem { refused: tunnels, ..Problem::new(Code::SwitchRefused, detail) }.into()
 }
 
 /// 409: nothing may be written under this epoch.
-pub(super) fn fenced(fenced: &Fenced) -> ApiError {
+pub(super) fn fenced_problem(fenced: &Fenced) -> ApiError {
     fenced_with(fenced, "nothing was changed")
 }
 
@@ -21,16 +21,16 @@ pub(super) fn fenced_with(fenced: &Fenced, outcome: &str) -> ApiError {
         Fenced::OtherZone { recorded, .. } => (Code::OtherZone, recorded),
     };
     let detail = format!("{fenced}; {outcome}");
-    Problem { recorded: Some(told(Some(recorded))), ..Problem::new(code, detail) }.into()
+    Problem { recorded: Some(epoch_to_wire(Some(recorded))), ..Problem::new(code, detail) }.into()
 }
 
 /// An epoch on the wire.
-pub(super) fn told(epoch: Option<Epoch>) -> EpochState {
+pub(super) fn epoch_to_wire(epoch: Option<Epoch>) -> EpochState {
     EpochState { zone: epoch.map(|epoch| epoch.zone().to_string()), epoch: epoch.map(Epoch::number) }
 }
 
 /// 503: the switch cannot be reached; nothing was changed.
-pub(super) fn unavailable(detail: impl Into<String>) -> ApiError {
+pub(super) fn unavailable_problem(detail: impl Into<String>) -> ApiError {
     ApiError::new(Code::SwitchUnavailable, detail)
 }
 
@@ -46,8 +46,8 @@ mod tests {
     #[test]
     fn every_code_answers_with_its_status() {
         let all = [
-            (refused("x", vec![]), 422, "switch_refused"),
-            (unavailable("x"), 503, "switch_unavailable"),
+            (refused_problem("x", vec![]), 422, "switch_refused"),
+            (unavailable_problem("x"), 503, "switch_unavailable"),
             (outcome_unknown("x"), 504, "outcome_unknown"),
         ];
         for (error, status, code) in all {

@@ -11,10 +11,10 @@ use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{OptionalJson, ValidPath, ValidQuery};
 use ovstunnel_server::middleware::RequestId;
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 
 use super::fence::Fenced;
-use super::{ChangeQuery, bridges, problem, validate};
+use super::{ChangeQuery, bridges, validate, write_problem};
 use crate::state::to_wire;
 use crate::writer::{self, TakenOver};
 
@@ -35,26 +35,26 @@ pub(super) async fn take_over_bridges(
     OptionalJson(body): OptionalJson<TakeoverRequest>,
 ) -> Result<Response, ApiError> {
     let names = body.unwrap_or_default().bridges;
-    let name = |(n, name): (usize, &String)| validate::text(&format!("bridges[{n}]"), name);
+    let name = |(n, name): (usize, &String)| validate::parse_field(&format!("bridges[{n}]"), name);
     let names: Vec<BridgeName> = names.iter().enumerate().map(name).collect::<Result<_, _>>()?;
-    let failed = |error| problem(&state, "", error);
-    let host = state.host_of_foreign().await.map_err(|error| ApiError::internal(chain(&error)))?;
+    let failed = |error| write_problem(&state, "", error);
+    let host = state.host_of_foreign().await.map_err(|error| ApiError::internal(error_chain(&error)))?;
     if !query.dry_run {
         let taken = state.writer.take_over(names, host).await.map_err(failed)?;
-        let outcome = outcome(&taken);
+        let outcome = takeover_outcome(&taken);
         let of_bridge = |bridge: &TakenOver| {
             let of = |done: &String| format!("bridge {}: {done}", bridge.name);
             bridge.done.iter().map(of).collect::<Vec<_>>()
         };
         let effect = Effect::new(outcome.as_str()).with_words(taken.iter().flat_map(of_bridge));
-        return Ok(effect.on(Json(TakeoverAnswer { outcome, bridges: described(taken) }).into_response()));
+        return Ok(effect.attach_to(Json(TakeoverAnswer { outcome, bridges: describe_all(taken) }).into_response()));
     }
     let plan = state.writer.plan_take_over(names, host).await.map_err(failed)?;
-    let outcome = outcome(&plan.bridges);
+    let outcome = takeover_outcome(&plan.bridges);
     let changes = plan.bridges.iter().flat_map(|bridge| bridge.done.clone()).collect();
     let command = |command: ovstunnel_ovs::Command| PlannedCommand { argv: command.argv, stdin: command.stdin };
     let commands = plan.commands.into_iter().map(command).collect();
-    let bridges = described(plan.bridges);
+    let bridges = describe_all(plan.bridges);
     let plan = PlanAnswer { dry_run: true, outcome, changes, commands };
     Ok(super::dry_run(outcome, Json(TakeoverPlan { plan, bridges }).into_response()))
 }
@@ -76,11 +76,11 @@ pub(super) async fn release_bridge(
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<ChangeQuery>,
 ) -> Result<Response, ApiError> {
-    let bridge: BridgeName = validate::text("bridge", &name)?;
-    let _alone = state.turns.alone(&bridge).await;
+    let bridge: BridgeName = validate::parse_field("bridge", &name)?;
+    let _alone = state.turns.wait_alone(&bridge).await;
     let record = state.switch.observer().read(|db| DesiredBridge::from_record(&db.view().bridge(bridge.as_str())?));
     let change = Change::ReleaseBridge(bridge.clone());
-    let released = bridges::carry_out(&state, change, &query, id, bridges::removed).await?;
+    let released = bridges::carry_out(&state, change, &query, id, bridges::removed_response).await?;
     // Else the management server takes it to be set up here, and never does so again.
     if let (Some(xapi), true, false) = (&state.xapi, record.is_some(), query.dry_run) {
         xapi.note_left(&bridge, record, None, state.switch.observer()).await;
@@ -88,16 +88,16 @@ pub(super) async fn release_bridge(
     Ok(released)
 }
 
-fn outcome(taken: &[TakenOver]) -> Outcome {
+fn takeover_outcome(taken: &[TakenOver]) -> Outcome {
     let changed = |bridge: &TakenOver| bridge.state == writer::TakeoverState::TakenOver || !bridge.done.is_empty();
     if taken.iter().any(changed) { Outcome::Updated } else { Outcome::Unchanged }
 }
 
-fn described(taken: Vec<TakenOver>) -> Vec<TakeoverBridge> {
-    taken.into_iter().map(describe).collect()
+fn describe_all(taken: Vec<TakenOver>) -> Vec<TakeoverBridge> {
+    taken.into_iter().map(describe_bridge).collect()
 }
 
-fn describe(taken: TakenOver) -> TakeoverBridge {
+fn describe_bridge(taken: TakenOver) -> TakeoverBridge {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let known = taken.desired.as_ref();
     TakeoverBridge {
@@ -123,7 +123,7 @@ fn describe(taken: TakenOver) -> TakeoverBridge {
         }),
         announced: count(taken.announced),
         done: taken.done,
-        changes: to_wire::changes(&taken.changes),
+        changes: to_wire::changes_to_wire(&taken.changes),
         left: taken.left,
     }
 }

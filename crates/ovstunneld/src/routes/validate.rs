@@ -18,28 +18,31 @@ use crate::host::{LocalAddress, not_another_host};
 const TUNNELS_MAX: usize = 10_000;
 
 /// Parses text, naming its field where it breaks a rule.
-pub(super) fn text<T: FromStr<Err = Invalid>>(field: &str, text: &str) -> Result<T, ApiError> {
-    text.parse().map_err(|error| invalid(field, &error))
+pub(super) fn parse_field<T: FromStr<Err = Invalid>>(field: &str, text: &str) -> Result<T, ApiError> {
+    text.parse().map_err(|error| invalid_field(field, &error))
 }
 
-fn invalid(field: &str, error: &Invalid) -> ApiError {
+fn invalid_field(field: &str, error: &Invalid) -> ApiError {
     ApiError::invalid(field, error.rule, Some(&error.value))
 }
 
-fn key(number: i64) -> Result<GreKey, ApiError> {
-    GreKey::try_from(number).map_err(|error| invalid("key", &error))
+fn parse_key(number: i64) -> Result<GreKey, ApiError> {
+    GreKey::try_from(number).map_err(|error| invalid_field("key", &error))
 }
 
-fn id<T: FromStr<Err = Invalid>>(field: &str, id: &Id) -> Result<T, ApiError> {
-    text(field, &id.to_string())
+fn parse_id<T: FromStr<Err = Invalid>>(field: &str, id: &Id) -> Result<T, ApiError> {
+    parse_field(field, &id.to_string())
 }
 
-fn optional<T, U>(value: Option<&T>, parse: impl FnOnce(&T) -> Result<U, ApiError>) -> Result<Option<U>, ApiError> {
+fn parse_optional<T, U>(
+    value: Option<&T>,
+    parse: impl FnOnce(&T) -> Result<U, ApiError>,
+) -> Result<Option<U>, ApiError> {
     value.map(parse).transpose()
 }
 
-fn remote(field: &str, ip: &str, local: &[LocalAddress]) -> Result<RemoteIp, ApiError> {
-    let remote: RemoteIp = text(field, ip)?;
+fn parse_remote(field: &str, ip: &str, local: &[LocalAddress]) -> Result<RemoteIp, ApiError> {
+    let remote: RemoteIp = parse_field(field, ip)?;
     match not_another_host(remote.get(), local) {
         Some(rule) => Err(ApiError::invalid(field, rule, Some(ip))),
         None => Ok(remote),
@@ -47,28 +50,30 @@ fn remote(field: &str, ip: &str, local: &[LocalAddress]) -> Result<RemoteIp, Api
 }
 
 /// `PUT /v1/bridges/{bridge}`. `local` are this host's addresses.
-pub(super) fn setup(bridge: BridgeName, body: &PutBridge, local: &[LocalAddress]) -> Result<Change, ApiError> {
-    let tunnels = optional(body.tunnels.as_ref(), |tunnels| {
+pub(super) fn setup_change(bridge: BridgeName, body: &PutBridge, local: &[LocalAddress]) -> Result<Change, ApiError> {
+    let tunnels = parse_optional(body.tunnels.as_ref(), |tunnels| {
         if tunnels.len() > TUNNELS_MAX {
             let count = tunnels.len().to_string();
             return Err(ApiError::invalid("tunnels", format!("must be at most {TUNNELS_MAX}"), Some(&count)));
         }
         let spec = |(n, tunnel): (usize, &ovstunnel_api::PutTunnel)| {
             Ok(TunnelSpec {
-                to: id(&format!("tunnels[{n}].to"), &tunnel.to)?,
-                remote_ip: remote(&format!("tunnels[{n}].remote_ip"), &tunnel.remote_ip, local)?,
-                from: optional(tunnel.from.as_ref(), |from| id(&format!("tunnels[{n}].from"), from))?,
+                to: parse_id(&format!("tunnels[{n}].to"), &tunnel.to)?,
+                remote_ip: parse_remote(&format!("tunnels[{n}].remote_ip"), &tunnel.remote_ip, local)?,
+                from: parse_optional(tunnel.from.as_ref(), |from| parse_id(&format!("tunnels[{n}].from"), from))?,
             })
         };
         tunnels.iter().enumerate().map(spec).collect::<Result<Vec<_>, ApiError>>()
     })?;
     Ok(Change::SetupBridge(SetupBridge {
         bridge,
-        key: key(body.key)?,
-        network_uuid: optional(body.network_uuid.as_ref(), |uuid| text("network_uuid", uuid))?,
-        host_id: optional(body.host_id.as_ref(), |host| id("host_id", host))?,
+        key: parse_key(body.key)?,
+        network_uuid: parse_optional(body.network_uuid.as_ref(), |uuid| parse_field("network_uuid", uuid))?,
+        host_id: parse_optional(body.host_id.as_ref(), |host| parse_id("host_id", host))?,
         ipv6: body.ipv6,
-        uplink: optional(body.uplink.as_ref(), |uplink| optional(uplink.as_ref(), |name| text("uplink", name)))?,
+        uplink: parse_optional(body.uplink.as_ref(), |uplink| {
+            parse_optional(uplink.as_ref(), |name| parse_field("uplink", name))
+        })?,
         tunnel_kind: body.kind,
         tunnels,
         host: HostFacts::default(),
@@ -83,7 +88,7 @@ const BFD_INTERVAL: i64 = 1000;
 pub(super) fn set_bfd(bridge: BridgeName, body: &PutBfd) -> Result<Change, ApiError> {
     let mut ports: Vec<PortName> = Vec::new();
     for (n, name) in body.ports.iter().enumerate() {
-        let (field, port) = (format!("ports[{n}]"), text(&format!("ports[{n}]"), name)?);
+        let (field, port) = (format!("ports[{n}]"), parse_field(&format!("ports[{n}]"), name)?);
         if let Some(first) = ports.iter().position(|other| *other == port) {
             return Err(ApiError::invalid(field, format!("must not stand twice; it is ports[{first}]"), Some(name)));
         }
@@ -100,11 +105,11 @@ pub(super) fn set_bfd(bridge: BridgeName, body: &PutBfd) -> Result<Change, ApiEr
 pub(super) fn create_tunnel(bridge: BridgeName, body: &PostTunnel, local: &[LocalAddress]) -> Result<Change, ApiError> {
     Ok(Change::CreateTunnel(CreateTunnel {
         bridge,
-        from: id("from", &body.from)?,
-        to: id("to", &body.to)?,
-        remote_ip: remote("remote_ip", &body.remote_ip, local)?,
-        key: body.key.map(key).transpose()?,
-        network_uuid: optional(body.network_uuid.as_ref(), |uuid| text("network_uuid", uuid))?,
+        from: parse_id("from", &body.from)?,
+        to: parse_id("to", &body.to)?,
+        remote_ip: parse_remote("remote_ip", &body.remote_ip, local)?,
+        key: body.key.map(parse_key).transpose()?,
+        network_uuid: parse_optional(body.network_uuid.as_ref(), |uuid| parse_field("network_uuid", uuid))?,
         renumbers: false,
     }))
 }

@@ -9,7 +9,7 @@ use ovstunnel_server::listen::Peer;
 use ovstunnel_server::problem::ApiError;
 
 use super::fence::Fenced;
-use super::{ChangeQuery, State, planned, problem, validate};
+use super::{ChangeQuery, State, plan_response, validate, write_problem};
 use crate::writer::Vif;
 
 /// A VIF came. The daemon sees its port by itself; this has it read the flows of the VIF's bridge again, too.
@@ -57,12 +57,12 @@ async fn vif_event(peer: &Peer, state: &State, vif: &str, query: &ChangeQuery) -
     }
     let vif = match uuid::Uuid::try_parse(vif) {
         Ok(uuid) => Vif::Uuid(uuid),
-        Err(_) => Vif::Port(validate::text("vif", vif)?),
+        Err(_) => Vif::Port(validate::parse_field("vif", vif)?),
     };
-    let failed = |error| problem(state, "", error);
+    let failed = |error| write_problem(state, "", error);
     if query.dry_run {
-        return state.writer.plan_vif(vif).await.map(planned).map_err(failed);
+        return state.writer.plan_vif(vif).await.map(plan_response).map_err(failed);
     }
-    let outcome = state.writer.vif(vif).await.map_err(failed)?;
-    Ok(Effect::of(outcome.as_str(), Json(VifAnswer { outcome }).into_response()))
+    let outcome = state.writer.handle_vif(vif).await.map_err(failed)?;
+    Ok(Effect::mark_response(outcome.as_str(), Json(VifAnswer { outcome }).into_response()))
 }

@@ -13,7 +13,7 @@ use ovstunnel_server::access::Access;
 use ovstunnel_server::extract::NoQuery;
 use ovstunnel_server::listen::{Cut, Peer};
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_server::watch::{TooMany, last_event, streamed};
+use ovstunnel_server::watch::{TooMany, last_event, stream_response};
 
 use super::fence::epoch_of;
 use super::{State, refusals};
@@ -48,36 +48,38 @@ pub(super) async fn watch_bridges(
     _: NoQuery,
 ) -> Result<Response, ApiError> {
     let last = last_event(&headers)?;
-    let acts = acting(&headers)?;
+    let acts = acting_epoch(&headers)?;
     if let (Some(_), Some(Extension(access))) = (acts, access) {
         // It changes what the plugin's calls do, so it is for those who may change something.
-        access.judge(peer.as_deref(), &Method::PUT, "/v1/watch")?;
+        access.judge_request(peer.as_deref(), &Method::PUT, "/v1/watch")?;
     }
     state.expect_live()?;
     let connection = connection.map(|Extension(cut)| cut);
-    let too_many = |error: TooMany| refusals::unavailable(error.to_string());
-    let (reader, first) = match state.watch.join(last.as_ref(), connection.clone()).map_err(too_many)? {
+    let too_many = |error: TooMany| refusals::unavailable_problem(error.to_string());
+    let (reader, first) = match state.watch.admit_reader(last.as_ref(), connection.clone()).map_err(too_many)? {
         Joined::Resumed(reader) => (reader, None),
         Joined::Anew(snapshot) => {
             let made = tokio::time::timeout(DESCRIBED_IN, snapshot).await;
-            let made = made.map_err(|_| refusals::unavailable("what is there could not be described in time"))?;
-            let made = made.map_err(|_| refusals::unavailable("the daemon ends"))?;
-            let unreachable = |reason| refusals::unavailable(format!("Open vSwitch cannot be reached: {reason}"));
+            let made =
+                made.map_err(|_| refusals::unavailable_problem("what is there could not be described in time"))?;
+            let made = made.map_err(|_| refusals::unavailable_problem("the daemon ends"))?;
+            let unreachable =
+                |reason| refusals::unavailable_problem(format!("Open vSwitch cannot be reached: {reason}"));
             let snapshot = made.map_err(unreachable)?;
             (state.watch.join_after(&snapshot, connection), Some(snapshot.text))
         }
     };
-    let connected = acts.and_then(|(epoch, on)| state.watch.controllers().says(epoch, on));
+    let connected = acts.and_then(|(epoch, on)| state.watch.controllers().record_controller(epoch, on));
     // It is connected for as long as the answer is not at its end.
-    let stream = reader.stream(first).map(move |event| {
+    let stream = reader.into_stream(first).map(move |event| {
         let _while_it_lasts = &connected;
         event
     });
-    Ok(streamed(stream))
+    Ok(stream_response(stream))
 }
 
 /// The epoch under which who watches leads, and whether it acts; nothing where it does not say.
-fn acting(headers: &HeaderMap) -> Result<Option<(Epoch, bool)>, ApiError> {
+fn acting_epoch(headers: &HeaderMap) -> Result<Option<(Epoch, bool)>, ApiError> {
     let epoch = epoch_of(headers)?;
     let invalid = |rule, value: Option<&str>| Err(ApiError::invalid(CONTROLLER_HEADER, rule, value));
     let mut values = headers.get_all(CONTROLLER_HEADER).iter();

@@ -35,21 +35,21 @@ pub struct Silence {
 
 impl Silence {
     /// From now on goes by this `[tunnel] forget_after`; nothing is off.
-    pub fn follow(&self, forget_after: Option<Duration>) {
+    pub fn set_forget_after(&self, forget_after: Option<Duration>) {
         self.after.send_if_modified(|after| std::mem::replace(after, forget_after) != forget_after);
     }
 
     /// What is configured.
-    pub fn after(&self) -> Option<Duration> {
+    pub fn forget_after(&self) -> Option<Duration> {
         *self.after.borrow()
     }
 
     /// The hosts that have been silent for so long, as of the last look.
-    pub fn silent(&self) -> Arc<Vec<Silent>> {
+    pub fn silent_hosts(&self) -> Arc<Vec<Silent>> {
         self.silent.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn tell(&self, silent: Vec<Silent>) {
+    fn set_silent(&self, silent: Vec<Silent>) {
         *self.silent.write().unwrap_or_else(PoisonError::into_inner) = silent.into();
     }
 }

@@ -76,7 +76,7 @@ struct Peer {
 
 impl Peer {
     /// Takes in a look, so long after the last one.
-    fn look(&mut self, tunnels: &[&TunnelSeen], asked_for: bool, passed: Duration) {
+    fn take_observation(&mut self, tunnels: &[&TunnelSeen], asked_for: bool, passed: Duration) {
         // One that has gone says nothing; a new one says that somebody wants it.
         let news = |tunnel: &&TunnelSeen| self.received.get(&tunnel.interface) != Some(&tunnel.received);
         let heard = tunnels.iter().any(news);
@@ -100,12 +100,12 @@ pub(super) struct Peers(BTreeMap<Ipv4Addr, Peer>);
 
 impl Peers {
     /// Takes in a look at all tunnels, so long after the last one: `asked_for` are the hosts of which somebody has asked for a tunnel since.
-    pub fn look(&mut self, tunnels: &[TunnelSeen], asked_for: &BTreeSet<Ipv4Addr>, passed: Duration) {
+    pub fn take_observations(&mut self, tunnels: &[TunnelSeen], asked_for: &BTreeSet<Ipv4Addr>, passed: Duration) {
         let mut by_remote: BTreeMap<Ipv4Addr, Vec<&TunnelSeen>> = BTreeMap::new();
         tunnels.iter().for_each(|tunnel| by_remote.entry(tunnel.remote).or_default().push(tunnel));
         self.0.retain(|remote, _| by_remote.contains_key(remote));
         for (remote, tunnels) in by_remote {
-            self.0.entry(remote).or_default().look(&tunnels, asked_for.contains(&remote), passed);
+            self.0.entry(remote).or_default().take_observation(&tunnels, asked_for.contains(&remote), passed);
         }
     }
 
@@ -115,14 +115,14 @@ impl Peers {
     }
 
     /// How many hosts answer, of those with which BFD has been up.
-    pub fn answering(&self) -> (usize, usize) {
+    pub fn answering_counts(&self) -> (usize, usize) {
         let known = || self.0.values().filter(|peer| !peer.has_been_up.is_empty());
         (known().filter(|peer| peer.answers).count(), known().count())
     }
 
     /// The hosts that have been silent for at least so long, the longest first.
     pub fn silent_for(&self, at_least: Duration, manager: bool) -> Vec<Silent> {
-        let (answer, of) = self.answering();
+        let (answer, of) = self.answering_counts();
         let stays = |peer: &Peer| {
             if manager {
                 Some(Stays::Manager)
@@ -170,7 +170,7 @@ mod tests {
     /// Four looks, by which whoever was silent has been so for long enough: what the last one says of each host.
     fn after_looks(looks: [Vec<TunnelSeen>; 4]) -> Vec<(u8, Option<Stays>)> {
         let mut peers = Peers::default();
-        looks.iter().for_each(|tunnels| peers.look(tunnels, &BTreeSet::new(), LOOK));
+        looks.iter().for_each(|tunnels| peers.take_observations(tunnels, &BTreeSet::new(), LOOK));
         peers.silent_for(AFTER, false).into_iter().map(|one| (one.remote.octets()[3], one.stays)).collect()
     }
 
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_up_and_is_silent_may_go_while_half_of_the_others_answer() {
+    fn a_peer_now_silent_may_go_while_half_of_the_others_answer() {
         let few = |answer, of| Some(Stays::FewAnswer { answer, of });
         let cases = [
             ("one of two", vec![tunnel(2, 1, 5, WAS_UP), tunnel(3, 1, 5, UP)], vec![(2, None)]),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_by_any_tunnel_or_a_new_tunnel_begins_the_silence_anew() {
+    fn a_frame_by_any_tunnel_or_a_new_tunnel_resets_the_silence() {
         let quiet = vec![tunnel(2, 1, 5, WAS_UP), tunnel(2, 2, 7, None), tunnel(3, 1, 5, UP)];
         let with = |tunnel: TunnelSeen| [vec![tunnel], quiet[1..].to_vec()].concat();
         let frame = [quiet[0].clone(), tunnel(2, 2, 8, None), quiet[2].clone()].to_vec();
@@ -230,12 +230,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_up_is_remembered_for_as_long_as_its_session_is_there() {
+    fn what_was_up_is_remembered_while_its_session_exists() {
         let (up, down) =
             (vec![tunnel(2, 1, 5, UP), tunnel(3, 1, 5, UP)], vec![tunnel(2, 1, 5, DOWN), tunnel(3, 1, 5, UP)]);
         let mut peers = Peers::default();
         let mut look = |tunnels: &[TunnelSeen]| {
-            peers.look(tunnels, &BTreeSet::new(), LOOK);
+            peers.take_observations(tunnels, &BTreeSet::new(), LOOK);
             peers.silent_for(AFTER, false).into_iter().map(|one| one.stays).collect::<Vec<_>>()
         };
         // `ovs-vswitchd` was started anew, and counts from nothing.
@@ -251,12 +251,12 @@ mod tests {
         let tunnels = [tunnel(2, 1, 5, WAS_UP), tunnel(3, 1, 5, UP)];
         let mut peers = Peers::default();
         let (asked, nobody) = (BTreeSet::from([remote(2)]), BTreeSet::new());
-        (0..4).for_each(|_| peers.look(&tunnels, &nobody, LOOK));
+        (0..4).for_each(|_| peers.take_observations(&tunnels, &nobody, LOOK));
         assert_eq!(peers.silent_for(AFTER, true)[0].stays, Some(Stays::Manager));
         assert_eq!(peers.silent_for(AFTER + LOOK, false), [], "not long enough");
-        peers.look(&tunnels, &asked, LOOK);
+        peers.take_observations(&tunnels, &asked, LOOK);
         assert_eq!(peers.silent_for(AFTER, false), []);
-        (0..3).for_each(|_| peers.look(&tunnels, &nobody, LOOK));
+        (0..3).for_each(|_| peers.take_observations(&tunnels, &nobody, LOOK));
         let expected = Silent { remote: remote(2), silent: AFTER, tunnels: 1, stays: None };
         assert_eq!(peers.silent_for(AFTER, false), [expected]);
         peers.begin_anew();

@@ -26,14 +26,14 @@ pub(crate) async fn watch_peers(silence: Silence, switch: Switch, writer: Writer
     loop {
         let Some(forget_after) = *after.borrow_and_update() else {
             metrics.silent_peers(0);
-            silence.tell(Vec::new());
+            silence.set_silent(Vec::new());
             // Its sender is never gone before: `silence` has it.
             drop(after.changed().await);
             continue;
         };
         let (silence, switch) = (&silence, &switch);
         let asked_for = writer.asked_for();
-        let _kept = asked_for.keep();
+        let _kept = asked_for.start_noting();
         let watcher = Watcher { silence, switch, writer: &writer, metrics: &metrics, forget_after, asked_for };
         tokio::select! {
             () = watcher.run() => {}
@@ -67,13 +67,13 @@ impl Watcher<'_> {
             // A look that comes late has not seen what was meanwhile.
             let passed = last.elapsed().min(2 * apart);
             last = Instant::now();
-            let asked_for = self.asked_for.take();
-            let before = generation.replace(self.switch.health().borrow().generation);
-            match self.look().await {
+            let asked_for = self.asked_for.take_requested();
+            let before = generation.replace(self.switch.watch_health().borrow().generation);
+            match self.read_tunnels().await {
                 Some(found) if before == generation => {
                     let seen: Vec<TunnelSeen> = found.iter().map(|one| one.seen.clone()).collect();
-                    peers.look(&seen, &asked_for, passed);
-                    self.judge(&peers, &found).await;
+                    peers.take_observations(&seen, &asked_for, passed);
+                    self.judge_peers(&peers, &found).await;
                 }
                 // What was silent before `ovs-vswitchd` ended, or while it was not known, counts no more.
                 _ => peers.begin_anew(),
@@ -82,10 +82,10 @@ impl Watcher<'_> {
     }
 
     /// All tunnels as they are; nothing where that is not known.
-    async fn look(&self) -> Option<Vec<Found>> {
+    async fn read_tunnels(&self) -> Option<Vec<Found>> {
         self.expect_live()?;
-        let counted = self.switch.counted().await.ok()?;
-        let mut found = self.tunnels();
+        let counted = self.switch.tunnel_counters().await.ok()?;
+        let mut found = self.managed_tunnels();
         // What was read while it began to hang is a memory.
         self.expect_live()?;
         for one in &mut found {
@@ -96,11 +96,11 @@ impl Watcher<'_> {
 
     /// That Open vSwitch works: one that does not may forward, and neither counts nor tells.
     fn expect_live(&self) -> Option<()> {
-        let health = self.switch.health().borrow().clone();
-        (health.trouble().is_none() && health.busy().is_none()).then_some(())
+        let health = self.switch.watch_health().borrow().clone();
+        (health.first_trouble().is_none() && health.busy_reason().is_none()).then_some(())
     }
 
-    fn tunnels(&self) -> Vec<Found> {
+    fn managed_tunnels(&self) -> Vec<Found> {
         self.switch.observer().read(|db| {
             let view = db.view();
             let bridges = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name));
@@ -112,20 +112,20 @@ impl Watcher<'_> {
     }
 
     /// Has the tunnels to one host taken away, if any may go; tells of all that are silent.
-    async fn judge(&self, peers: &Peers, found: &[Found]) {
+    async fn judge_peers(&self, peers: &Peers, found: &[Found]) {
         // What is there and is no epoch may be a manager's, too.
         let manager = !matches!(recorded_epoch(self.switch), Ok(None));
         let silent = peers.silent_for(self.forget_after.max(2 * counted_every(self.switch)), manager);
         let goes = silent.iter().find(|one| one.stays.is_none()).cloned();
         self.metrics.silent_peers(silent.len());
-        self.silence.tell(silent);
+        self.silence.set_silent(silent);
         if let Some(host) = goes {
-            self.forget(&host, peers.answering(), found).await;
+            self.forget_host(&host, peers.answering_counts(), found).await;
         }
     }
 
     /// Those on which BFD runs go last: if this is cut short, what is left is still known to have been up.
-    async fn forget(&self, host: &Silent, (answer, of): (usize, usize), found: &[Found]) {
+    async fn forget_host(&self, host: &Silent, (answer, of): (usize, usize), found: &[Found]) {
         let Silent { remote, silent, .. } = *host;
         let of_host = || found.iter().filter(|one| one.seen.remote == remote);
         let ports: Vec<&str> = of_host().map(|one| one.port.as_str()).collect();
@@ -133,7 +133,7 @@ impl Watcher<'_> {
         tracing::warn!(%remote, silent_s, ports, answer, of, "nothing has come from a host for [tunnel] forget_after, and BFD with it is down; removing the tunnels to it");
         for with_bfd in [false, true] {
             let removals = of_host().filter(|one| one.seen.session.is_some() == with_bfd);
-            let removed = join_all(removals.map(|one| self.remove(one))).await;
+            let removed = join_all(removals.map(|one| self.remove_tunnel(one))).await;
             if removed.contains(&false) {
                 return;
             }
@@ -141,7 +141,7 @@ impl Watcher<'_> {
     }
 
     /// Whether the tunnel has gone.
-    async fn remove(&self, tunnel: &Found) -> bool {
+    async fn remove_tunnel(&self, tunnel: &Found) -> bool {
         let Found { bridge, port, seen } = tunnel;
         let remote = seen.remote;
         if self.is_heard(remote) {
@@ -173,7 +173,7 @@ impl Watcher<'_> {
     /// Whether BFD says by now that something comes from a host, or nobody knows what it says.
     fn is_heard(&self, remote: Ipv4Addr) -> bool {
         let down = |one: &Found| matches!(one.seen.session, None | Some(Session::Down { .. }));
-        self.expect_live().is_none() || !self.tunnels().iter().filter(|one| one.seen.remote == remote).all(down)
+        self.expect_live().is_none() || !self.managed_tunnels().iter().filter(|one| one.seen.remote == remote).all(down)
     }
 }
 
@@ -186,16 +186,16 @@ fn of_bridge(name: &BridgeName, bridge: &ObservedBridge) -> Vec<Found> {
             interface: interface.uuid,
             remote: tunnel.remote_ip.get(),
             received: None,
-            session: tunnel.bfd.map(|_| session(interface)),
+            session: tunnel.bfd.map(|_| bfd_session(interface)),
         },
     };
     tunnels.map(found).collect()
 }
 
 /// What Open vSwitch says of BFD on an interface.
-fn session(interface: &ObservedInterface) -> Session {
+fn bfd_session(interface: &ObservedInterface) -> Session {
     let told = |key: &str| interface.bfd_status.get(key);
-    match told("state").and_then(|word| BfdState::read(word)) {
+    match told("state").and_then(|word| BfdState::from_word(word)) {
         Some(BfdState::Up) => Session::Up,
         Some(BfdState::Down) => {
             let flaps = told("flap_count").and_then(|count| count.parse::<u64>().ok()).unwrap_or_default();

@@ -10,7 +10,7 @@ use ovstunnel_ovs::Switch;
 use ovstunnel_plan::{Change, DesiredBridge, HostFacts, Mark, ObservedBridge, View};
 
 use super::State;
-use crate::host::{Error, devices};
+use crate::host::{Error, device_facts};
 
 impl State {
     /// A change with what is to be known of the host for it.
@@ -27,7 +27,7 @@ impl State {
             Change::SetupVpc(setup) => (&mut setup.host, vec![]),
             _ => return Ok(change),
         };
-        let foreign = |bridge: &ObservedBridge| DesiredBridge::mark(bridge) == Mark::Foreign;
+        let foreign = |bridge: &ObservedBridge| DesiredBridge::bridge_mark(bridge) == Mark::Foreign;
         let bridge = self.switch.observer().read(|db| db.view().bridge(name.as_str())).filter(foreign);
         if let Some(bridge) = bridge {
             *host = self.host_facts(std::slice::from_ref(&bridge), remotes).await?;
@@ -43,13 +43,13 @@ impl State {
         let bridges: Vec<ObservedBridge> = self.switch.observer().read(|db| {
             let view = db.view();
             let all = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name));
-            all.filter(|bridge| DesiredBridge::mark(bridge) == Mark::Foreign).collect()
+            all.filter(|bridge| DesiredBridge::bridge_mark(bridge) == Mark::Foreign).collect()
         });
         self.host_facts(&bridges, vec![]).await
     }
 
     async fn host_facts(&self, bridges: &[ObservedBridge], remotes: Vec<Ipv4Addr>) -> Result<HostFacts, Error> {
-        let underlay = self.underlay(bridges, remotes).await?;
+        let underlay = self.underlay_devices(bridges, remotes).await?;
         let ports = bridges.iter().flat_map(|bridge| bridge.ports.values()).flat_map(|port| &port.interfaces);
         let names: BTreeSet<String> = ports.map(|one| one.name.clone()).chain(underlay.keys().cloned()).collect();
         // What a simulated switch has are no devices of this host.
@@ -57,7 +57,7 @@ impl State {
             Switch::Simulated(_) => BTreeMap::new(),
             Switch::Real(_) => {
                 let root = self.doctor.root().clone();
-                tokio::task::spawn_blocking(move || devices(&root, names)).await.unwrap_or_default()
+                tokio::task::spawn_blocking(move || device_facts(&root, names)).await.unwrap_or_default()
             }
         };
         Ok(HostFacts { devices, underlay })
@@ -65,7 +65,7 @@ impl State {
 
     /// The devices by which tunnels leave, each with what says so. Where no other host is known yet, a bridge that has an
     /// address of its own may be the one.
-    async fn underlay(
+    async fn underlay_devices(
         &self,
         bridges: &[ObservedBridge],
         mut remotes: Vec<Ipv4Addr>,

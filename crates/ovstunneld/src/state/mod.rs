@@ -62,7 +62,7 @@ pub struct State {
 
 impl State {
     /// A managed bridge as it is now.
-    pub(crate) fn bridge(&self, name: &str) -> Option<ovstunnel_api::Bridge> {
+    pub(crate) fn managed_bridge(&self, name: &str) -> Option<ovstunnel_api::Bridge> {
         let observed = self.switch.observer().read(|db| db.view().bridge(name))?;
         self.to_wire(&observed)
     }
@@ -94,11 +94,11 @@ impl State {
     /// A bridge of ours on the wire; nothing where it is not.
     pub(crate) fn to_wire(&self, observed: &ObservedBridge) -> Option<ovstunnel_api::Bridge> {
         // With vswitchd its flows are gone: what was read of them before says nothing.
-        let seen = match self.switch.health().borrow().vswitchd {
-            Ok(()) => self.writer.flows().get(observed.uuid),
+        let seen = match self.switch.watch_health().borrow().vswitchd {
+            Ok(()) => self.writer.flow_table().get(observed.uuid),
             Err(_) => FlowsSeen::Unknown,
         };
-        self.to_wire_with(observed, &seen, &self.switch.effective(&self.writer.settings()))
+        self.to_wire_with(observed, &seen, &self.switch.effective_settings(&self.writer.settings()))
     }
 
     /// The same, where it was just read what its flows are, by these settings.
@@ -109,16 +109,16 @@ impl State {
         settings: &EffectiveSettings,
     ) -> Option<ovstunnel_api::Bridge> {
         let told = self.witnesses.get(observed.uuid);
-        let as_of = told.as_ref().map(|told| told.as_of).or_else(|| self.writer.runs().last().map(|look| look.at));
+        let as_of = told.as_ref().map(|told| told.as_of).or_else(|| self.writer.runs().last_run().map(|look| look.at));
         let (witness, survey) = (told.map(|told| told.witness).unwrap_or_default(), self.surveyor.latest());
         let known = to_wire::Known { witness: &witness, survey: &survey, as_of };
-        to_wire::bridge(observed, seen, settings, &known)
+        to_wire::bridge_to_wire(observed, seen, settings, &known)
     }
 
     /// What this daemon can do beyond version 1 of the API as it began.
     pub(crate) fn capabilities(&self) -> Vec<String> {
         let of_xapi = self.xapi.iter().flat_map(|_| ["xapi", "networks"]);
-        let of_switch = self.switch.real().map(|_| "probe");
+        let of_switch = self.switch.real_switch().map(|_| "probe");
         ["watch", "claims", "epoch", "bfd", "counters", "kind"]
             .into_iter()
             .chain(of_switch)

@@ -17,7 +17,7 @@ use crate::health::Survey;
 use crate::writer::Refusal;
 
 /// What a mark says; nothing where it cannot be read.
-pub(crate) fn claim(text: &str) -> Option<Claim> {
+pub(crate) fn parse_claim(text: &str) -> Option<Claim> {
     let mut words = text.split(' ');
     let (says, peer) = match words.next()? {
         "in" => (ClaimSays::In, None),
@@ -29,9 +29,9 @@ pub(crate) fn claim(text: &str) -> Option<Claim> {
     words.next().is_none().then_some(Claim { says, at, peer })
 }
 
-pub(crate) fn refusal(refusal: &Refusal) -> RefusedTunnel {
+pub(crate) fn refusal_to_wire(refusal: &Refusal) -> RefusedTunnel {
     RefusedTunnel {
-        port: refusal.tunnel.port().to_string(),
+        port: refusal.tunnel.port_name().to_string(),
         to: refusal.tunnel.to.to_string(),
         remote_ip: refusal.tunnel.remote_ip.to_string(),
         error: refusal.message.clone(),
@@ -50,7 +50,7 @@ pub(crate) struct Known<'a> {
 }
 
 /// A bridge of ours; nothing where it is not.
-pub(crate) fn bridge(
+pub(crate) fn bridge_to_wire(
     observed: &ObservedBridge,
     seen: &FlowsSeen,
     settings: &EffectiveSettings,
@@ -63,7 +63,7 @@ pub(crate) fn bridge(
     Some(Bridge {
         name: observed.name.clone(),
         key: record.kind.key().map(|key| key.get()),
-        vpc: record.kind.vpc().map(|told| vpc(told, observed, settings)),
+        vpc: record.kind.vpc().map(|told| vpc_to_wire(told, observed, settings)),
         network_uuid: record.network_uuid.map(|uuid| uuid.to_string()),
         host_id: record.host_id.as_ref().map(ToString::to_string),
         ipv6: record.ipv6,
@@ -74,17 +74,17 @@ pub(crate) fn bridge(
             .second
             .as_ref()
             .map(|second| SecondKind { kind: second.encap.kind(), tunnels: tunnels(observed, true) }),
-        vifs: observed.vifs(prefixes).map(vif).collect(),
+        vifs: observed.vifs(prefixes).map(vif_to_wire).collect(),
         uplink: record.uplink.as_ref().map(ToString::to_string),
         other_ports: others.map(|port| port.name.clone()).collect(),
-        flows: flows(&record, observed, seen, settings),
-        health: health(&record, observed, seen, settings, known),
+        flows: flows_to_wire(&record, observed, seen, settings),
+        health: describe_health(&record, observed, seen, settings, known),
         max_guest_mtu: known.survey.max_guest_mtu(&record),
-        claim: record.claim.as_deref().and_then(claim),
+        claim: record.claim.as_deref().and_then(parse_claim),
     })
 }
 
-fn health(
+fn describe_health(
     record: &DesiredBridge,
     observed: &ObservedBridge,
     seen: &FlowsSeen,
@@ -102,10 +102,10 @@ fn health(
     };
     let mut reasons = bridge_health(&facts);
     reasons.extend(known.survey.of_bridge(record));
-    crate::health::told(&reasons, known.as_of)
+    crate::health::health_to_wire(&reasons, known.as_of)
 }
 
-fn vpc(vpc: &ovstunnel_plan::Vpc, observed: &ObservedBridge, settings: &EffectiveSettings) -> Vpc {
+fn vpc_to_wire(vpc: &ovstunnel_plan::Vpc, observed: &ObservedBridge, settings: &EffectiveSettings) -> Vpc {
     let topology = vpc.topology.as_ref();
     let policies = vpc.policies.as_ref();
     let tier = |tier: &ovstunnel_plan::Tier| Tier {
@@ -124,18 +124,18 @@ fn vpc(vpc: &ovstunnel_plan::Vpc, observed: &ObservedBridge, settings: &Effectiv
     }
 }
 
-fn vif(port: &ObservedPort) -> Vif {
+fn vif_to_wire(port: &ObservedPort) -> Vif {
     Vif { name: port.name.clone(), ofport: port.interface().and_then(|interface| interface.openflow_port()) }
 }
 
 /// The tunnels of ours by which frames are sent, or those that only receive.
 fn tunnels(observed: &ObservedBridge, second: bool) -> Vec<Tunnel> {
     let asked = observed.ports.values().filter(|port| port.is_second_of_ours() == second);
-    asked.filter_map(tunnel).collect()
+    asked.filter_map(tunnel_to_wire).collect()
 }
 
 /// A tunnel of ours; nothing where the port is none.
-pub(crate) fn tunnel(port: &ObservedPort) -> Option<Tunnel> {
+pub(crate) fn tunnel_to_wire(port: &ObservedPort) -> Option<Tunnel> {
     let record = DesiredTunnel::from_record(port)?;
     let (state, ofport, error) = match port.interface().map(|interface| interface.health()) {
         Some(TunnelHealth::Up(ofport)) => (TunnelState::Up, Some(ofport), None),
@@ -152,15 +152,15 @@ pub(crate) fn tunnel(port: &ObservedPort) -> Option<Tunnel> {
         ofport,
         state,
         protected: port.protected,
-        bfd: record.bfd.zip(port.interface()).map(|(interval, interface)| bfd(interval, interface)),
+        bfd: record.bfd.zip(port.interface()).map(|(interval, interface)| bfd_to_wire(interval, interface)),
         error,
     })
 }
 
 /// A session as Open vSwitch tells of it.
-fn bfd(interval: BfdInterval, interface: &ObservedInterface) -> Bfd {
+fn bfd_to_wire(interval: BfdInterval, interface: &ObservedInterface) -> Bfd {
     let told = |key: &str| interface.bfd_status.get(key);
-    let state = |key| told(key).and_then(|word| BfdState::read(word));
+    let state = |key| told(key).and_then(|word| BfdState::from_word(word));
     Bfd {
         interval: interval.get(),
         state: state("state"),
@@ -173,7 +173,7 @@ fn bfd(interval: BfdInterval, interface: &ObservedInterface) -> Bfd {
 }
 
 /// What was changed, on the wire.
-pub(crate) fn changes(changes: &[Changed]) -> Vec<ovstunnel_api::Changed> {
+pub(crate) fn changes_to_wire(changes: &[Changed]) -> Vec<ovstunnel_api::Changed> {
     let told = |Changed { what, subject, before, after, .. }: &Changed| ovstunnel_api::Changed {
         what: what.clone(),
         subject: subject.clone(),
@@ -183,7 +183,12 @@ pub(crate) fn changes(changes: &[Changed]) -> Vec<ovstunnel_api::Changed> {
     changes.iter().map(told).collect()
 }
 
-fn flows(record: &DesiredBridge, observed: &ObservedBridge, seen: &FlowsSeen, settings: &EffectiveSettings) -> Flows {
+fn flows_to_wire(
+    record: &DesiredBridge,
+    observed: &ObservedBridge,
+    seen: &FlowsSeen,
+    settings: &EffectiveSettings,
+) -> Flows {
     let expected = wanted_flows(record, observed, seen, settings);
     let state = match (seen, FlowChange::between(&expected, seen)) {
         (FlowsSeen::Unknown, _) => FlowsState::Unknown,
@@ -191,5 +196,5 @@ fn flows(record: &DesiredBridge, observed: &ObservedBridge, seen: &FlowsSeen, se
         (FlowsSeen::Known { .. }, Some(_)) => FlowsState::Drifted,
     };
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Flows { state, expected: count(expected.len()), installed: seen.count().map(count) }
+    Flows { state, expected: count(expected.len()), installed: seen.flow_count().map(count) }
 }

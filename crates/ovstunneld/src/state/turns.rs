@@ -22,16 +22,16 @@ pub(crate) type Shared = OwnedRwLockReadGuard<()>;
 
 impl Turns {
     /// Waits until a bridge is nobody's, and has it until the guard goes.
-    pub(crate) async fn alone(&self, bridge: &BridgeName) -> Alone {
-        self.of(bridge).write_owned().await
+    pub(crate) async fn wait_alone(&self, bridge: &BridgeName) -> Alone {
+        self.lock_of(bridge).write_owned().await
     }
 
     /// Waits until nobody has a bridge alone, and shares it until the guard goes.
-    pub(crate) async fn shared(&self, bridge: &BridgeName) -> Shared {
-        self.of(bridge).read_owned().await
+    pub(crate) async fn wait_shared(&self, bridge: &BridgeName) -> Shared {
+        self.lock_of(bridge).read_owned().await
     }
 
-    fn of(&self, bridge: &BridgeName) -> Arc<RwLock<()>> {
+    fn lock_of(&self, bridge: &BridgeName) -> Arc<RwLock<()>> {
         // Nobody panics while having the map.
         let mut bridges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = bridges.get(bridge).and_then(Weak::upgrade) {
@@ -54,15 +54,15 @@ mod tests {
     #[tokio::test]
     async fn a_bridge_is_had_alone_or_shared_and_nothing_is_kept() {
         let (turns, name): (Turns, fn(&str) -> BridgeName) = (Turns::default(), |name| name.parse().unwrap());
-        let (one, two) = (turns.shared(&name("a")).await, turns.shared(&name("a")).await);
-        assert!(turns.alone(&name("a")).now_or_never().is_none());
-        let other = turns.alone(&name("b")).now_or_never();
+        let (one, two) = (turns.wait_shared(&name("a")).await, turns.wait_shared(&name("a")).await);
+        assert!(turns.wait_alone(&name("a")).now_or_never().is_none());
+        let other = turns.wait_alone(&name("b")).now_or_never();
         assert!(other.is_some());
         drop((one, two));
-        let alone = turns.alone(&name("a")).now_or_never();
-        assert!(alone.is_some() && turns.shared(&name("a")).now_or_never().is_none());
+        let alone = turns.wait_alone(&name("a")).now_or_never();
+        assert!(alone.is_some() && turns.wait_shared(&name("a")).now_or_never().is_none());
         drop((alone, other));
-        assert!(turns.shared(&name("c")).now_or_never().is_some());
+        assert!(turns.wait_shared(&name("c")).now_or_never().is_some());
         assert_eq!(turns.0.lock().unwrap().len(), 1);
     }
 }

@@ -7,7 +7,7 @@
 mod rows;
 
 use ovstunnel_api::SupportPart;
-use ovstunnel_server::bounded::{beginning, end};
+use ovstunnel_server::bounded::{end, keep_beginning};
 use time::OffsetDateTime;
 
 use crate::doctor::{Doctor, Now};
@@ -20,36 +20,36 @@ const FLOWS_OF_ONE: usize = 256 << 10;
 const FLOWS: usize = 8 << 20;
 
 /// Puts the parts together. What cannot be had is said in its part.
-pub async fn parts(doctor: &Doctor, now: &Now<'_>) -> Vec<SupportPart> {
+pub async fn collect_parts(doctor: &Doctor, now: &Now<'_>) -> Vec<SupportPart> {
     let mut parts = vec![
-        part("versions.txt", versions(doctor, now)),
-        part("configuration.txt", format!("{:#?}\n", doctor.config())),
-        part("certificates.txt", certificates(doctor)),
-        part("ready.json", json(&now.ready)),
-        part("bridges.json", json(&now.bridges)),
-        part("database.json", database(now).await),
-        part("routes.txt", routes(now).await),
+        new_part("versions.txt", version_lines(doctor, now)),
+        new_part("configuration.txt", format!("{:#?}\n", doctor.config())),
+        new_part("certificates.txt", certificate_lines(doctor)),
+        new_part("ready.json", to_pretty_json(&now.ready)),
+        new_part("bridges.json", to_pretty_json(&now.bridges)),
+        new_part("database.json", database_text(now).await),
+        new_part("routes.txt", route_lines(now).await),
         SupportPart { name: "log.txt".to_owned(), text: end(&doctor.config().log.file, PART) },
     ];
     if let Some(audit) = ovstunnel_server::logging::audit_file(&doctor.config().log) {
         parts.push(SupportPart { name: "audit.txt".to_owned(), text: end(&audit, PART) });
     }
-    parts.extend(flows(now).await);
+    parts.extend(flow_parts(now).await);
     parts
 }
 
-fn part(name: &str, text: String) -> SupportPart {
-    SupportPart { name: name.to_owned(), text: beginning(text, PART) }
+fn new_part(name: &str, text: String) -> SupportPart {
+    SupportPart { name: name.to_owned(), text: keep_beginning(text, PART) }
 }
 
-fn json(value: &impl serde::Serialize) -> String {
+fn to_pretty_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(value).unwrap_or_else(|error| error.to_string())
 }
 
-fn versions(doctor: &Doctor, now: &Now<'_>) -> String {
-    let health = now.switch.health().borrow().clone();
+fn version_lines(doctor: &Doctor, now: &Now<'_>) -> String {
+    let health = now.switch.watch_health().borrow().clone();
     let root = doctor.root();
-    let read = |path: &str| root.read(path).unwrap_or_else(|| "cannot be read\n".to_owned());
+    let read = |path: &str| root.read_beginning(path).unwrap_or_else(|| "cannot be read\n".to_owned());
     let ovs = health.version.as_deref().unwrap_or("unknown").to_owned();
     let time = OffsetDateTime::now_utc();
     let inventory: String = read("/etc/xensource-inventory")
@@ -72,9 +72,9 @@ fn is_version(line: &str) -> bool {
 }
 
 /// Whose, and until when: nothing else of them.
-fn certificates(doctor: &Doctor) -> String {
+fn certificate_lines(doctor: &Doctor) -> String {
     let mut text = String::new();
-    for file in doctor.certificates() {
+    for file in doctor.certificate_files() {
         text.push_str(&format!("[tls] {} = {}\n", file.key, file.path.display()));
         match file.content {
             Err(error) => text.push_str(&format!("  {error}\n")),
@@ -87,25 +87,25 @@ fn certificates(doctor: &Doctor) -> String {
     if text.is_empty() { "HTTPS is off\n".to_owned() } else { text }
 }
 
-async fn database(now: &Now<'_>) -> String {
-    match now.switch.rows().await {
-        Ok(rows) => json(&rows::of_ours(&rows, &now.bridges)),
+async fn database_text(now: &Now<'_>) -> String {
+    match now.switch.read_rows().await {
+        Ok(rows) => to_pretty_json(&rows::of_ours(&rows, &now.bridges)),
         Err(error) => format!("cannot be read: {error}\n"),
     }
 }
 
-async fn routes(now: &Now<'_>) -> String {
+async fn route_lines(now: &Now<'_>) -> String {
     match now.interfaces.routes(crate::doctor::remote_addresses(&now.bridges)).await {
         Ok(routes) => {
             let each: String = routes.iter().map(|(ip, route)| format!("{ip}: {route:?}\n")).collect();
             format!("the way to each of {} other hosts\n{each}", routes.len())
         }
-        Err(error) => format!("cannot be read: {}\n", ovstunnel_types::text::chain(&error)),
+        Err(error) => format!("cannot be read: {}\n", ovstunnel_types::text::error_chain(&error)),
     }
 }
 
 /// The flows of each managed bridge, one after the other until there are enough.
-async fn flows(now: &Now<'_>) -> Vec<SupportPart> {
+async fn flow_parts(now: &Now<'_>) -> Vec<SupportPart> {
     let (mut parts, mut total) = (Vec::new(), 0);
     let mut left_out = Vec::new();
     for bridge in now.bridges.iter().map(|bridge| &bridge.name) {
@@ -114,13 +114,13 @@ async fn flows(now: &Now<'_>) -> Vec<SupportPart> {
             continue;
         }
         let text = now.switch.every_flow(bridge).await.unwrap_or_else(|error| format!("cannot be read: {error}\n"));
-        let text = beginning(text, FLOWS_OF_ONE);
+        let text = keep_beginning(text, FLOWS_OF_ONE);
         total += text.len();
         parts.push(SupportPart { name: format!("flows-{}.txt", file_name(bridge)), text });
     }
     if !left_out.is_empty() {
         let text = format!("The flows of these bridges are left out, for want of space:\n{}\n", left_out.join("\n"));
-        parts.push(part("flows-left-out.txt", text));
+        parts.push(new_part("flows-left-out.txt", text));
     }
     parts
 }

@@ -13,7 +13,7 @@ const SECRETS: [&str; 6] = ["psk", "password", "passwd", "secret", "token", "pri
 pub(super) fn of_ours(rows: &Rows, bridges: &[Bridge]) -> Value {
     let names: BTreeSet<&str> = bridges.iter().flat_map(port_names).collect();
     let is_ours = |row: &&Row| row.get("name").and_then(Value::as_str).is_some_and(|name| names.contains(name));
-    let of = |rows: &[Row]| rows.iter().filter(is_ours).map(shown).collect::<Vec<Value>>();
+    let of = |rows: &[Row]| rows.iter().filter(is_ours).map(redacted_row).collect::<Vec<Value>>();
     json!({"Bridge": of(&rows.bridges), "Port": of(&rows.ports), "Interface": of(&rows.interfaces)})
 }
 
@@ -24,7 +24,7 @@ fn port_names(bridge: &Bridge) -> impl Iterator<Item = &str> {
     [bridge.name.as_str()].into_iter().chain(tunnels).chain(vifs).chain(bridge.other_ports.iter().map(String::as_str))
 }
 
-fn shown(row: &Row) -> Value {
+fn redacted_row(row: &Row) -> Value {
     row.iter().map(|(column, value)| (column.clone(), without_secrets(value))).collect::<Map<_, _>>().into()
 }
 

@@ -21,8 +21,8 @@ use crate::metrics::Metrics;
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 impl Gauge for Metrics {
-    fn watchers(&self, count: usize) {
-        Metrics::watchers(self, count);
+    fn set_watchers(&self, count: usize) {
+        Metrics::set_watchers(self, count);
     }
 
     fn watcher_cut(&self) {
@@ -51,7 +51,7 @@ struct State {
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,7 +96,7 @@ impl Hub {
     }
 
     /// Ends when nobody can ask any more.
-    pub(crate) async fn ended(&self) {
+    pub(crate) async fn wait_ended(&self) {
         self.ended.cancelled().await;
     }
 
@@ -104,12 +104,12 @@ impl Hub {
     ///
     /// # Errors
     /// Where too many watch.
-    pub fn join(&self, last: Option<&Position>, connection: Option<Cut>) -> Result<Joined, TooMany> {
-        let mut state = self.shared.state();
+    pub fn admit_reader(&self, last: Option<&Position>, connection: Option<Cut>) -> Result<Joined, TooMany> {
+        let mut state = self.shared.lock_state();
         if self.shared.feed.readers() + state.snapshots.len() >= MOST {
             return Err(TooMany);
         }
-        let resumed = last.filter(|_| state.at_work).and_then(|last| self.shared.feed.resume(last, connection));
+        let resumed = last.filter(|_| state.at_work).and_then(|last| self.shared.feed.resume_reader(last, connection));
         if let Some(reader) = resumed {
             return Ok(Joined::Resumed(reader));
         }
@@ -133,7 +133,7 @@ impl Hub {
 
     /// The plugin is about to have a bridge taken away.
     pub fn plugin_destroys(&self, bridge: &str) {
-        let mut state = self.shared.state();
+        let mut state = self.shared.lock_state();
         if state.at_work {
             state.destroyed.retain(|_, at| at.elapsed() < REMEMBERED);
             state.destroyed.insert(bridge.to_owned(), Instant::now());
@@ -142,27 +142,27 @@ impl Hub {
 
     /// It was not, or there is one of that name again.
     pub fn plugin_destroys_not(&self, bridge: &str) {
-        self.shared.state().destroyed.remove(bridge);
+        self.shared.lock_state().destroyed.remove(bridge);
     }
 
     /// Whether the plugin had a bridge taken away.
     pub(crate) fn take_destroyed(&self, bridge: &str) -> bool {
-        self.shared.state().destroyed.remove(bridge).is_some_and(|at| at.elapsed() < REMEMBERED)
+        self.shared.lock_state().destroyed.remove(bridge).is_some_and(|at| at.elapsed() < REMEMBERED)
     }
 
     /// Ends when somebody waits for a snapshot.
-    pub(crate) async fn asked(&self) {
+    pub(crate) async fn wait_asked(&self) {
         self.shared.asked.notified().await;
     }
 
     /// The publisher begins to work.
-    pub(crate) fn begin(&self) {
-        self.shared.state().at_work = true;
+    pub(crate) fn begin_publishing(&self) {
+        self.shared.lock_state().at_work = true;
     }
 
     /// The publisher stops, unless somebody watches, has watched a moment ago or waits; all changes are forgotten.
     pub(crate) fn stop_if_unwatched(&self) -> bool {
-        let mut state = self.shared.state();
+        let mut state = self.shared.lock_state();
         if self.shared.feed.is_watched() || !state.snapshots.is_empty() {
             return false;
         }
@@ -174,21 +174,21 @@ impl Hub {
 
     /// Those who wait for a snapshot.
     pub(crate) fn take_waiting(&self) -> Vec<Waiting> {
-        let mut waiting = std::mem::take(&mut self.shared.state().snapshots);
+        let mut waiting = std::mem::take(&mut self.shared.lock_state().snapshots);
         waiting.retain(|waiting| !waiting.is_closed());
         waiting
     }
 
     /// Gives those who wait what `make` makes.
-    pub(crate) fn answer(&self, waiting: Vec<Waiting>, make: impl FnOnce() -> Result<WatchEvent, String>) {
+    pub(crate) fn answer_waiting(&self, waiting: Vec<Waiting>, make: impl FnOnce() -> Result<WatchEvent, String>) {
         self.shared.feed.expect_reader();
         let snapshot = make().map(|event| self.shared.feed.snapshot(event.name(), &event.data().unwrap_or_default()));
         waiting.into_iter().for_each(|waiting| drop(waiting.send(snapshot.clone())));
     }
 
     /// Takes changes in, and cuts readers that were too far behind before. Where there is much to read, they are given a moment.
-    pub(crate) async fn publish(&self, events: Vec<WatchEvent>) {
+    pub(crate) async fn publish_events(&self, events: Vec<WatchEvent>) {
         let named = events.into_iter().map(|event: WatchEvent| (event.name(), event.data().unwrap_or_default()));
-        self.shared.feed.publish(named).await;
+        self.shared.feed.publish_events(named).await;
     }
 }

@@ -39,9 +39,9 @@ struct Sample {
 pub(super) type Counted = (Managed, Questions, Option<AddressCounts>);
 
 /// Asks these bridges at once.
-pub(super) async fn count(real: &RealSwitch, due: Vec<Managed>) -> Vec<Counted> {
+pub(super) async fn count_addresses(real: &RealSwitch, due: Vec<Managed>) -> Vec<Counted> {
     let asked = due.into_iter().map(|bridge| async move {
-        let mut questions = real.lend();
+        let mut questions = real.lend_questions();
         let counts = questions.address_counts(bridge.name.as_str()).await;
         (bridge, questions, counts)
     });
@@ -74,21 +74,22 @@ impl Watch {
     async fn take_counts(&mut self, bridge: &Managed, mut questions: Questions, counts: AddressCounts) {
         let before = self.addresses.samples.remove(&bridge.uuid);
         let at = Instant::now();
-        let rate = before.as_ref().map_or(0, |before| rate(counts.moved.saturating_sub(before.moved), at - before.at));
+        let rate =
+            before.as_ref().map_or(0, |before| per_second(counts.moved.saturating_sub(before.moved), at - before.at));
         let sustained = before.as_ref().map_or(0, |before| before.rate).min(rate);
         let full = counts.max > 0 && counts.entries >= counts.max;
         let listed = match rate > LOOP || full || counts.fixed.is_some_and(|fixed| fixed > 0) {
-            true => questions.addresses(bridge.name.as_str()).await,
+            true => questions.print_addresses(bridge.name.as_str()).await,
             false => None,
         };
         let fixed = listed.as_deref().map(Questions::fixed_addresses).unwrap_or_default();
         let fullest = listed.as_deref().and_then(Questions::fullest_port);
         let earlier = before.and_then(|before| before.listed);
         let moving = earlier.zip(listed.as_ref()).and_then(|(earlier, now)| moved_between(&earlier, now));
-        let observed = listed.as_ref().and_then(|_| self.observed(bridge.uuid));
+        let observed = listed.as_ref().and_then(|_| self.observed_bridge(bridge.uuid));
         let observed = observed.map(|(observed, _)| observed).unwrap_or_default();
         let name = |number: &str| port_name(&observed, number);
-        self.witnesses.edit(bridge.uuid, |witness| {
+        self.witnesses.edit_witness(bridge.uuid, |witness| {
             let AddressCounts { entries, max, .. } = counts;
             witness.addresses = Some(AddressTable { entries, max, moves_per_second: sustained });
             witness.fixed_addresses = fixed.iter().map(|(port, mac)| (name(port), mac.clone())).collect();
@@ -105,7 +106,7 @@ impl Watch {
 }
 
 /// So many in this time, a second.
-fn rate(count: u64, time: Duration) -> u64 {
+fn per_second(count: u64, time: Duration) -> u64 {
     let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
     count.saturating_mul(1_000) / millis
 }
@@ -116,8 +117,8 @@ mod tests {
 
     #[test]
     fn rates_are_by_the_second() {
-        assert_eq!(rate(591, Duration::from_secs(2)), 295);
-        assert_eq!(rate(10, Duration::from_secs(30)), 0);
-        assert_eq!(rate(5, Duration::ZERO), 5_000);
+        assert_eq!(per_second(591, Duration::from_secs(2)), 295);
+        assert_eq!(per_second(10, Duration::from_secs(30)), 0);
+        assert_eq!(per_second(5, Duration::ZERO), 5_000);
     }
 }

@@ -45,7 +45,7 @@ impl Watch {
         let unwatched = self.bridges.iter().filter(|bridge| !self.is_monitored(bridge));
         let due: Vec<Managed> = unwatched.filter(|bridge| asks(&bridge.uuid)).cloned().collect();
         if !moved.counted && self.flows.untold.is_empty() {
-            flows.unchanged(at);
+            flows.confirm_all(at);
         }
         let rows: BTreeSet<Uuid> = self.bridges.iter().map(|bridge| bridge.uuid).collect();
         self.flows.untold.retain(|uuid, _| rows.contains(uuid));
@@ -62,11 +62,11 @@ impl Watch {
             self.flows.untold.remove(&bridge.uuid);
             explained |= self.flows.probes.insert(bridge.uuid, tables.probes) != Some(tables.probes);
             let known = self.tell_printed(bridge.uuid, &tables);
-            match flows.compare(bridge.uuid, &tables.digest) {
+            match flows.compare_digest(bridge.uuid, &tables.digest) {
                 Still::Same => drop(self.flows.unsigned.remove(&bridge.uuid)),
                 Still::Other => {
                     explained = true;
-                    match tables.lacks(&known) {
+                    match tables.lacks_flow(&known) {
                         true => drop(suspicion.lost.insert(bridge.name, known)),
                         false => drop(suspicion.flows.insert(bridge.name)),
                     }
@@ -75,7 +75,7 @@ impl Watch {
                     explained = true;
                     let seconds = self.flows.unsigned.entry(bridge.uuid).or_default();
                     *seconds += 1;
-                    if tables.lacks(&known) {
+                    if tables.lacks_flow(&known) {
                         suspicion.lost.insert(bridge.name, known);
                     } else if is_due(*seconds, tables.digest.is_fresh()) {
                         self.flows.unread.insert(bridge.uuid, bridge);
@@ -92,7 +92,7 @@ impl Watch {
         }
         for _ in 0..DOUBTED {
             let Some(bridge) = self.flows.doubted.pop_front() else { break };
-            flows.doubt(bridge.uuid);
+            flows.mark_doubtful(bridge.uuid);
             suspicion.flows.insert(bridge.name);
         }
     }
@@ -109,9 +109,9 @@ impl Watch {
     /// Tells what a bridge has beside our flows; gives what is known of those.
     fn tell_printed(&self, bridge: Uuid, tables: &Tables) -> FlowsSeen {
         let known = self.watched.flows.get(bridge);
-        self.witnesses.edit(bridge, |witness| {
+        self.witnesses.edit_witness(bridge, |witness| {
             witness.hidden.clone_from(&tables.hidden);
-            witness.foreign = tables.foreign(&known);
+            witness.foreign = tables.foreign_flows(&known);
         });
         known
     }
@@ -119,7 +119,7 @@ impl Watch {
     async fn ask_tables(&self, bridges: Vec<Managed>) -> Vec<(Managed, Option<Tables>)> {
         let real = &self.real;
         let asked = bridges.into_iter().map(|bridge| async move {
-            let tables = real.tables(bridge.name.as_str()).await;
+            let tables = real.read_tables(bridge.name.as_str()).await;
             (bridge, tables)
         });
         futures_util::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await

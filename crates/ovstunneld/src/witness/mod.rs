@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use ovstunnel_ovs::{Counter, Questions, RealSwitch, Switch, seconds};
+use ovstunnel_ovs::{Counter, Questions, RealSwitch, Switch, aligned_ticks};
 use ovstunnel_plan::{BridgeName, DesiredBridge, ObservedBridge, Settings, View, Witness};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -62,7 +62,7 @@ impl Witnesses {
         &self.1
     }
 
-    fn edit(&self, bridge: Uuid, change: impl FnOnce(&mut Witness)) {
+    fn edit_witness(&self, bridge: Uuid, change: impl FnOnce(&mut Witness)) {
         let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let known = inner.told.entry(bridge).or_default();
         let before = known.clone();
@@ -70,11 +70,11 @@ impl Witnesses {
         let is_news = *known != before;
         drop(inner);
         if is_news {
-            self.1.of(bridge);
+            self.1.note_bridge(bridge);
         }
     }
 
-    fn answered(&self, at: SystemTime) {
+    fn record_answer(&self, at: SystemTime) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).answered = Some(at);
     }
 
@@ -93,13 +93,13 @@ impl Witnesses {
 }
 
 /// Starts to ask the switch, where it is a real one; what it tells is in `witnesses`. It ends with what is given.
-pub fn start(switch: &Switch, writer: &Writer, witnesses: Witnesses) -> Option<JoinSet<()>> {
-    let real = switch.real()?;
+pub fn start_witnesses(switch: &Switch, writer: &Writer, witnesses: Witnesses) -> Option<JoinSet<()>> {
+    let real = switch.real_switch()?;
     let touched = Arc::<Mutex<BTreeSet<Uuid>>>::default();
     let watch = |counter| Watch {
         counter,
-        questions: real.questions(),
-        revision: switch.observer().revision(),
+        questions: real.new_questions(),
+        revision: switch.observer().watch_revision(),
         real: real.clone(),
         watched: writer.watched(),
         witnesses: witnesses.clone(),
@@ -160,12 +160,12 @@ struct Watch {
 
 impl Watch {
     async fn run(mut self) {
-        let mut tick = seconds(1);
+        let mut tick = aligned_ticks(1);
         loop {
             tokio::select! {
                 _ = tick.tick() => {
                     self.seconds += 1;
-                    self.ask().await;
+                    self.ask_switch().await;
                     self.real.close_unused();
                 }
                 () = self.flow_news() => self.take_flow_news(),
@@ -177,20 +177,20 @@ impl Watch {
     async fn flow_news(&self) {
         match self.real.flow_news().filter(|_| self.counter == Counter::Flows) {
             Some(news) => tokio::select! {
-                () = news.noted() => {}
+                () = news.wait_noted() => {}
                 () = self.monitors_due() => {}
             },
             None => std::future::pending().await,
         }
     }
 
-    async fn ask(&mut self) {
-        let health = self.real.health().borrow().clone();
-        if health.trouble().is_some() || self.watched.repairing.now() {
+    async fn ask_switch(&mut self) {
+        let health = self.real.watch_health().borrow().clone();
+        if health.first_trouble().is_some() || self.watched.repairing.is_repairing() {
             return;
         }
         if self.generation != health.generation {
-            self.begin(health.generation);
+            self.begin_generation(health.generation);
         }
         let database = self.list_bridges();
         let at = SystemTime::now();
@@ -206,15 +206,15 @@ impl Watch {
         };
         // In one round of its main loop.
         let (count, counted, came) = tokio::join!(
-            self.questions.count(self.counter),
-            addresses::count(&self.real, due),
-            traces::follow(&self.real, frame)
+            self.questions.read_counter(self.counter),
+            addresses::count_addresses(&self.real, due),
+            traces::trace_due_frame(&self.real, frame)
         );
         let Ok(count) = count else {
             self.last = None;
             return;
         };
-        let moved = self.moved(count, database);
+        let moved = self.detect_moves(count, database);
         let mut suspicion = Suspicion::default();
         match self.counter {
             Counter::Flows => {
@@ -222,21 +222,21 @@ impl Watch {
                 self.ask_printed().await;
             }
             Counter::Configuration => {
-                self.witnesses.answered(at);
+                self.witnesses.record_answer(at);
                 self.ask_ports(moved, &mut suspicion).await;
                 self.take_addresses(counted).await;
                 self.take_frames(came, moved, &mut suspicion).await;
             }
         }
-        self.watched.suspects.note(suspicion);
+        self.watched.suspects.note_suspicion(suspicion);
     }
 
     /// `ovs-vswitchd` has started: nothing of what was known holds.
-    fn begin(&mut self, generation: u64) {
+    fn begin_generation(&mut self, generation: u64) {
         self.generation = generation;
         self.last = None;
-        self.monitors.begin();
-        self.questions = self.real.questions();
+        self.monitors.begin_anew();
+        self.questions = self.real.new_questions();
         self.witnesses.enter_generation(generation);
         self.ports = ports::Ports::default();
         self.addresses = addresses::Addresses::default();
@@ -246,7 +246,7 @@ impl Watch {
     }
 
     /// What has moved. Where the counter cannot be told it is as if it had, now and then.
-    fn moved(&mut self, count: Option<u64>, database: bool) -> Moved {
+    fn detect_moves(&mut self, count: Option<u64>, database: bool) -> Moved {
         let seldom = if self.counter == Counter::Flows { 2 } else { 60 };
         let counted = match count {
             None => self.seconds.is_multiple_of(seldom),
@@ -290,7 +290,7 @@ impl Watch {
     }
 
     /// A bridge as it is now, with what its record says.
-    fn observed(&self, bridge: Uuid) -> Option<(ObservedBridge, DesiredBridge)> {
+    fn observed_bridge(&self, bridge: Uuid) -> Option<(ObservedBridge, DesiredBridge)> {
         let name = &self.bridges.iter().find(|managed| managed.uuid == bridge)?.name;
         let observed = self.real.observer().read(|db| db.view().bridge(name.as_str()))?;
         let desired = DesiredBridge::from_record(&observed)?;

@@ -55,7 +55,7 @@ impl Watch {
     /// When something that waits is due.
     pub(super) async fn monitors_due(&self) {
         let now = Instant::now();
-        match self.monitors.waiting.iter().map(|uuid| self.monitors.rested(*uuid, now)).min() {
+        match self.monitors.waiting.iter().map(|uuid| self.monitors.rest_until(*uuid, now)).min() {
             Some(at) => tokio::time::sleep_until(at).await,
             None => std::future::pending().await,
         }
@@ -64,7 +64,7 @@ impl Watch {
     /// Takes what monitors have told.
     pub(super) fn take_flow_news(&mut self) {
         let Some(news) = self.real.flow_news() else { return };
-        let told = news.take();
+        let told = news.take_news();
         for bridge in &self.bridges {
             let Some(told) = told.get(bridge.name.as_str()) else { continue };
             if told.ours {
@@ -82,7 +82,7 @@ impl Watch {
     pub(super) fn hand_over(&mut self) {
         let (now, mut suspicion) = (Instant::now(), Suspicion::default());
         for bridge in self.bridges.iter().filter(|bridge| self.monitors.waiting.contains(&bridge.uuid)) {
-            if self.monitors.rested(bridge.uuid, now) > now {
+            if self.monitors.rest_until(bridge.uuid, now) > now {
                 continue;
             }
             suspicion.flows.insert(bridge.name.clone());
@@ -93,7 +93,7 @@ impl Watch {
         }
         let rows: BTreeSet<Uuid> = self.bridges.iter().map(|bridge| bridge.uuid).collect();
         self.monitors.waiting.retain(|uuid| rows.contains(uuid));
-        self.watched.suspects.note(suspicion);
+        self.watched.suspects.note_suspicion(suspicion);
     }
 
     /// Each second: begins monitors where there are none, and sees to it that what is known of the flows of monitored bridges is from since
@@ -109,7 +109,7 @@ impl Watch {
         for bridge in &self.bridges {
             match self.real.flow_seqno(bridge.name.as_str()) {
                 None => unwatched += 1,
-                Some(seqno) if flows.holds(bridge.uuid, seqno) => flows.confirm(bridge.uuid, at),
+                Some(seqno) if flows.holds_at(bridge.uuid, seqno) => flows.confirm_unchanged(bridge.uuid, at),
                 Some(_) => drop(self.monitors.waiting.insert(bridge.uuid)),
             }
         }
@@ -195,7 +195,7 @@ impl Watch {
 
 impl Monitors {
     /// `ovs-vswitchd` has started: all have ended with the old one.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin_anew(&mut self) {
         *self = Monitors { said: self.said, ..Monitors::default() };
     }
 
@@ -206,7 +206,7 @@ impl Monitors {
     }
 
     /// Until when a bridge is left alone.
-    fn rested(&self, bridge: Uuid, now: Instant) -> Instant {
+    fn rest_until(&self, bridge: Uuid, now: Instant) -> Instant {
         self.handed.get(&bridge).map_or(now, |(at, pause)| *at + *pause)
     }
 
@@ -230,15 +230,15 @@ mod tests {
         let mut times = Vec::new();
         let began = Instant::now();
         for _ in 0..8 {
-            tokio::time::sleep_until(monitors.rested(bridge, Instant::now())).await;
+            tokio::time::sleep_until(monitors.rest_until(bridge, Instant::now())).await;
             times.push(began.elapsed().as_millis());
             monitors.handed_over(bridge, Instant::now());
         }
         assert_eq!(times, [0, 100, 300, 700, 1500, 2500, 3500, 4500]);
         tokio::time::sleep(FORGIVEN).await;
         let now = Instant::now();
-        assert!(monitors.rested(bridge, now) <= now, "at once again");
+        assert!(monitors.rest_until(bridge, now) <= now, "at once again");
         monitors.handed_over(bridge, now);
-        assert_eq!(monitors.rested(bridge, now), now + FIRST);
+        assert_eq!(monitors.rest_until(bridge, now), now + FIRST);
     }
 }

@@ -8,7 +8,7 @@ use ovstunnel_plan::ObservedBridge;
 use uuid::Uuid;
 
 use super::{Managed, Moved, Watch};
-use crate::writer::{Suspicion, needed, ports_of_ours};
+use crate::writer::{Suspicion, needed_settings, ports_of_ours};
 
 /// Bridges that are asked in one second; each costs a command.
 const IN_A_SECOND: usize = 16;
@@ -77,15 +77,15 @@ impl Watch {
             else {
                 continue;
             };
-            let observed = self.observed(bridge.uuid).map(|(observed, _)| observed);
+            let observed = self.observed_bridge(bridge.uuid).map(|(observed, _)| observed);
             let wrong = observed.as_ref().is_some_and(|observed| {
                 let config = |number| told.ports.get(&number).copied().unwrap_or_default();
-                ports_of_ours(observed).any(|(_, number)| !needed(config(number), number).is_empty())
+                ports_of_ours(observed).any(|(_, number)| !needed_settings(config(number), number).is_empty())
             });
             if observed.is_some_and(|observed| is_behind(&observed, &told)) {
                 self.ports.behind.insert(bridge.uuid);
             }
-            self.witnesses.edit(bridge.uuid, |witness| {
+            self.witnesses.edit_witness(bridge.uuid, |witness| {
                 witness.ports = told.ports;
                 witness.fragments = told.fragments;
             });

@@ -57,16 +57,16 @@ pub(super) struct Due {
 pub(super) type Came = (Due, Option<Followed>, Option<Vec<Learnt>>);
 
 /// Follows a frame, on connections of its own: it shares a round of the main loop with what else is asked.
-pub(super) async fn follow(real: &RealSwitch, due: Option<Due>) -> Option<Came> {
+pub(super) async fn trace_due_frame(real: &RealSwitch, due: Option<Due>) -> Option<Came> {
     let due = due?;
-    let (mut one, mut other) = (real.lend(), due.learnt.then(|| real.lend()));
+    let (mut one, mut other) = (real.lend_questions(), due.learnt.then(|| real.lend_questions()));
     let learnt = async {
         match &mut other {
-            Some(other) => Some(other.learnt(&due.bridge.name).await),
+            Some(other) => Some(other.learnt_addresses(&due.bridge.name).await),
             None => None,
         }
     };
-    let (followed, learnt) = tokio::join!(one.follow(&due.bridge.name, &due.frame, &due.ports), learnt);
+    let (followed, learnt) = tokio::join!(one.trace_frame(&due.bridge.name, &due.frame, &due.ports), learnt);
     // One that has no answer may be to a switch that has ended.
     if followed.is_some() {
         [Some(one), other].into_iter().flatten().for_each(|questions| real.give_back(questions));
@@ -90,7 +90,7 @@ impl Watch {
         if rests && self.bridges.len() == 1 {
             return None;
         }
-        let (due, last) = if rests { (None, true) } else { self.frame(uuid, number) };
+        let (due, last) = if rests { (None, true) } else { self.due_frame(uuid, number) };
         self.traces.turn = if last { (bridge + 1, 0) } else { (bridge, number + 1) };
         due
     }
@@ -110,16 +110,16 @@ impl Watch {
         let urgent: Vec<Uuid> = self.traces.urgent.iter().filter(|uuid| !rests(uuid)).take(URGENT).copied().collect();
         for uuid in urgent {
             self.traces.urgent.remove(&uuid);
-            let due = self.frame(uuid, 0).0.map(|due| Due { learnt: false, ..due });
-            if let Some(came) = follow(&self.real, due).await {
+            let due = self.due_frame(uuid, 0).0.map(|due| Due { learnt: false, ..due });
+            if let Some(came) = trace_due_frame(&self.real, due).await {
                 self.take_frame(came, suspicion).await;
             }
         }
     }
 
     /// A frame of a bridge by its number, and whether it is the last one.
-    fn frame(&mut self, uuid: Uuid, number: usize) -> (Option<Due>, bool) {
-        let Some((bridge, desired)) = self.observed(uuid) else { return (None, true) };
+    fn due_frame(&mut self, uuid: Uuid, number: usize) -> (Option<Due>, bool) {
+        let Some((bridge, desired)) = self.observed_bridge(uuid) else { return (None, true) };
         let rest = u64::try_from(bridge.ports.len() / PORTS_A_SECOND).unwrap_or_default();
         if rest > 0 {
             self.traces.rests.insert(uuid, self.seconds + rest);
@@ -127,7 +127,8 @@ impl Watch {
         let few = |told: Told| told.witness.addresses.is_some_and(|table| table.entries <= ADDRESSES);
         let first = number == 0;
         let learnt = first && self.witnesses.get(uuid).is_some_and(few);
-        let frames = Frames::of(&bridge, &desired, &self.settings(), if first { &[] } else { &self.traces.learnt });
+        let frames =
+            Frames::for_bridge(&bridge, &desired, &self.settings(), if first { &[] } else { &self.traces.learnt });
         // How many there are is known once it is known what is behind tunnels.
         let last = number + 1 >= frames.count() && !learnt;
         let ports = self.traces.ports.as_ref().and_then(|ports| ports.get(&bridge.name)).cloned();
@@ -139,15 +140,15 @@ impl Watch {
         if let Some(learnt) = learnt {
             self.traces.learnt = learnt;
         }
-        let found = followed.as_ref().and_then(|followed| due.frame.judge(followed));
-        let confirmed = self.tell(due.uuid, &due.frame, found, due.first);
+        let found = followed.as_ref().and_then(|followed| due.frame.judge_trace(followed));
+        let confirmed = self.report_trace(due.uuid, &due.frame, found, due.first);
         if let Some(followed) = followed.filter(|_| confirmed) {
             self.mend_flooding(&due.bridge, &due.frame, &followed, suspicion).await;
         }
     }
 
     /// What went astray twice in the same way is told; what went right is forgotten. Says whether it is told.
-    fn tell(&mut self, uuid: Uuid, frame: &Frame, found: Option<Trace>, first: bool) -> bool {
+    fn report_trace(&mut self, uuid: Uuid, frame: &Frame, found: Option<Trace>, first: bool) -> bool {
         let key = (uuid, frame.description.clone());
         let same = |earlier: &Trace, now: &Trace| (&earlier.missing, &earlier.surplus) == (&now.missing, &now.surplus);
         let earlier = self.traces.astray.remove(&key);
@@ -160,7 +161,7 @@ impl Watch {
             }
         }
         let told = confirmed.is_some();
-        self.witnesses.edit(uuid, |witness| {
+        self.witnesses.edit_witness(uuid, |witness| {
             witness.traces.retain(|trace| trace.frame != frame.description);
             witness.traces.extend(confirmed);
         });
@@ -197,12 +198,12 @@ pub async fn follow_all(
     settings: &Settings,
     ports: &DatapathPorts,
 ) -> Vec<Trace> {
-    let mut questions = real.lend();
-    let learnt = questions.learnt(&bridge.name).await;
+    let mut questions = real.lend_questions();
+    let learnt = questions.learnt_addresses(&bridge.name).await;
     let mut astray = Vec::new();
-    for frame in Frames::of(bridge, desired, settings, &learnt).all() {
-        let followed = questions.follow(&bridge.name, &frame, ports).await;
-        astray.extend(followed.and_then(|followed| frame.judge(&followed)));
+    for frame in Frames::for_bridge(bridge, desired, settings, &learnt).all() {
+        let followed = questions.trace_frame(&bridge.name, &frame, ports).await;
+        astray.extend(followed.and_then(|followed| frame.judge_trace(&followed)));
     }
     real.give_back(questions);
     astray

@@ -46,8 +46,8 @@ impl Drop for Announcer {
 
 impl Announcer {
     /// Tells of a bridge's VMs from now on, for as long as it goes on.
-    pub fn begin(&mut self, switch: &Switch, bridge: &str) {
-        let telling = tell(switch.clone(), bridge.to_owned(), Arc::clone(&self.turn)).in_current_span();
+    pub fn begin_announcing(&mut self, switch: &Switch, bridge: &str) {
+        let telling = announce_repeatedly(switch.clone(), bridge.to_owned(), Arc::clone(&self.turn)).in_current_span();
         let begun = tokio::spawn(telling).abort_handle();
         if let Some(before) = self.running.insert(bridge.to_owned(), begun) {
             before.abort();
@@ -55,7 +55,7 @@ impl Announcer {
     }
 }
 
-async fn tell(switch: Switch, name: String, turn: Arc<Semaphore>) {
+async fn announce_repeatedly(switch: Switch, name: String, turn: Arc<Semaphore>) {
     let begun = Instant::now();
     while begun.elapsed() < LIFETIME {
         tokio::time::sleep(if begun.elapsed() < OFTEN.1 { OFTEN.0 } else { SELDOM }).await;
@@ -65,7 +65,7 @@ async fn tell(switch: Switch, name: String, turn: Arc<Semaphore>) {
             return;
         }
         let Ok(_turn) = turn.acquire().await else { return };
-        if let Err(error) = switch.announce(&bridge, true).await {
+        if let Err(error) = switch.announce_vms(&bridge, true).await {
             tracing::debug!(%error, "the VMs were not announced; it is tried again");
         }
     }

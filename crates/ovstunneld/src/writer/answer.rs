@@ -123,7 +123,7 @@ struct OnBridge<'a> {
 }
 
 impl<'a> Parts<'a> {
-    pub fn of(plan: &'a Plan, changes: &'a [Changed]) -> Self {
+    pub fn from_plan(plan: &'a Plan, changes: &'a [Changed]) -> Self {
         let mut parts = Parts::default();
         for changed in changes {
             let bridge = parts.0.entry(&changed.bridge).or_default();
@@ -134,7 +134,7 @@ impl<'a> Parts<'a> {
             let bridge = parts.0.entry(item.bridge()).or_default();
             bridge.all.push(item);
             let port = match item {
-                PlanItem::Database(Step::AddTunnel { tunnel, .. }) => tunnel.port().to_string(),
+                PlanItem::Database(Step::AddTunnel { tunnel, .. }) => tunnel.port_name().to_string(),
                 PlanItem::Database(Step::EditTunnel { port, .. }) => port.to_string(),
                 PlanItem::Database(Step::RemoveTunnel { port, .. }) => port.clone(),
                 _ => continue,
@@ -145,7 +145,7 @@ impl<'a> Parts<'a> {
     }
 
     /// What a change that was carried out changed: all on its bridge, or of its tunnel.
-    pub fn changes(&self, change: &Change, port: Option<&PortName>) -> Vec<Changed> {
+    pub fn changes_of(&self, change: &Change, port: Option<&PortName>) -> Vec<Changed> {
         let bridge = self.0.get(change.bridge().as_str());
         let changes = match port {
             None => bridge.map(|bridge| &bridge.changes),
@@ -155,7 +155,7 @@ impl<'a> Parts<'a> {
     }
 
     /// What of the plan a change asked for: all on its bridge, or what is about its tunnel.
-    pub fn about(&self, change: &Change, port: Option<&PortName>) -> &[PlanItem<'a>] {
+    pub fn items_about(&self, change: &Change, port: Option<&PortName>) -> &[PlanItem<'a>] {
         let bridge = self.0.get(change.bridge().as_str());
         let steps = match port {
             None => bridge.map(|bridge| &bridge.all),
@@ -166,9 +166,9 @@ impl<'a> Parts<'a> {
 }
 
 /// What a change does, told from what of the plan is about it.
-pub(super) fn outcome(change: &Change, items: &[PlanItem<'_>]) -> Outcome {
+pub(super) fn change_outcome(change: &Change, items: &[PlanItem<'_>]) -> Outcome {
     match change {
-        Change::Claimed(change, _) => outcome(change, items),
+        Change::Claimed(change, _) => change_outcome(change, items),
         Change::SetupBridge(_) | Change::SetupVpc(_) => {
             let creates = |item: &PlanItem<'_>| matches!(item, PlanItem::Database(Step::CreateBridge(_)));
             match (items.iter().any(creates), items.is_empty()) {
@@ -178,7 +178,7 @@ pub(super) fn outcome(change: &Change, items: &[PlanItem<'_>]) -> Outcome {
             }
         }
         // What else was put in order on its bridge is not what was asked for.
-        Change::UpdateVpc(update) => match items.iter().any(|item| records(item, update)) {
+        Change::UpdateVpc(update) => match items.iter().any(|item| records_update(item, update)) {
             true => Outcome::Updated,
             false => Outcome::Unchanged,
         },
@@ -221,7 +221,7 @@ fn is_about_bfd(item: &PlanItem<'_>) -> bool {
 }
 
 /// Whether it records that an update was applied.
-fn records(item: &PlanItem<'_>, update: &UpdateVpc) -> bool {
+fn records_update(item: &PlanItem<'_>, update: &UpdateVpc) -> bool {
     let number = match update.update {
         VpcUpdate::Topology(_) => ids::TOPOLOGY_SEQUENCE,
         VpcUpdate::Policies(_) => ids::POLICY_SEQUENCE,

@@ -17,16 +17,16 @@ use super::{Done, Message, Wanted, WriteError, Writer};
 pub(crate) struct AskedFor(Arc<Mutex<Option<BTreeSet<Ipv4Addr>>>>);
 
 impl AskedFor {
-    fn lock(&self) -> MutexGuard<'_, Option<BTreeSet<Ipv4Addr>>> {
+    fn lock_remotes(&self) -> MutexGuard<'_, Option<BTreeSet<Ipv4Addr>>> {
         // Nothing panics while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes what a change asks for.
-    pub(super) fn note(&self, change: &Change) {
-        let mut asked_for = self.lock();
+    pub(super) fn note_request(&self, change: &Change) {
+        let mut asked_for = self.lock_remotes();
         let Some(remotes) = asked_for.as_mut() else { return };
-        match change.unclaimed() {
+        match change.without_claim() {
             Change::CreateTunnel(create) => drop(remotes.insert(create.remote_ip.get())),
             Change::SetupBridge(setup) => {
                 remotes.extend(setup.tunnels.iter().flatten().map(|tunnel| tunnel.remote_ip.get()));
@@ -36,18 +36,18 @@ impl AskedFor {
     }
 
     /// From now on it is noted, until what is returned is dropped.
-    pub fn keep(&self) -> impl Drop + use<> {
-        *self.lock() = Some(BTreeSet::new());
+    pub fn start_noting(&self) -> impl Drop + use<> {
+        *self.lock_remotes() = Some(BTreeSet::new());
         Keeping(self.clone())
     }
 
     /// Those since the last time that somebody took them.
-    pub fn take(&self) -> BTreeSet<Ipv4Addr> {
-        self.lock().replace(BTreeSet::new()).unwrap_or_default()
+    pub fn take_requested(&self) -> BTreeSet<Ipv4Addr> {
+        self.lock_remotes().replace(BTreeSet::new()).unwrap_or_default()
     }
 
-    fn has(&self, remote: Ipv4Addr) -> bool {
-        self.lock().as_ref().is_some_and(|remotes| remotes.contains(&remote))
+    fn has_remote(&self, remote: Ipv4Addr) -> bool {
+        self.lock_remotes().as_ref().is_some_and(|remotes| remotes.contains(&remote))
     }
 }
 
@@ -55,7 +55,7 @@ struct Keeping(AskedFor);
 
 impl Drop for Keeping {
     fn drop(&mut self) {
-        *self.0.lock() = None;
+        *self.0.lock_remotes() = None;
     }
 }
 
@@ -68,8 +68,8 @@ pub(super) struct Unless {
 
 impl Unless {
     /// Whether it has been.
-    pub fn forestalled(&self) -> bool {
-        self.asked_for.has(self.remote)
+    pub fn is_forestalled(&self) -> bool {
+        self.asked_for.has_remote(self.remote)
     }
 }
 
@@ -93,12 +93,12 @@ impl Writer {
         let (span, change) = (Span::current(), Change::DestroyTunnel { bridge, port });
         let unless = Unless { asked_for: self.asked_for.clone(), remote };
         let forestalled = unless.clone();
-        let removed = self.ask(|ticket, reply| {
-            let wanted = Wanted::Execution(ticket.unless(unless), reply);
+        let removed = self.ask_writer(|ticket, reply| {
+            let wanted = Wanted::Execution(ticket.unless_requested(unless), reply);
             Message::Change { change, id, span, wanted }
         });
         match removed.await {
-            Err(WriteError::Ended) if forestalled.forestalled() => Ok(None),
+            Err(WriteError::Ended) if forestalled.is_forestalled() => Ok(None),
             removed => removed.map(Some),
         }
     }
@@ -125,20 +125,20 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_is_forestalled_by_who_asks_for_that_host_before_its_turn() {
+    fn a_queued_removal_is_dropped_if_the_host_is_requested_first() {
         let asked_for = AskedFor::default();
-        asked_for.note(&create("192.0.2.2"));
-        let kept = asked_for.keep();
+        asked_for.note_request(&create("192.0.2.2"));
+        let kept = asked_for.start_noting();
         let remote = Ipv4Addr::new(192, 0, 2, 2);
-        let removal = || Ticket::default().unless(Unless { asked_for: asked_for.clone(), remote });
-        asked_for.note(&create("192.0.2.3"));
-        assert!(removal().begin(), "what was asked for before, or is of another host, forestalls nothing");
-        asked_for.note(&Change::Claimed(Box::new(create("192.0.2.2")), "in".to_owned()));
-        assert!(!removal().begin());
-        assert_eq!(asked_for.take(), BTreeSet::from([remote, Ipv4Addr::new(192, 0, 2, 3)]));
-        assert!(removal().begin());
+        let removal = || Ticket::default().unless_requested(Unless { asked_for: asked_for.clone(), remote });
+        asked_for.note_request(&create("192.0.2.3"));
+        assert!(removal().try_begin(), "what was asked for before, or is of another host, forestalls nothing");
+        asked_for.note_request(&Change::Claimed(Box::new(create("192.0.2.2")), "in".to_owned()));
+        assert!(!removal().try_begin());
+        assert_eq!(asked_for.take_requested(), BTreeSet::from([remote, Ipv4Addr::new(192, 0, 2, 3)]));
+        assert!(removal().try_begin());
         drop(kept);
-        asked_for.note(&create("192.0.2.2"));
-        assert_eq!(*asked_for.lock(), None, "nobody wants to know");
+        asked_for.note_request(&create("192.0.2.2"));
+        assert_eq!(*asked_for.lock_remotes(), None, "nobody wants to know");
     }
 }

@@ -44,16 +44,16 @@ impl Task {
         let waiting = self.queue.take_all();
         self.executor.switch.observer().read(|db| {
             let (view, mut change_set) = (db.view(), ChangeSet::with_cache(&self.executor.cache));
-            let mut taken: Vec<Footprint> = vec![change_set.footprint(&view, &first.change)];
+            let mut taken: Vec<Footprint> = vec![change_set.footprint_of(&view, &first.change)];
             let (mut batch, mut passed, mut barrier) = (vec![first], Vec::new(), false);
             for message in waiting {
                 match message {
                     Message::Change { change, id, span, wanted: Wanted::Execution(ticket, reply) }
                         if !barrier && batch.len() < BATCH_MAX =>
                     {
-                        let footprint = change_set.footprint(&view, &change);
+                        let footprint = change_set.footprint_of(&view, &change);
                         if taken.iter().chain(&passed).all(|other| footprint.independent_of(other)) {
-                            if ticket.begin() {
+                            if ticket.try_begin() {
                                 taken.push(footprint);
                                 batch.push(Job { change, id, span, ticket, reply });
                             }
@@ -77,18 +77,19 @@ impl Task {
 impl Executor {
     /// Merges changes into one set, against the switch as it is now.
     pub(super) fn change_set<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> Merged {
-        self.flows.enter_generation(self.switch.health().borrow().generation);
+        self.flows.enter_generation(self.switch.watch_health().borrow().generation);
         self.switch.observer().read(|db| {
             let (view, mut change_set) = (db.view(), ChangeSet::with_cache(&self.cache));
-            let results = changes.into_iter().map(|change| change_set.apply(&view, &self.settings, change)).collect();
+            let results =
+                changes.into_iter().map(|change| change_set.apply_change(&view, &self.settings, change)).collect();
             let plan = self.plan_change_set(&change_set);
-            let changes = plan.items().flat_map(|item| Changed::by(item, &view)).collect();
+            let changes = plan.items().flat_map(|item| Changed::changes_by(item, &view)).collect();
             Merged { results, plan, changes, desired: change_set.into_desired() }
         })
     }
 
     /// What a change set takes.
     pub(super) fn plan_change_set(&self, change_set: &ChangeSet<'_>) -> Plan {
-        change_set.plan(&self.switch.effective(&self.settings), |bridge| self.flows.get(bridge.uuid))
+        change_set.build_plan(&self.switch.effective_settings(&self.settings), |bridge| self.flows.get(bridge.uuid))
     }
 }

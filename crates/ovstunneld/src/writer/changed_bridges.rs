@@ -22,7 +22,7 @@ struct Inner {
 
 impl ChangedBridges {
     /// There is news of a bridge.
-    pub fn of(&self, bridge: Uuid) {
+    pub fn note_bridge(&self, bridge: Uuid) {
         let mut bridges = self.0.bridges.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = bridges.as_mut() {
             known.insert(bridge);
@@ -35,22 +35,22 @@ impl ChangedBridges {
 
     /// There may be news of any.
     pub fn of_any(&self) {
-        self.forget();
+        self.stop_noting();
         self.0.there.notify_one();
     }
 
     /// Waits until there is some.
-    pub async fn there(&self) {
+    pub async fn wait_changed(&self) {
         self.0.there.notified().await;
     }
 
     /// The bridges that there is news of; nothing where it may be any.
-    pub fn take(&self) -> Option<HashSet<Uuid>> {
+    pub fn take_changed(&self) -> Option<HashSet<Uuid>> {
         self.0.bridges.lock().unwrap_or_else(PoisonError::into_inner).replace(HashSet::new())
     }
 
     /// Nobody asks any more: nothing is kept until somebody does.
-    pub fn forget(&self) {
+    pub fn stop_noting(&self) {
         *self.0.bridges.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use ovstunnel_ovs::CommitError;
 use ovstunnel_plan::{
     Change, Changed, EffectiveSettings, FlowsSeen, Phase, Plan, PortEdit, PortName, Rejected, Step, TunnelHealth, View,
-    visible,
+    steps_visible,
 };
 use tracing::Instrument;
 
@@ -40,55 +40,55 @@ impl Executor {
         let span = tracing::error_span!("batch", n = number, requests = ids.join(","));
         let (changes, started) = (batch.len(), Instant::now());
         self.carry_out_batch(batch, number).instrument(span).await;
-        self.metrics.batch(changes, started.elapsed());
+        self.metrics.count_batch(changes, started.elapsed());
     }
 
     async fn carry_out_batch(&mut self, batch: Vec<Job>, number: u64) {
-        let _turn = match self.ready().await {
+        let _turn = match self.ready_turn().await {
             Ok(turn) => turn,
             Err(error) => {
                 for job in batch {
-                    let fenced = self.judge(job.ticket.epoch()).err().map(Err);
-                    let answer = fenced.or_else(|| self.unchanged(&job)).unwrap_or_else(|| Err(error.clone()));
-                    reply(job, answer, number);
+                    let fenced = self.judge_epoch(job.ticket.epoch()).err().map(Err);
+                    let answer = fenced.or_else(|| self.unchanged_answer(&job)).unwrap_or_else(|| Err(error.clone()));
+                    reply_job(job, answer, number);
                 }
                 return;
             }
         };
-        let batch = self.admitted(batch, number).await;
+        let batch = self.admit_batch(batch, number).await;
         let many = batch.len() > 1;
         let merged = self.change_set(batch.iter().map(|job| &job.change));
         let began = Instant::now();
         let executed = self.write_and_remember(&merged.plan, merged.desired, Refused::Go).await;
-        batch.iter().for_each(|job| job.ticket.worked(began));
+        batch.iter().for_each(|job| job.ticket.report_work(began));
         // Refused as a whole: it is not known whose fault it was, so each gets its own transaction.
         let refused = matches!(&executed.failed, Some(CommitError::Refused(_)));
         let jobs = batch.into_iter().zip(merged.results);
         let (alone, done): (Vec<_>, Vec<_>) = jobs.partition(|(_, result)| refused && result.is_ok());
         let planned = (&merged.plan, merged.changes.as_slice());
-        let answers = self.answers(done.iter().map(|(job, result)| (job, result.clone())), planned, &executed);
+        let answers = self.batch_answers(done.iter().map(|(job, result)| (job, result.clone())), planned, &executed);
         for ((job, _), answer) in done.into_iter().zip(answers) {
-            reply(job, answer, number);
+            reply_job(job, answer, number);
         }
         for (job, _) in alone {
             let first = (!many).then_some(executed.failed.as_ref()).flatten();
             let began = Instant::now();
-            let answer = self.retry(&job, first.cloned()).await;
-            job.ticket.worked(began);
-            reply(job, answer, number);
+            let answer = self.retry_change(&job, first.cloned()).await;
+            job.ticket.report_work(began);
+            reply_job(job, answer, number);
         }
     }
 
     /// The answer to what would change nothing, where the switch hangs: what it has it still has. Of one that has ended, its
     /// flows with it, that cannot be known.
-    fn unchanged(&self, job: &Job) -> Option<Result<Done, WriteError>> {
-        let health = self.switch.health().borrow().clone();
-        let known = health.hangs() && health.database.is_ok() && self.expect_settled().is_ok();
+    fn unchanged_answer(&self, job: &Job) -> Option<Result<Done, WriteError>> {
+        let health = self.switch.watch_health().borrow().clone();
+        let known = health.is_hanging() && health.database.is_ok() && self.expect_settled().is_ok();
         known.then_some(())?;
         let merged = self.change_set([&job.change]);
         let result = merged.results.into_iter().next()?;
         (result.is_ok() && merged.plan.is_empty()).then_some(())?;
-        let mut answer = self.answers([(job, result)], (&Plan::default(), &[]), &Executed::default()).pop()?;
+        let mut answer = self.batch_answers([(job, result)], (&Plan::default(), &[]), &Executed::default()).pop()?;
         if let Ok(Done { seen: Seen::Bridge(seen), .. }) = &mut answer {
             // It cannot be asked.
             seen.1 = FlowsSeen::Unknown;
@@ -97,7 +97,7 @@ impl Executor {
     }
 
     /// Tries one change by itself, planned anew, as long as the plan differs from what was refused.
-    async fn retry(&mut self, job: &Job, mut refused: Option<CommitError>) -> Result<Done, WriteError> {
+    async fn retry_change(&mut self, job: &Job, mut refused: Option<CommitError>) -> Result<Done, WriteError> {
         let mut before: Option<Plan> = None;
         for _ in 0..ATTEMPTS {
             let merged = self.change_set([&job.change]);
@@ -107,7 +107,7 @@ impl Executor {
             let executed = self.write_and_remember(&merged.plan, merged.desired, Refused::Go).await;
             let Some(error @ CommitError::Refused(_)) = executed.failed.clone() else {
                 let result = merged.results.into_iter().next().unwrap_or(Ok(None));
-                let answer = self.answers([(job, result)], (&merged.plan, &merged.changes), &executed).pop();
+                let answer = self.batch_answers([(job, result)], (&merged.plan, &merged.changes), &executed).pop();
                 return answer.unwrap_or(Err(WriteError::Ended));
             };
             before = Some(merged.plan);
@@ -117,7 +117,7 @@ impl Executor {
     }
 
     /// Carries a plan out, phase by phase and as far as it can be, and says what came of it. Tunnels that Open vSwitch refuses stay.
-    pub(super) async fn write(&mut self, plan: &Plan) -> Executed {
+    pub(super) async fn write_plan(&mut self, plan: &Plan) -> Executed {
         let mut executed = Executed::default();
         if plan.is_empty() {
             return executed;
@@ -133,7 +133,7 @@ impl Executor {
                 Phase::FlowsBefore => {
                     executed.held_back = self.change_flows(plan.flows_before()).await;
                     if !executed.held_back.is_empty() {
-                        plan = Cow::Owned(plan.without(|bridge| executed.held_back.contains_key(bridge)));
+                        plan = Cow::Owned(plan.without_bridges(|bridge| executed.held_back.contains_key(bridge)));
                     }
                 }
                 Phase::FloodsBefore => executed.failed = self.flood_again(&plan.floods_before()).await.err(),
@@ -158,28 +158,28 @@ impl Executor {
         let flows_went_first = !plan.flows_before().is_empty();
         let by_halves = flows_went_first || matches!(executed.failed, Some(CommitError::Partly(_)));
         if !executed.held_back.is_empty() || (executed.failed.is_some() && by_halves) {
-            self.resync.failed();
+            self.resync.note_failure();
         }
         if executed.failed.is_some() {
             return;
         }
         let gone = |step: &Step| if let Step::DeleteBridge { uuid, .. } = step { Some(*uuid) } else { None };
-        plan.database().filter_map(gone).for_each(|bridge| self.flows.forget(bridge));
+        plan.database_steps().filter_map(gone).for_each(|bridge| self.flows.forget_bridge(bridge));
     }
 
     /// What Open vSwitch has refused, and, where it is known what became of all, the flows.
     async fn write_flows_after(&mut self, plan: &Plan, executed: &mut Executed) {
         self.take_away_refused_bridges(plan, executed).await;
-        executed.refused = self.refused(plan);
+        executed.refused = self.refused_tunnels(plan);
         for refusal in &executed.refused {
-            tracing::warn!(bridge = %refusal.bridge, port = %refusal.tunnel.port(), error = refusal.message, "Open vSwitch refused a tunnel");
+            tracing::warn!(bridge = %refusal.bridge, port = %refusal.tunnel.port_name(), error = refusal.message, "Open vSwitch refused a tunnel");
         }
         if executed.plan_anew || self.expect_settled().is_err() {
             return;
         }
         executed.flows_failed = self.change_flows(plan.flows_after()).await;
         if !executed.flows_failed.is_empty() {
-            self.resync.failed();
+            self.resync.note_failure();
         }
     }
 
@@ -199,18 +199,18 @@ impl Executor {
             return;
         }
         let ended = match self.flood_again(&bridges).await {
-            Ok(()) => self.commit(&plan.says_flooding()).await.map(drop),
+            Ok(()) => self.commit_steps(&plan.says_flooding()).await.map(drop),
             failed => failed,
         };
         if let Err(error) = ended {
             tracing::error!(%error, "ports are not flooded to since STP was switched off; it is tried again");
-            self.resync.failed();
+            self.resync.note_failure();
         }
     }
 
     async fn flood_again(&self, bridges: &[&str]) -> Result<(), CommitError> {
         for name in bridges {
-            self.progress.step();
+            self.progress.begin_step();
             if let Some(bridge) = self.switch.observer().read(|db| db.view().bridge(name)) {
                 self.switch.flood_again(&bridge).await?;
             }
@@ -219,12 +219,12 @@ impl Executor {
     }
 
     /// Remembers what was carried out. Of what failed nothing is remembered: there the record counts again.
-    pub(super) fn remember(&mut self, desired: Desired, executed: &Executed) {
+    pub(super) fn remember_desired(&mut self, desired: Desired, executed: &Executed) {
         let rows: Vec<Option<Uuid>> = self.switch.observer().read(|db| {
             let view = db.view();
             let vpcs = desired.values().flatten().filter(|desired| desired.kind.vpc().is_some());
             for (desired, observed) in vpcs.filter_map(|vpc| Some((vpc, view.bridge(vpc.name.as_str())?))) {
-                self.unplaced.tell(desired, &observed, &self.settings);
+                self.unplaced.log_new(desired, &observed, &self.settings);
             }
             desired.keys().map(|name| view.bare_bridge(name.as_str()).map(|bridge| bridge.uuid)).collect()
         });
@@ -236,14 +236,14 @@ impl Executor {
             match (desired, row, &executed.failed) {
                 (Some(mut desired), Some(row), None) => {
                     let gone = executed.refused.iter().filter(|refusal| executed.taken_away && refusal.bridge == name);
-                    gone.for_each(|refusal| desired.give_up(&refusal.tunnel.port()));
-                    self.cache.remember(row, desired);
+                    gone.for_each(|refusal| desired.give_up(&refusal.tunnel.port_name()));
+                    self.cache.remember_bridge(row, desired);
                 }
                 (None, Some(row), None) if self.cache.get(name.as_str(), row).is_some() => {
-                    self.cache.forget(name.as_str());
+                    self.cache.forget_bridge(name.as_str());
                     self.cache.remember_release(row);
                 }
-                _ => self.cache.forget(name.as_str()),
+                _ => self.cache.forget_bridge(name.as_str()),
             }
         }
     }
@@ -260,7 +260,7 @@ impl Executor {
                 executed.refused.iter().map(|r| (r.bridge.as_str(), view.bridge(r.bridge.as_str()))).collect();
             let removal = |refusal: &Refusal| {
                 let bridge = bridges.get(refusal.bridge.as_str())?.as_ref()?;
-                let port = bridge.ports.get(refusal.tunnel.port().as_str())?;
+                let port = bridge.ports.get(refusal.tunnel.port_name().as_str())?;
                 Some(Step::RemoveTunnel {
                     bridge: bridge.name.clone(),
                     port: port.name.clone(),
@@ -270,7 +270,7 @@ impl Executor {
             };
             executed.refused.iter().filter_map(removal).collect::<Vec<Step>>()
         });
-        if let Err(error) = self.commit(&removals).await {
+        if let Err(error) = self.commit_steps(&removals).await {
             tracing::error!(%error, "refused tunnels could not be taken away");
             let what = format!("refused tunnels are still there, for they could not be taken away: {error}");
             executed.failed = Some(CommitError::Unknown(what));
@@ -278,13 +278,13 @@ impl Executor {
     }
 
     /// The tunnels of a plan that Open vSwitch has refused.
-    fn refused(&self, plan: &Plan) -> Vec<Refusal> {
+    fn refused_tunnels(&self, plan: &Plan) -> Vec<Refusal> {
         self.switch.observer().read(|db| {
             let view = db.view();
             let mut bridges = BTreeMap::new();
-            let refused = plan.database().filter_map(|step| {
+            let refused = plan.database_steps().filter_map(|step| {
                 let (bridge, port) = match step {
-                    Step::AddTunnel { bridge, tunnel } => (bridge, tunnel.port()),
+                    Step::AddTunnel { bridge, tunnel } => (bridge, tunnel.port_name()),
                     Step::EditTunnel { edits, .. } if edits.contains(&PortEdit::Detach) => return None,
                     Step::EditTunnel { bridge, port, .. } => (bridge, port.clone()),
                     _ => return None,
@@ -300,22 +300,22 @@ impl Executor {
     }
 
     /// Each caller's answer, from what came of the whole batch and from one look at the switch.
-    fn answers<'a>(
+    fn batch_answers<'a>(
         &self,
         jobs: impl IntoIterator<Item = (&'a Job, Result<Option<PortName>, Rejected>)>,
         (plan, changes): (&Plan, &[Changed]),
         executed: &Executed,
     ) -> Vec<Result<Done, WriteError>> {
-        let parts = Parts::of(plan, changes);
-        let settings = Arc::new(self.switch.effective(&self.settings));
+        let parts = Parts::from_plan(plan, changes);
+        let settings = Arc::new(self.switch.effective_settings(&self.settings));
         self.switch.observer().read(|db| {
             let view = db.view();
-            let answer = |(job, result)| self.answer(&view, job, result, &parts, (executed, &settings));
+            let answer = |(job, result)| self.job_answer(&view, job, result, &parts, (executed, &settings));
             jobs.into_iter().map(answer).collect()
         })
     }
 
-    fn answer(
+    fn job_answer(
         &self,
         view: &dyn View,
         job: &Job,
@@ -325,12 +325,12 @@ impl Executor {
     ) -> Result<Done, WriteError> {
         let port = result?;
         let bridge = job.change.bridge().clone();
-        let mine = parts.about(&job.change, port.as_ref());
+        let mine = parts.items_about(&job.change, port.as_ref());
         let whole_bridge = port.is_none();
         if let (Some(error), false) = (&executed.failed, mine.is_empty()) {
             // Where a part of the whole was made, what can be seen of a tunnel counts; a bridge waits for its flows, too.
             let mine: Vec<Step> = mine.iter().filter_map(|item| item.step().cloned()).collect();
-            if whole_bridge || !matches!(error, CommitError::Partly(_)) || !visible(&mine, view) {
+            if whole_bridge || !matches!(error, CommitError::Partly(_)) || !steps_visible(&mine, view) {
                 return Err(error.clone().into());
             }
         }
@@ -340,7 +340,8 @@ impl Executor {
         if let Some(words) = executed.bridges_refused.get(&bridge) {
             return Err(WriteError::Refused(words.clone()));
         }
-        let concerns = |r: &&Refusal| r.bridge == bridge && port.as_ref().is_none_or(|port| r.tunnel.port() == *port);
+        let concerns =
+            |r: &&Refusal| r.bridge == bridge && port.as_ref().is_none_or(|port| r.tunnel.port_name() == *port);
         let refused: Vec<Refusal> = executed.refused.iter().filter(concerns).cloned().collect();
         if !refused.is_empty() {
             return Err(WriteError::TunnelsRefused(refused));
@@ -350,17 +351,18 @@ impl Executor {
                 "bridge {bridge} was changed, but its flows could not be: {error}; they are tried again"
             ))),
             _ => {
-                let (outcome, seen) = (answer::outcome(&job.change, mine), self.seen(view, &job.change, port.as_ref()));
-                let changes = parts.changes(&job.change, port.as_ref());
+                let (outcome, seen) =
+                    (answer::change_outcome(&job.change, mine), self.seen_after(view, &job.change, port.as_ref()));
+                let changes = parts.changes_of(&job.change, port.as_ref());
                 Ok(Done { outcome, changes, bridge, seen, settings: Arc::clone(settings) })
             }
         }
     }
 
     /// What is in the switch of what a change made.
-    fn seen(&self, view: &dyn View, change: &Change, port: Option<&PortName>) -> Seen {
+    fn seen_after(&self, view: &dyn View, change: &Change, port: Option<&PortName>) -> Seen {
         let name = change.bridge().as_str();
-        let seen = match (change.unclaimed(), port) {
+        let seen = match (change.without_claim(), port) {
             (
                 Change::SetupBridge(_)
                 | Change::SetupVpc(_)
@@ -382,7 +384,7 @@ impl Executor {
 }
 
 /// Answers a caller, and says in the log, under its request's id, what was done.
-pub(super) fn reply(job: Job, answer: Result<Done, WriteError>, batch: u64) {
+pub(super) fn reply_job(job: Job, answer: Result<Done, WriteError>, batch: u64) {
     let _in_request = job.span.enter();
     let change = &job.change;
     match &answer {

@@ -40,26 +40,26 @@ pub(super) struct Executor {
 
 impl Executor {
     /// That the switch can be worked with and it is our turn to write.
-    pub(super) async fn ready(&mut self) -> Result<Turn, WriteError> {
-        if let Some(reason) = self.switch.health().borrow().trouble() {
+    pub(super) async fn ready_turn(&mut self) -> Result<Turn, WriteError> {
+        if let Some(reason) = self.switch.watch_health().borrow().first_trouble() {
             return Err(WriteError::Unavailable(reason.to_owned()));
         }
-        self.turn().await
+        self.wait_turn().await
     }
 
     /// Waits for the turn to write. Where somebody else has written since the last one, what was known of flows is
     /// forgotten, and a look at everything is due.
-    pub(super) async fn turn(&mut self) -> Result<Turn, WriteError> {
+    pub(super) async fn wait_turn(&mut self) -> Result<Turn, WriteError> {
         self.expect_settled()?;
         let asked = Instant::now();
-        let turn = self.lock.take().await?;
+        let turn = self.lock.take_turn().await?;
         if self.reconciled.borrow().is_none() && asked.elapsed() >= WAITED {
             self.begin_anew().await?;
         }
-        turn.file().into_iter().for_each(|file| self.switch.keep_open(file));
+        turn.lock_file().into_iter().for_each(|file| self.switch.keep_open(file));
         if self.flows.enter_turn(turn.epoch()) {
             tracing::info!("another ovstunneld has written; starting a reconcile run");
-            self.resync.failed();
+            self.resync.note_failure();
         }
         Ok(turn)
     }

@@ -40,17 +40,17 @@ impl Executor {
         }
         let row = || self.switch.observer().read(|db| db.view().bridge(bridge).map(|bridge| bridge.uuid));
         let Some(uuid) = row() else { return (name, Ok(())) };
-        let generation = self.switch.health().borrow().generation;
-        self.progress.step();
+        let generation = self.switch.watch_health().borrow().generation;
+        self.progress.begin_step();
         let before = self.known_before(uuid, change);
         let result = self.switch.change_flows(bridge, change).await;
         let result = match result {
-            Ok(Some(read)) if self.switch.health().borrow().generation == generation => {
+            Ok(Some(read)) if self.switch.watch_health().borrow().generation == generation => {
                 return (name, self.take_read_back(uuid, change, &before, read));
             }
             result => self.read_back(bridge, change, &before, result.map(drop)).await,
         };
-        let same_life = self.switch.health().borrow().generation == generation;
+        let same_life = self.switch.watch_health().borrow().generation == generation;
         match &result {
             // A bridge that we have just made has no flows but these.
             Ok(()) if same_life => self.flows.set(uuid, change.applied_to(&before)),

@@ -65,28 +65,28 @@ impl FlowTable {
 
     /// Remembers what was read, with the digest of the tables at that moment.
     pub(super) fn set_with_digest(&self, bridge: Uuid, flows: FlowsSeen, digest: Option<FlowDigest>) {
-        self.insert(bridge, Seen { flows, digest, seqno: None, as_of: SystemTime::now() });
+        self.insert_seen(bridge, Seen { flows, digest, seqno: None, as_of: SystemTime::now() });
     }
 
     /// Remembers what was read of a bridge that a flow monitor watches, with its seqno.
     pub(super) fn set_with_seqno(&self, bridge: Uuid, flows: FlowsSeen, seqno: Option<u64>) {
-        self.insert(bridge, Seen { flows, digest: None, seqno, as_of: SystemTime::now() });
+        self.insert_seen(bridge, Seen { flows, digest: None, seqno, as_of: SystemTime::now() });
     }
 
-    fn insert(&self, bridge: Uuid, seen: Seen) {
-        self.write(|inner| drop(inner.seen.insert(bridge, seen)));
-        self.1.of(bridge);
+    fn insert_seen(&self, bridge: Uuid, seen: Seen) {
+        self.with_write(|inner| drop(inner.seen.insert(bridge, seen)));
+        self.1.note_bridge(bridge);
     }
 
     /// Whether what is known of a bridge is from the time of this seqno of its flow monitor.
-    pub(crate) fn holds(&self, bridge: Uuid, seqno: u64) -> bool {
+    pub(crate) fn holds_at(&self, bridge: Uuid, seqno: u64) -> bool {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
         inner.seen.get(&bridge).is_some_and(|seen| seen.seqno == Some(seqno))
     }
 
     /// The flow monitor of a bridge has told of no change.
-    pub(crate) fn confirm(&self, bridge: Uuid, at: SystemTime) {
-        self.write(|inner| {
+    pub(crate) fn confirm_unchanged(&self, bridge: Uuid, at: SystemTime) {
+        self.with_write(|inner| {
             if let Some(seen) = inner.seen.get_mut(&bridge) {
                 seen.as_of = at;
             }
@@ -94,9 +94,9 @@ impl FlowTable {
     }
 
     /// Whether the tables are still those that were read last, by their digest. Where they are that is noted.
-    pub(crate) fn compare(&self, bridge: Uuid, digest: &FlowDigest) -> Still {
+    pub(crate) fn compare_digest(&self, bridge: Uuid, digest: &FlowDigest) -> Still {
         let mut still = Still::Unsigned;
-        self.write(|inner| {
+        self.with_write(|inner| {
             if let Some(seen) = inner.seen.get_mut(&bridge)
                 && let Some(earlier) = seen.digest
             {
@@ -114,8 +114,8 @@ impl FlowTable {
     }
 
     /// Has a bridge's flows read again, whatever their digest says.
-    pub(crate) fn doubt(&self, bridge: Uuid) {
-        self.write(|inner| {
+    pub(crate) fn mark_doubtful(&self, bridge: Uuid) {
+        self.with_write(|inner| {
             if let Some(seen) = inner.seen.get_mut(&bridge) {
                 seen.digest = None;
             }
@@ -123,8 +123,8 @@ impl FlowTable {
     }
 
     /// The switch says that since it was last asked no flow of any bridge was changed.
-    pub(crate) fn unchanged(&self, at: SystemTime) {
-        self.write(|inner| inner.unchanged = Some(at));
+    pub(crate) fn confirm_all(&self, at: SystemTime) {
+        self.with_write(|inner| inner.unchanged = Some(at));
     }
 
     /// When the switch last said that a bridge's flows are what is known of them; nothing where nothing is known.
@@ -136,19 +136,19 @@ impl FlowTable {
     }
 
     /// Forgets a bridge that is gone.
-    pub(super) fn forget(&self, bridge: Uuid) {
-        self.write(|inner| drop(inner.seen.remove(&bridge)));
+    pub(super) fn forget_bridge(&self, bridge: Uuid) {
+        self.with_write(|inner| drop(inner.seen.remove(&bridge)));
     }
 
     /// Forgets every bridge that is not among these.
     pub(super) fn retain(&self, bridges: &[Uuid]) {
-        self.write(|inner| inner.seen.retain(|bridge, _| bridges.contains(bridge)));
+        self.with_write(|inner| inner.seen.retain(|bridge, _| bridges.contains(bridge)));
     }
 
     /// Forgets everything where `ovs-vswitchd` has started anew.
     pub(super) fn enter_generation(&self, generation: u64) {
         let mut forgotten = false;
-        self.write(|inner| {
+        self.with_write(|inner| {
             if inner.generation != generation {
                 forgotten = true;
                 *inner = Inner { generation, epoch: inner.epoch, ..Inner::default() };
@@ -162,7 +162,7 @@ impl FlowTable {
     /// Forgets everything where somebody else has written since; true where there was something to forget.
     pub(super) fn enter_turn(&self, epoch: u64) -> bool {
         let mut forgotten = false;
-        self.write(|inner| {
+        self.with_write(|inner| {
             if inner.epoch != epoch {
                 forgotten = !inner.seen.is_empty();
                 *inner = Inner { generation: inner.generation, epoch, ..Inner::default() };
@@ -174,7 +174,7 @@ impl FlowTable {
         forgotten
     }
 
-    fn write(&self, change: impl FnOnce(&mut Inner)) {
+    fn with_write(&self, change: impl FnOnce(&mut Inner)) {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -188,11 +188,11 @@ mod tests {
     #[test]
     fn what_was_read_holds_under_its_number_alone() {
         let (table, bridge) = (FlowTable::default(), Uuid::from_u128(1));
-        assert!(!table.holds(bridge, 7), "of nothing nothing holds");
+        assert!(!table.holds_at(bridge, 7), "of nothing nothing holds");
         table.set_with_seqno(bridge, FlowsSeen::none(), Some(7));
-        assert!(table.holds(bridge, 7) && !table.holds(bridge, 8));
+        assert!(table.holds_at(bridge, 7) && !table.holds_at(bridge, 8));
         table.set(bridge, FlowsSeen::none());
-        assert!(!table.holds(bridge, 7), "what was written and not read back does not");
+        assert!(!table.holds_at(bridge, 7), "what was written and not read back does not");
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
         table.set(bridge, FlowsSeen::Unknown);
         assert_eq!(table.as_of(bridge), None, "of nothing there is no knowledge");
         table.set(bridge, FlowsSeen::none());
-        table.unchanged(later);
+        table.confirm_all(later);
         let written = table.as_of(bridge).unwrap();
         assert!(written < later, "what was written and not read back is not confirmed by a counter");
         assert!(!table.is_signed(bridge));

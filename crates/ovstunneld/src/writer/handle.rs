@@ -103,20 +103,21 @@ impl Writer {
     ///
     /// # Errors
     /// Why it was not, or what is known of its outcome.
-    pub async fn change(&self, change: Change, id: String) -> Result<Done, WriteError> {
+    pub async fn submit_change(&self, change: Change, id: String) -> Result<Done, WriteError> {
         let span = Span::current();
         // Before it waits for its turn: a removal that is behind it must know.
-        self.asked_for.note(&change);
-        self.ask(|ticket, reply| Message::Change { change, id, span, wanted: Wanted::Execution(ticket, reply) }).await
+        self.asked_for.note_request(&change);
+        self.ask_writer(|ticket, reply| Message::Change { change, id, span, wanted: Wanted::Execution(ticket, reply) })
+            .await
     }
 
     /// Says what a change would do, and does nothing.
     ///
     /// # Errors
     /// Why it would be rejected.
-    pub async fn plan(&self, change: Change) -> Result<Planned, WriteError> {
+    pub async fn plan_change(&self, change: Change) -> Result<Planned, WriteError> {
         let (id, span) = (String::new(), Span::current());
-        self.ask(|_, reply| Message::Change { change, id, span, wanted: Wanted::Plan(reply) }).await
+        self.ask_writer(|_, reply| Message::Change { change, id, span, wanted: Wanted::Plan(reply) }).await
     }
 
     /// Looks at every managed bridge and repairs it.
@@ -125,7 +126,7 @@ impl Writer {
     /// When the writer has ended.
     pub async fn reconcile(&self) -> Result<Report, WriteError> {
         let span = Span::current();
-        self.ask(|ticket, reply| Message::Reconcile { span, wanted: Wanted::Execution(ticket, reply) }).await
+        self.ask_writer(|ticket, reply| Message::Reconcile { span, wanted: Wanted::Execution(ticket, reply) }).await
     }
 
     /// Says what a repair would do, and does nothing.
@@ -134,7 +135,7 @@ impl Writer {
     /// When the switch cannot be reached or read.
     pub async fn plan_reconcile(&self) -> Result<Planned, WriteError> {
         let span = Span::current();
-        self.ask(|_, reply| Message::Reconcile { span, wanted: Wanted::Plan(reply) }).await
+        self.ask_writer(|_, reply| Message::Reconcile { span, wanted: Wanted::Plan(reply) }).await
     }
 
     /// Takes bridges over from the Python plugin: these, or all that are found.
@@ -143,8 +144,13 @@ impl Writer {
     /// When the switch cannot be reached; what went wrong with single bridges is told of each.
     pub async fn take_over(&self, bridges: Vec<BridgeName>, host: HostFacts) -> Result<Vec<TakenOver>, WriteError> {
         let span = Span::current();
-        self.ask(|ticket, reply| Message::TakeOver { bridges, host, span, wanted: Wanted::Execution(ticket, reply) })
-            .await
+        self.ask_writer(|ticket, reply| Message::TakeOver {
+            bridges,
+            host,
+            span,
+            wanted: Wanted::Execution(ticket, reply),
+        })
+        .await
     }
 
     /// Says what a take-over would do, and does nothing.
@@ -157,7 +163,7 @@ impl Writer {
         host: HostFacts,
     ) -> Result<PlannedTakeover, WriteError> {
         let span = Span::current();
-        self.ask(|_, reply| Message::TakeOver { bridges, host, span, wanted: Wanted::Plan(reply) }).await
+        self.ask_writer(|_, reply| Message::TakeOver { bridges, host, span, wanted: Wanted::Plan(reply) }).await
     }
 
     /// Records an epoch, or has none recorded any more.
@@ -166,7 +172,7 @@ impl Writer {
     /// Where a newer one or that of another zone is recorded; when the switch cannot be reached.
     pub async fn record_epoch(&self, epoch: Option<Epoch>) -> Result<Outcome, WriteError> {
         let span = Span::current();
-        self.ask(|ticket, reply| Message::Epoch { epoch, span, wanted: Wanted::Execution(ticket, reply) }).await
+        self.ask_writer(|ticket, reply| Message::Epoch { epoch, span, wanted: Wanted::Execution(ticket, reply) }).await
     }
 
     /// The epoch under which its caller writes, if any; it is recorded now, where it was not. For a change of something else than the
@@ -174,7 +180,7 @@ impl Writer {
     ///
     /// # Errors
     /// Where a newer one or that of another zone is recorded; when the switch cannot be reached.
-    pub async fn admit(&self) -> Result<Option<Epoch>, WriteError> {
+    pub async fn admit_epoch(&self) -> Result<Option<Epoch>, WriteError> {
         if let Some(epoch) = self.epoch {
             self.record_epoch(Some(epoch)).await?;
         }
@@ -187,25 +193,25 @@ impl Writer {
     /// As recording it has.
     pub async fn plan_epoch(&self, epoch: Option<Epoch>) -> Result<Planned, WriteError> {
         let span = Span::current();
-        self.ask(|_, reply| Message::Epoch { epoch, span, wanted: Wanted::Plan(reply) }).await
+        self.ask_writer(|_, reply| Message::Epoch { epoch, span, wanted: Wanted::Plan(reply) }).await
     }
 
     /// Arms a probe of tunnels, or sends its frames; gives the tunnels that it is of.
     ///
     /// # Errors
     /// Why it was not, or what is known of its outcome.
-    pub(crate) async fn probe(&self, asked: Probing) -> Result<Probe, WriteError> {
+    pub(crate) async fn probe_tunnels(&self, asked: Probing) -> Result<Probe, WriteError> {
         let span = Span::current();
-        self.ask(|ticket, reply| Message::Probe { asked, span, ticket, reply }).await
+        self.ask_writer(|ticket, reply| Message::Probe { asked, span, ticket, reply }).await
     }
 
     /// Looks at the bridge of a VIF of which there are news.
     ///
     /// # Errors
     /// When the switch cannot be reached, or its flows could not be put in order.
-    pub async fn vif(&self, vif: Vif) -> Result<Outcome, WriteError> {
+    pub async fn handle_vif(&self, vif: Vif) -> Result<Outcome, WriteError> {
         let span = Span::current();
-        self.ask(|ticket, reply| Message::Vif { vif, span, wanted: Wanted::Execution(ticket, reply) }).await
+        self.ask_writer(|ticket, reply| Message::Vif { vif, span, wanted: Wanted::Execution(ticket, reply) }).await
     }
 
     /// Says what news of a VIF would have done, and does nothing.
@@ -214,10 +220,10 @@ impl Writer {
     /// When the switch cannot be reached or read.
     pub async fn plan_vif(&self, vif: Vif) -> Result<Planned, WriteError> {
         let span = Span::current();
-        self.ask(|_, reply| Message::Vif { vif, span, wanted: Wanted::Plan(reply) }).await
+        self.ask_writer(|_, reply| Message::Vif { vif, span, wanted: Wanted::Plan(reply) }).await
     }
 
-    pub(super) async fn send(&self, message: Message) -> Result<(), WriteError> {
+    pub(super) async fn send_message(&self, message: Message) -> Result<(), WriteError> {
         self.queue.send(message).await.map_err(|_| WriteError::Ended)
     }
 
@@ -228,7 +234,7 @@ impl Writer {
 
     /// Other settings, and another time between two looks, from now on: every bridge is looked at, and follows them. Where
     /// nothing differs nothing happens.
-    pub fn tune(&self, settings: Settings, interval: Duration) {
+    pub fn set_tuning(&self, settings: Settings, interval: Duration) {
         self.tuning.send_if_modified(|tuning| {
             // What is known of the underlay is no part of the configuration.
             let settings = Settings { underlay: tuning.settings.underlay.clone(), ..settings.clone() };
@@ -243,7 +249,7 @@ impl Writer {
     }
 
     /// What it goes by, now and from now on.
-    pub(crate) fn tuning(&self) -> watch::Receiver<Tuning> {
+    pub(crate) fn watch_tuning(&self) -> watch::Receiver<Tuning> {
         self.tuning.subscribe()
     }
 
@@ -253,12 +259,12 @@ impl Writer {
     }
 
     /// Why nothing is written at present, where what became of a change is not known.
-    pub fn unsettled(&self) -> Option<String> {
+    pub fn unsettled_reason(&self) -> Option<String> {
         self.unsettled.reason()
     }
 
     /// What is known of our flows.
-    pub fn flows(&self) -> &FlowTable {
+    pub fn flow_table(&self) -> &FlowTable {
         &self.flows
     }
 
@@ -268,7 +274,7 @@ impl Writer {
     }
 
     /// The start of `ovs-vswitchd` under which everything was last reconciled, if any.
-    pub fn reconciled(&self) -> Option<u64> {
+    pub fn reconciled_start(&self) -> Option<u64> {
         *self.reconciled.borrow()
     }
 

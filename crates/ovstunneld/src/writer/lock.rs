@@ -72,7 +72,7 @@ impl Drop for Turn {
 
 impl Turn {
     /// The file that the switch's lock is on, for commands to keep open: they may outlive us.
-    pub fn file(&self) -> Option<Arc<File>> {
+    pub fn lock_file(&self) -> Option<Arc<File>> {
         self.files.last().cloned()
     }
 
@@ -93,13 +93,13 @@ impl Turn {
 
 impl WriterLock {
     /// The lock of the switch that this configuration is for; it is waited for no longer than `patience`.
-    pub fn of(config: &Config, patience: Duration) -> Self {
+    pub fn for_config(config: &Config, patience: Duration) -> Self {
         let older = with_ending(&config.api.socket, ".writer.lock");
         WriterLock { files: vec![older, of_switch(&config.ovs.rundir, "writer")], patience }
     }
 
     /// No lock: for a switch that nobody else writes to, and under a turn that was taken for longer.
-    pub fn none() -> Self {
+    pub fn no_lock() -> Self {
         WriterLock { files: Vec::new(), patience: Duration::ZERO }
     }
 
@@ -107,7 +107,7 @@ impl WriterLock {
     ///
     /// # Errors
     /// When somebody else has it for too long.
-    pub async fn take(&self) -> Result<Turn, Busy> {
+    pub async fn take_turn(&self) -> Result<Turn, Busy> {
         let give_up = Instant::now() + self.patience;
         let mut turn = Turn { files: Vec::new() };
         for path in &self.files {
@@ -119,7 +119,7 @@ impl WriterLock {
     async fn take_one(&self, path: &Path, give_up: Instant) -> Result<Option<File>, Busy> {
         let mut pause = FIRST_PAUSE;
         loop {
-            match open(path).map_err(TryLockError::Error).and_then(|file| file.try_lock().map(|()| file)) {
+            match open_lock(path).map_err(TryLockError::Error).and_then(|file| file.try_lock().map(|()| file)) {
                 Ok(file) => return Ok(Some(file)),
                 Err(TryLockError::WouldBlock) if Instant::now() >= give_up => {
                     return Err(Busy { patience: self.patience, file: path.to_owned() });
@@ -165,11 +165,11 @@ impl Seat {
     ///
     /// # Errors
     /// When another daemon has it.
-    pub fn take(rundir: &Path) -> Result<Self, Taken> {
+    pub fn take_seat(rundir: &Path) -> Result<Self, Taken> {
         let file = of_switch(rundir, "daemon");
         let last_try = std::time::Instant::now() + LAST_MOMENT;
         loop {
-            match open(&file).map(|file| (file.try_lock(), file)) {
+            match open_lock(&file).map(|file| (file.try_lock(), file)) {
                 Ok((Ok(()), file)) => return Ok(Seat { _file: Some(file) }),
                 Ok((Err(TryLockError::WouldBlock), _)) if std::time::Instant::now() >= last_try => {
                     return Err(Taken { rundir: rundir.to_owned(), file });
@@ -194,8 +194,8 @@ pub struct Place {
 
 impl Place {
     /// Takes the place; nothing where another waits there already.
-    pub fn take(socket: &Path) -> Option<Self> {
-        match open(&with_ending(socket, ".once.lock")).map(|file| (file.try_lock(), file)) {
+    pub fn take_place(socket: &Path) -> Option<Self> {
+        match open_lock(&with_ending(socket, ".once.lock")).map(|file| (file.try_lock(), file)) {
             Ok((Ok(()), file)) => Some(Place { _file: Some(file) }),
             Ok((Err(TryLockError::WouldBlock), _)) => None,
             Ok((Err(TryLockError::Error(_)), _)) | Err(_) => Some(Place { _file: None }),
@@ -228,8 +228,8 @@ fn is_in_folder_of_switch(path: &Path) -> bool {
 }
 
 /// Opens a lock file, in a folder that is made where it is not there, unless it is Open vSwitch's to make.
-fn open(path: &Path) -> io::Result<File> {
-    lock_file::open(path, !is_in_folder_of_switch(path))
+fn open_lock(path: &Path) -> io::Result<File> {
+    lock_file::open_lock_file(path, !is_in_folder_of_switch(path))
 }
 
 #[cfg(test)]
@@ -247,7 +247,7 @@ mod tests {
         let mut config = Config::default();
         config.api.socket = dir.join(socket);
         config.ovs.rundir = dir.join("ovs");
-        WriterLock::of(&config, patience)
+        WriterLock::for_config(&config, patience)
     }
 
     #[test]
@@ -265,11 +265,11 @@ mod tests {
     #[test]
     fn a_switch_has_one_daemon() {
         let dir = tempfile::tempdir().unwrap();
-        let seat = Seat::take(dir.path()).unwrap();
-        let error = Seat::take(dir.path()).unwrap_err().to_string();
+        let seat = Seat::take_seat(dir.path()).unwrap();
+        let error = Seat::take_seat(dir.path()).unwrap_err().to_string();
         assert!(error.contains("already running for the switch of [ovs] rundir"), "{error}");
         drop(seat);
-        let _seat = Seat::take(dir.path()).unwrap();
+        let _seat = Seat::take_seat(dir.path()).unwrap();
     }
 
     #[test]
@@ -279,35 +279,35 @@ mod tests {
         std::fs::write(&old, "..").unwrap();
         std::os::unix::fs::symlink(&old, &link).unwrap();
         for path in [&new, &old] {
-            assert_eq!(open(path).unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(open_lock(path).unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
         }
-        assert_eq!(open(&link).unwrap_err().raw_os_error(), Some(nix::errno::Errno::ELOOP as i32));
+        assert_eq!(open_lock(&link).unwrap_err().raw_os_error(), Some(nix::errno::Errno::ELOOP as i32));
     }
 
     #[tokio::test]
     async fn one_writes_and_the_other_waits_but_not_for_ever() {
         let dir = tempfile::tempdir().unwrap();
         let (patient, hasty) = (lock(dir.path(), "run/o.sock", LONG), lock(dir.path(), "run/o.sock", Duration::ZERO));
-        let turn = patient.take().await.unwrap();
-        let busy = hasty.take().await.unwrap_err().to_string();
+        let turn = patient.take_turn().await.unwrap();
+        let busy = hasty.take_turn().await.unwrap_err().to_string();
         assert!(busy.contains("o.sock.writer.lock"), "{busy}");
-        let other = lock(dir.path(), "other.sock", Duration::ZERO).take().await.unwrap_err().to_string();
+        let other = lock(dir.path(), "other.sock", Duration::ZERO).take_turn().await.unwrap_err().to_string();
         assert!(other.contains("ovs/ovstunnel.writer.lock"), "the switch is the same: {other}");
-        let waiting = tokio::spawn(async move { patient.take().await });
+        let waiting = tokio::spawn(async move { patient.take_turn().await });
         tokio::task::yield_now().await;
         drop(turn);
         drop(waiting.await.unwrap().unwrap());
-        drop(hasty.take().await.unwrap());
+        drop(hasty.take_turn().await.unwrap());
     }
 
     #[tokio::test]
     async fn who_wrote_in_between_is_seen() {
         let dir = tempfile::tempdir().unwrap();
         let (one, other) = (lock(dir.path(), "o.sock", LONG), lock(dir.path(), "other.sock", LONG));
-        let mut before = one.take().await.unwrap().epoch();
+        let mut before = one.take_turn().await.unwrap().epoch();
         for who in [&one, &other] {
-            who.take().await.unwrap().advance_epoch();
-            let now = one.take().await.unwrap().epoch();
+            who.take_turn().await.unwrap().advance_epoch();
+            let now = one.take_turn().await.unwrap().epoch();
             assert!(now > before, "{now}");
             before = now;
         }
@@ -316,18 +316,18 @@ mod tests {
     #[tokio::test]
     async fn without_a_place_for_the_file_the_work_goes_on() {
         let lock = lock(Path::new("/proc/nowhere"), "o.sock", LONG);
-        let _seat = Seat::take(Path::new("/proc/nowhere")).unwrap();
-        let (_first, _second) = (lock.take().await.unwrap(), lock.take().await.unwrap());
-        let _place = Place::take(Path::new("/proc/nowhere/o.sock")).unwrap();
+        let _seat = Seat::take_seat(Path::new("/proc/nowhere")).unwrap();
+        let (_first, _second) = (lock.take_turn().await.unwrap(), lock.take_turn().await.unwrap());
+        let _place = Place::take_place(Path::new("/proc/nowhere/o.sock")).unwrap();
     }
 
     #[test]
     fn one_waits_for_all() {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("o.sock");
-        let place = Place::take(&socket).unwrap();
-        assert!(Place::take(&socket).is_none());
+        let place = Place::take_place(&socket).unwrap();
+        assert!(Place::take_place(&socket).is_none());
         drop(place);
-        assert!(Place::take(&socket).is_some());
+        assert!(Place::take_place(&socket).is_some());
     }
 }

@@ -56,7 +56,7 @@ pub(crate) use queue::Message;
 use queue::{Job, QUEUE, Queue, VifEvent, Wanted};
 pub use repair::Report;
 pub use runs::{Run, Runs};
-pub(crate) use suspects::{Repairing, Suspects, Suspicion, Watched, needed, ports_of_ours};
+pub(crate) use suspects::{Repairing, Suspects, Suspicion, Watched, needed_settings, ports_of_ours};
 use ticket::Ticket;
 
 pub use takeover::{PlannedTakeover, TakenOver, TakeoverState};
@@ -92,16 +92,16 @@ struct Task {
 impl Task {
     async fn run(mut self, mut tuning: watch::Receiver<Tuning>) {
         let observer = self.executor.switch.observer().clone();
-        let (mut revision, mut health) = (observer.revision(), observer.health());
+        let (mut revision, mut health) = (observer.watch_revision(), observer.watch_health());
         let mut before = tuning.borrow_and_update().clone();
-        let mut tick = every(before.interval);
+        let mut tick = interval_of(before.interval);
         loop {
-            self.executor.progress.idle();
+            self.executor.progress.set_idle();
             // Requests go first; between two of them there is room for one thing that the switch or the clock calls for.
             let (after_request, now) = (std::mem::take(&mut self.after_request), std::future::ready(()));
             tokio::select! {
                 biased;
-                there = self.queue.arrived(), if !after_request => match there {
+                there = self.queue.wait_arrived(), if !after_request => match there {
                     true => self.take_next().await,
                     false => return,
                 },
@@ -112,19 +112,19 @@ impl Task {
                     match now.differs_in_underlay_only(&before) {
                         true => self.follow_underlay().await,
                         // Its first tick is at once: every bridge is looked at.
-                        false => tick = every(now.interval),
+                        false => tick = interval_of(now.interval),
                     }
                     before = now;
                 }
-                () = self.executor.settling.due() => self.ask_again().await,
-                () = self.tunnel_retry.due() => self.try_again().await,
-                () = self.executor.resync.due() => drop(self.reconcile_all("something failed").await),
+                () = self.executor.settling.wait_due() => self.ask_again().await,
+                () = self.tunnel_retry.wait_due() => self.try_again().await,
+                () = self.executor.resync.wait_due() => drop(self.reconcile_all("something failed").await),
                 _ = tick.tick() => drop(self.reconcile_all("the interval has passed").await),
                 Ok(()) = revision.changed() => {
                     revision.borrow_and_update();
                     self.switch_changed().await;
                 }
-                () = self.suspects.noted() => self.look_at_suspects().await,
+                () = self.suspects.wait_noted() => self.look_at_suspects().await,
                 () = now, if after_request => {}
             }
         }
@@ -135,40 +135,42 @@ impl Task {
         self.after_request = true;
         let Some(message) = self.queue.pop() else { return };
         match message {
-            Message::Change { change, id, span, wanted: Wanted::Execution(ticket, reply) } if ticket.begin() => {
+            Message::Change { change, id, span, wanted: Wanted::Execution(ticket, reply) } if ticket.try_begin() => {
                 let batch = self.batch_with(Job { change, id, span, ticket, reply });
                 self.executor.carry_out(batch).await;
                 // However many requests wait, a VIF that was plugged meanwhile gets its rules now.
                 self.switch_changed().await;
             }
-            Message::Reconcile { span, wanted: Wanted::Execution(ticket, reply) } if ticket.begin() => {
+            Message::Reconcile { span, wanted: Wanted::Execution(ticket, reply) } if ticket.try_begin() => {
                 let began = Instant::now();
                 let report = self.reconcile_under(ticket.epoch()).instrument(span).await;
-                ticket.worked(began);
+                ticket.report_work(began);
                 drop(reply.send(report));
             }
-            Message::TakeOver { bridges, host, span, wanted: Wanted::Execution(ticket, reply) } if ticket.begin() => {
+            Message::TakeOver { bridges, host, span, wanted: Wanted::Execution(ticket, reply) }
+                if ticket.try_begin() =>
+            {
                 let began = Instant::now();
                 let taken = self.take_over(&bridges, &host, ticket.epoch()).instrument(span).await;
-                ticket.worked(began);
+                ticket.report_work(began);
                 drop(reply.send(taken));
                 self.switch_changed().await;
             }
             Message::Vif { vif, span, wanted: Wanted::Execution(ticket, reply) } => {
                 let epoch = ticket.epoch();
-                let first = ticket.begin().then_some(VifEvent { vif, epoch, span, reply });
+                let first = ticket.try_begin().then_some(VifEvent { vif, epoch, span, reply });
                 self.follow_vif_events(first).await;
             }
-            Message::Epoch { epoch, span, wanted: Wanted::Execution(ticket, reply) } if ticket.begin() => {
+            Message::Epoch { epoch, span, wanted: Wanted::Execution(ticket, reply) } if ticket.try_begin() => {
                 let began = Instant::now();
                 let recorded = self.executor.set_epoch(epoch, ticket.epoch()).instrument(span).await;
-                ticket.worked(began);
+                ticket.report_work(began);
                 drop(reply.send(recorded));
             }
-            Message::Probe { asked, span, ticket, reply } if ticket.begin() => {
+            Message::Probe { asked, span, ticket, reply } if ticket.try_begin() => {
                 let began = Instant::now();
-                let probed = self.probe(&asked, ticket.epoch()).instrument(span).await;
-                ticket.worked(began);
+                let probed = self.run_probe(&asked, ticket.epoch()).instrument(span).await;
+                ticket.report_work(began);
                 drop(reply.send(probed));
             }
             // Its caller has been told that it is not carried out.
@@ -178,7 +180,7 @@ impl Task {
             | Message::Epoch { wanted: Wanted::Execution(..), .. }
             | Message::Probe { .. } => {}
             Message::Change { change, wanted: Wanted::Plan(reply), .. } => {
-                drop(reply.send(self.executor.plan(&change).await))
+                drop(reply.send(self.executor.plan_change(&change).await))
             }
             Message::Reconcile { wanted: Wanted::Plan(reply), .. } => drop(reply.send(self.plan_repairs().await)),
             Message::TakeOver { bridges, host, wanted: Wanted::Plan(reply), .. } => {
@@ -192,11 +194,11 @@ impl Task {
     }
 
     async fn health_changed(&mut self) {
-        if self.executor.switch.health().borrow().hangs() {
+        if self.executor.switch.watch_health().borrow().is_hanging() {
             // What was cut short may have been done, and what became due is left out: a whole look is due once it answers.
             self.executor.reconciled.send_if_modified(|reconciled| reconciled.take().is_some());
         }
-        self.settle().await;
+        self.settle_outcome().await;
         if self.has_come_up() {
             drop(self.reconcile_all("Open vSwitch has come up").await);
         }
@@ -208,7 +210,7 @@ impl Task {
     /// to write what may be there already: all of it is looked at first. Where that has failed it is tried again in its
     /// own time, and meanwhile what changes is followed.
     async fn switch_changed(&mut self) {
-        self.settle().await;
+        self.settle_outcome().await;
         if self.has_come_up() && !self.executor.resync.is_waiting() {
             drop(self.reconcile_all("Open vSwitch has come up").await);
         }
@@ -217,13 +219,13 @@ impl Task {
 
     /// Whether the switch can be worked with and has not been looked at since it came up.
     fn has_come_up(&self) -> bool {
-        let health = self.executor.switch.health().borrow().clone();
+        let health = self.executor.switch.watch_health().borrow().clone();
         self.executor.flows.enter_generation(health.generation);
-        health.trouble().is_none() && *self.executor.reconciled.borrow() != Some(health.generation)
+        health.first_trouble().is_none() && *self.executor.reconciled.borrow() != Some(health.generation)
     }
 }
 
-fn every(interval: Duration) -> tokio::time::Interval {
+fn interval_of(interval: Duration) -> tokio::time::Interval {
     let mut tick = tokio::time::interval(interval);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     tick

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use ovstunnel_ovs::CommitError;
-use ovstunnel_plan::{Plan, Step, visible};
+use ovstunnel_plan::{Plan, Step, steps_visible};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -51,7 +51,7 @@ impl Unsettled {
         Some(format!("it is not known yet whether a change took effect ({what}); until it is, nothing is written"))
     }
 
-    fn connection(&self) -> Option<u64> {
+    fn open_connection(&self) -> Option<u64> {
         self.0.borrow().as_ref().map(|open| open.connection)
     }
 
@@ -80,8 +80,8 @@ pub(super) enum Refused {
 
 impl Executor {
     /// Carries out one transaction: with [`Executor::commit_all`] the only way to the database.
-    pub(super) async fn commit(&mut self, steps: &[Step]) -> Result<Known, CommitError> {
-        self.progress.step();
+    pub(super) async fn commit_steps(&mut self, steps: &[Step]) -> Result<Known, CommitError> {
+        self.progress.begin_step();
         match self.switch.commit(steps).await {
             Err(CommitError::Unknown(reason)) => self.find_out(steps, reason).await.map(|()| Known::Afterwards),
             result => result.map(|()| Known::AtOnce),
@@ -92,11 +92,11 @@ impl Executor {
     pub(super) async fn commit_all(&mut self, transactions: Vec<Vec<Step>>) -> Result<Known, CommitError> {
         let mut known = Known::AtOnce;
         for (n, steps) in transactions.iter().enumerate() {
-            match self.commit(steps).await {
+            match self.commit_steps(steps).await {
                 Ok(Known::AtOnce) => {}
                 Ok(Known::Afterwards) => known = Known::Afterwards,
                 Err(error) if n == 0 => return Err(error),
-                Err(error) => return Err(error.after("ports were removed to make way, then it failed")),
+                Err(error) => return Err(error.after_change("ports were removed to make way, then it failed")),
             }
         }
         Ok(known)
@@ -105,17 +105,17 @@ impl Executor {
     /// Finds out whether a transaction took effect whose command is gone.
     async fn find_out(&mut self, steps: &[Step], reason: String) -> Result<(), CommitError> {
         let connection = self.switch.begin_anew();
-        self.unsettled.set(Some(Open { what: format!("{}: {reason}", subject(steps)), connection }));
+        self.unsettled.set(Some(Open { what: format!("{}: {reason}", steps_subject(steps)), connection }));
         tracing::warn!(%reason, "it is not known whether a change took effect; asking by a new connection");
         if !self.settles_within(AT_ONCE).await {
-            self.settling.failed();
+            self.settling.note_failure();
             let until = "until Open vSwitch says what became of it, no flow is changed";
             return Err(CommitError::Unknown(format!("{reason}; {until}")));
         }
         self.unsettled.set(None);
         let there = self.switch.observer().read(|db| {
             let view = db.view();
-            steps.iter().filter(|step| visible(std::slice::from_ref(step), &view)).count()
+            steps.iter().filter(|step| steps_visible(std::slice::from_ref(step), &view)).count()
         });
         tracing::warn!(%reason, there, of = steps.len(), "known by a new connection");
         match there {
@@ -132,7 +132,7 @@ impl Executor {
         let what = "a command of another ovstunneld that has just ended".to_owned();
         self.unsettled.set(Some(Open { what, connection }));
         if !self.settles_within(AT_ONCE).await {
-            self.settling.failed();
+            self.settling.note_failure();
             return self.expect_settled();
         }
         self.unsettled.set(None);
@@ -140,8 +140,8 @@ impl Executor {
     }
 
     async fn settles_within(&self, patience: Duration) -> bool {
-        let Some(connection) = self.unsettled.connection() else { return true };
-        let (deadline, mut revision) = (Instant::now() + patience, self.switch.observer().revision());
+        let Some(connection) = self.unsettled.open_connection() else { return true };
+        let (deadline, mut revision) = (Instant::now() + patience, self.switch.observer().watch_revision());
         loop {
             revision.borrow_and_update();
             if self.switch.observer().has_caught_up(connection) {
@@ -160,11 +160,11 @@ impl Executor {
 
     /// Carries a plan out and remembers what came of it. Where that was known only afterwards, the rest is planned anew.
     pub(super) async fn write_and_remember(&mut self, plan: &Plan, desired: Desired, refused: Refused) -> Executed {
-        let mut executed = self.write(plan).await;
+        let mut executed = self.write_plan(plan).await;
         if refused == Refused::Go {
             self.take_away_refused(&mut executed).await;
         }
-        self.remember(desired, &executed);
+        self.remember_desired(desired, &executed);
         for _ in 0..ATTEMPTS {
             if !std::mem::take(&mut executed.plan_anew) {
                 return executed;
@@ -174,20 +174,20 @@ impl Executor {
                 .iter()
                 .filter_map(|plan| plan.bridge.parse().ok())
                 .collect::<std::collections::BTreeSet<_>>();
-            let repairs = self.repairs(&names);
-            let rest = self.write(&repairs.plan).await;
-            self.remember(repairs.desired, &rest);
+            let repairs = self.plan_repairs(&names);
+            let rest = self.write_plan(&repairs.plan).await;
+            self.remember_desired(repairs.desired, &rest);
             executed.and_then(rest);
         }
         if std::mem::take(&mut executed.plan_anew) {
-            self.resync.failed();
+            self.resync.note_failure();
         }
         executed
     }
 }
 
 /// What steps are about, in few words.
-fn subject(steps: &[Step]) -> String {
+fn steps_subject(steps: &[Step]) -> String {
     let mut bridges: Vec<&str> = steps.iter().map(Step::bridge).filter(|bridge| !bridge.is_empty()).collect();
     bridges.sort_unstable();
     bridges.dedup();
@@ -203,25 +203,25 @@ fn subject(steps: &[Step]) -> String {
 
 impl Task {
     /// Takes up what is known by now; then everything is looked at, since nothing was written meanwhile.
-    pub(super) async fn settle(&mut self) {
-        let Some(connection) = self.executor.unsettled.connection() else { return };
-        if self.executor.switch.health().borrow().trouble().is_some()
+    pub(super) async fn settle_outcome(&mut self) {
+        let Some(connection) = self.executor.unsettled.open_connection() else { return };
+        if self.executor.switch.watch_health().borrow().first_trouble().is_some()
             || !self.executor.switch.observer().has_caught_up(connection)
         {
             return;
         }
         tracing::warn!("what became of the change is in the mirror now; starting a reconcile run");
         self.executor.unsettled.set(None);
-        self.executor.settling.succeeded();
+        self.executor.settling.note_success();
         drop(self.reconcile_all("the outcome of a change has become known").await);
     }
 
     /// Asks once more, where nothing has been answered.
     pub(super) async fn ask_again(&mut self) {
-        self.executor.settling.begin();
-        self.settle().await;
-        let Some(connection) = self.executor.unsettled.connection() else { return };
-        self.executor.settling.failed();
+        self.executor.settling.begin_try();
+        self.settle_outcome().await;
+        let Some(connection) = self.executor.unsettled.open_connection() else { return };
+        self.executor.settling.note_failure();
         if !self.executor.switch.observer().has_begun_anew(connection) {
             let connection = self.executor.switch.begin_anew();
             self.executor.unsettled.0.send_modify(|open| open.iter_mut().for_each(|open| open.connection = connection));

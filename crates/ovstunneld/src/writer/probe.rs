@@ -39,13 +39,13 @@ pub(crate) enum ProbeAct {
 pub(super) struct Armed(HashMap<(BridgeName, Mac), Instant>);
 
 impl Armed {
-    fn arm(&mut self, asked: &Probing, seconds: u32, now: Instant) -> Result<(), Rejected> {
+    fn arm_probe(&mut self, asked: &Probing, seconds: u32, now: Instant) -> Result<(), Rejected> {
         // Longer than its flows are there, so that none is taken for another one's.
         self.0.retain(|_, until| *until + Duration::from_secs(seconds.into()) > now);
         let until = now + Duration::from_secs(seconds.into()) / SENDS;
         match self.0.insert((asked.bridge.clone(), asked.nonce), until) {
             None => Ok(()),
-            Some(_) => Err(conflict(asked, "is armed here already: draw another nonce for each probe")),
+            Some(_) => Err(probe_conflict(asked, "is armed here already: draw another nonce for each probe")),
         }
     }
 
@@ -53,31 +53,31 @@ impl Armed {
         match self.0.get(&(asked.bridge.clone(), asked.nonce)) {
             Some(until) if now < *until => Ok(()),
             Some(_) => {
-                Err(conflict(asked, "was armed here too long ago: frames are sent in the first half of its time"))
+                Err(probe_conflict(asked, "was armed here too long ago: frames are sent in the first half of its time"))
             }
-            None => Err(conflict(asked, "is not armed here: arm it on all bridges of the network, then send")),
+            None => Err(probe_conflict(asked, "is not armed here: arm it on all bridges of the network, then send")),
         }
     }
 }
 
-fn conflict(asked: &Probing, why: &str) -> Rejected {
+fn probe_conflict(asked: &Probing, why: &str) -> Rejected {
     let in_the_way = asked.nonce.to_string();
     Rejected::Conflict { detail: format!("probe {in_the_way} of bridge {} {why}", asked.bridge), in_the_way }
 }
 
 impl Task {
     /// Arms a probe, or sends its frames. Gives the tunnels that it is of.
-    pub(super) async fn probe(&mut self, asked: &Probing, epoch: Option<Epoch>) -> Result<Probe, WriteError> {
-        let _turn = self.executor.ready().await?;
-        self.executor.admit(epoch).await?;
+    pub(super) async fn run_probe(&mut self, asked: &Probing, epoch: Option<Epoch>) -> Result<Probe, WriteError> {
+        let _turn = self.executor.ready_turn().await?;
+        self.executor.admit_write(epoch).await?;
         let name = asked.bridge.as_str();
         let bridge = self.executor.switch.observer().read(|db| db.view().bridge(name));
         let bridge = bridge.ok_or_else(|| Rejected::NotFound(format!("there is no bridge {name}")))?;
-        let probe = Probe::over(&bridge, asked.nonce, asked.tunnels.as_deref())?;
+        let probe = Probe::over_bridge(&bridge, asked.nonce, asked.tunnels.as_deref())?;
         let switch = self.executor.switch.clone();
         match asked.act {
             ProbeAct::Arm { seconds } => {
-                self.armed.arm(asked, seconds, Instant::now())?;
+                self.armed.arm_probe(asked, seconds, Instant::now())?;
                 switch.arm_probe(name, &probe, seconds).await?;
             }
             ProbeAct::Send { size, count } => {
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_sent_in_the_first_half_of_an_armed_probes_time_and_a_nonce_serves_once() {
+    fn frames_go_in_the_first_half_of_a_probe_and_each_nonce_once() {
         let nonce = "0a:00:00:00:00:07".parse().unwrap();
         let act = ProbeAct::Arm { seconds: 10 };
         let here = Probing { bridge: "b".parse().unwrap(), nonce, tunnels: None, act };
@@ -103,11 +103,11 @@ mod tests {
         let (mut armed, now) = (Armed::default(), Instant::now());
         let at = |seconds| now + Duration::from_secs(seconds);
         assert!(armed.may_send(&here, now).is_err());
-        armed.arm(&here, 10, now).unwrap();
+        armed.arm_probe(&here, 10, now).unwrap();
         assert!(armed.may_send(&here, at(4)).is_ok() && armed.may_send(&there, at(4)).is_err());
         assert!(armed.may_send(&here, at(5)).unwrap_err().to_string().contains("too long ago"));
-        assert!(armed.arm(&here, 10, at(9)).unwrap_err().to_string().contains("another nonce"));
-        armed.arm(&there, 10, at(60)).unwrap();
+        assert!(armed.arm_probe(&here, 10, at(9)).unwrap_err().to_string().contains("another nonce"));
+        armed.arm_probe(&there, 10, at(60)).unwrap();
         assert_eq!(armed.0.len(), 1, "what is over is forgotten");
     }
 }

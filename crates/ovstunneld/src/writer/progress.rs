@@ -14,12 +14,12 @@ impl Progress {
     }
 
     /// A piece of work begins, or gets on.
-    pub(super) fn step(&self) {
+    pub(super) fn begin_step(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// There is nothing to do.
-    pub(super) fn idle(&self) {
+    pub(super) fn set_idle(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

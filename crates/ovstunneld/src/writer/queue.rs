@@ -102,7 +102,7 @@ impl Queue {
     }
 
     /// Waits until something is there, with all that has arrived behind it; false where nobody can send any more.
-    pub async fn arrived(&mut self) -> bool {
+    pub async fn wait_arrived(&mut self) -> bool {
         if self.inbox.is_empty() {
             match self.messages.recv().await {
                 Some(message) => self.inbox.push_back(message),
@@ -144,7 +144,7 @@ impl Queue {
             match message {
                 Message::Vif { vif, span, wanted: Wanted::Execution(ticket, reply) } => {
                     let epoch = ticket.epoch();
-                    news.extend(ticket.begin().then_some(VifEvent { vif, epoch, span, reply }));
+                    news.extend(ticket.try_begin().then_some(VifEvent { vif, epoch, span, reply }));
                 }
                 other => self.put_back(other),
             }

@@ -41,7 +41,7 @@ impl Executor {
 
     /// Reads the flows of one bridge, if they are not those that were read last; says why they could not be read.
     async fn read_flows_of(&self, name: &BridgeName, uuid: Uuid) -> Option<String> {
-        self.progress.step();
+        self.progress.begin_step();
         if let Some(read) = self.switch.read_monitored(name.as_str()).await {
             let (seen, seqno, failure) = match read {
                 Ok(read) => (read.flows, read.seqno, None),
@@ -52,9 +52,9 @@ impl Executor {
             self.flows.set_with_seqno(uuid, seen, seqno);
             return failure;
         }
-        let tables = self.switch.tables(name.as_str()).await;
+        let tables = self.switch.read_tables(name.as_str()).await;
         if let Some(tables) = &tables {
-            if self.flows.compare(uuid, &tables.digest) == Still::Same {
+            if self.flows.compare_digest(uuid, &tables.digest) == Still::Same {
                 return None;
             }
             if tables.bare {
@@ -71,7 +71,7 @@ impl Executor {
             }
         };
         // The sign is that of what was read only if nothing changed meanwhile.
-        let after = self.switch.tables(name.as_str()).await;
+        let after = self.switch.read_tables(name.as_str()).await;
         let digest = tables.map(|tables| tables.digest);
         let digest = digest.filter(|before| after.is_some_and(|after| after.digest.same_as(before)));
         self.flows.set_with_digest(uuid, seen, digest);

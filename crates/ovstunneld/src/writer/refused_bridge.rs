@@ -33,7 +33,7 @@ impl Executor {
         for (bridge, words) in &refused {
             tracing::warn!(%bridge, error = words, "Open vSwitch refused a bridge");
         }
-        match self.commit(&removals).await {
+        match self.commit_steps(&removals).await {
             Ok(_) => executed.bridges_refused.extend(refused),
             Err(error) => {
                 tracing::error!(%error, "refused bridges could not be taken away");
@@ -47,7 +47,7 @@ impl Executor {
     fn refused_bridges(&self, plan: &Plan) -> Vec<((BridgeName, String), Step)> {
         self.switch.observer().read(|db| {
             let view = db.view();
-            let refused = plan.database().filter_map(|step| {
+            let refused = plan.database_steps().filter_map(|step| {
                 let Step::CreateBridge(spec) = step else { return None };
                 let bridge = view.bridge(spec.name.as_str())?;
                 match bridge.own_port().and_then(ObservedPort::interface)?.health() {

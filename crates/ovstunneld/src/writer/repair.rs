@@ -38,8 +38,8 @@ impl Task {
     /// The same as it is asked for.
     pub(super) async fn reconcile_under(&mut self, epoch: Option<Epoch>) -> Result<Report, WriteError> {
         if epoch.is_some() {
-            let _turn = self.executor.ready().await?;
-            self.executor.admit(epoch).await?;
+            let _turn = self.executor.ready_turn().await?;
+            self.executor.admit_write(epoch).await?;
         }
         Ok(self.reconcile_all("asked for").await)
     }
@@ -50,29 +50,29 @@ impl Task {
     }
 
     async fn reconcile_everything(&mut self, why: &'static str) -> Report {
-        let health = self.executor.switch.health().borrow().clone();
-        if let Some(reason) = health.trouble() {
+        let health = self.executor.switch.watch_health().borrow().clone();
+        if let Some(reason) = health.first_trouble() {
             tracing::debug!(why, reason, "not reconciled: Open vSwitch cannot be reached");
             // Tried again once it can: the change of its health is waited for.
-            self.executor.resync.begin();
+            self.executor.resync.begin_try();
             return Report { failed: vec![format!("Open vSwitch cannot be reached: {reason}")], ..Report::default() };
         }
-        self.executor.resync.begin();
-        let _turn = match self.executor.turn().await {
+        self.executor.resync.begin_try();
+        let _turn = match self.executor.wait_turn().await {
             Ok(turn) => turn,
             Err(busy) => {
-                self.executor.resync.failed();
+                self.executor.resync.note_failure();
                 return Report { failed: vec![busy.to_string()], ..Report::default() };
             }
         };
-        let _repairing = self.repairing.begin();
+        let _repairing = self.repairing.begin_repair();
         self.executor.flows.enter_generation(health.generation);
-        let managed = self.managed();
+        let managed = self.managed_bridges();
         let reconciled = *self.executor.reconciled.borrow();
         // A vswitchd that has started while we lived has no flow of ours but those that were written since: there is
         // nothing to read and everything to write, and VMs wait for it.
         let anew = reconciled.is_some_and(|before| before != health.generation);
-        let foreign = self.foreign(&managed);
+        let foreign = self.foreign_bridges(&managed);
         self.executor.flows.retain(&managed.iter().chain(&foreign).map(|(_, uuid)| *uuid).collect::<Vec<_>>());
         let failed = if anew { vec![] } else { self.executor.read_flows(&managed).await };
         let mut report = Report { bridges: managed.len(), failed, ..Report::default() };
@@ -83,18 +83,18 @@ impl Task {
         let changes = self.executor.changes_of(&plan);
         let executed = self.executor.write_and_remember(&plan, desired, Refused::Stay).await;
         self.expect_health(in_error + executed.refused.len());
-        tell(&mut report, &plan, &executed);
+        sort_report(&mut report, &plan, &executed);
         let carried_out = plan.items().zip(changes).filter(|(item, _)| executed.failure_of(*item).is_none());
         report.changes = carried_out.flat_map(|(_, changes)| changes).collect();
         tell_take_overs(&mut report, self.finish_take_overs().await);
-        self.executor.metrics.look();
-        self.executor.metrics.repairs(report.done.len(), report.failed.len());
-        self.runs.ended(why, &report);
+        self.executor.metrics.count_run();
+        self.executor.metrics.count_repairs(report.done.len(), report.failed.len());
+        self.runs.record_end(why, &report);
         if report.failed.is_empty() {
-            self.executor.resync.succeeded();
+            self.executor.resync.note_success();
             self.executor.reconciled.send_replace(Some(health.generation));
         } else {
-            self.executor.resync.failed();
+            self.executor.resync.note_failure();
         }
         match report.found.is_empty() && report.failed.is_empty() {
             true => tracing::debug!(why, bridges = report.bridges, tunnels, "reconciled: nothing differs"),
@@ -107,10 +107,10 @@ impl Task {
 
     /// What a repair of everything would do.
     pub(super) async fn plan_repairs(&self) -> Result<Planned, WriteError> {
-        if let Some(reason) = self.executor.switch.health().borrow().trouble() {
+        if let Some(reason) = self.executor.switch.watch_health().borrow().first_trouble() {
             return Err(WriteError::Unavailable(reason.to_owned()));
         }
-        let managed = self.managed();
+        let managed = self.managed_bridges();
         if let Some(failure) = self.executor.read_flows(&managed).await.into_iter().next() {
             return Err(WriteError::Unavailable(failure));
         }
@@ -122,45 +122,47 @@ impl Task {
     /// What was read is what is known from then on, so that whoever watches the switch would take it for what must be there: those that
     /// need something are looked at.
     pub(super) async fn planned_repairs<'a>(&self, bridges: impl IntoIterator<Item = &'a BridgeName>) -> Planned {
-        let Repairs { plan, .. } = self.executor.repairs(bridges);
-        if self.executor.switch.real().is_some() {
+        let Repairs { plan, .. } = self.executor.plan_repairs(bridges);
+        if self.executor.switch.real_switch().is_some() {
             let flows = plan.bridges().iter().filter_map(|bridge| bridge.bridge.parse().ok()).collect();
-            self.suspects.note(Suspicion { flows, ..Suspicion::default() });
+            self.suspects.note_suspicion(Suspicion { flows, ..Suspicion::default() });
         }
         let outcome = if plan.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
-        self.executor.planned(outcome, &plan).await
+        self.executor.print_planned(outcome, &plan).await
     }
 
     /// Repairs the bridges that changed since the last look, without reading their flows.
     pub(super) async fn repair_touched(&mut self) {
         // While it cannot be reached, what was touched stays noted.
-        if self.executor.switch.health().borrow().trouble().is_some() {
+        if self.executor.switch.watch_health().borrow().first_trouble().is_some() {
             return;
         }
         let touched = self.take_touched();
         if touched.is_empty() {
             return;
         }
-        let Ok(_turn) = self.executor.turn().await.inspect_err(|busy| tracing::warn!(%busy, "repair postponed")) else {
-            return self.executor.resync.failed();
+        let Ok(_turn) = self.executor.wait_turn().await.inspect_err(|busy| tracing::warn!(%busy, "repair postponed"))
+        else {
+            return self.executor.resync.note_failure();
         };
-        let repairs = self.executor.repairs(&touched);
-        self.follow(&repairs.plan, repairs.desired, repairs.in_error).await;
+        let repairs = self.executor.plan_repairs(&touched);
+        self.follow_change(&repairs.plan, repairs.desired, repairs.in_error).await;
     }
 
     /// Has the flows of all managed bridges follow the underlay. A switch that cannot be reached, or has just come up, is
     /// looked at as a whole in any case.
     pub(super) async fn follow_underlay(&mut self) {
-        let health = self.executor.switch.health().borrow().clone();
-        if health.trouble().is_some() || *self.executor.reconciled.borrow() != Some(health.generation) {
+        let health = self.executor.switch.watch_health().borrow().clone();
+        if health.first_trouble().is_some() || *self.executor.reconciled.borrow() != Some(health.generation) {
             return;
         }
-        let Ok(_turn) = self.executor.turn().await.inspect_err(|busy| tracing::warn!(%busy, "repair postponed")) else {
-            return self.executor.resync.failed();
+        let Ok(_turn) = self.executor.wait_turn().await.inspect_err(|busy| tracing::warn!(%busy, "repair postponed"))
+        else {
+            return self.executor.resync.note_failure();
         };
-        let managed = self.managed();
-        let repairs = self.executor.repairs(managed.iter().map(|(name, _)| name));
-        self.follow(&repairs.plan, repairs.desired, repairs.in_error).await;
+        let managed = self.managed_bridges();
+        let repairs = self.executor.plan_repairs(managed.iter().map(|(name, _)| name));
+        self.follow_change(&repairs.plan, repairs.desired, repairs.in_error).await;
     }
 
     /// The bridges that changed since the last look.
@@ -169,7 +171,7 @@ impl Task {
     }
 
     /// Carries out what a change by somebody else asks for, and says so.
-    pub(super) async fn follow(&mut self, plan: &Plan, desired: Desired, in_error: usize) -> Executed {
+    pub(super) async fn follow_change(&mut self, plan: &Plan, desired: Desired, in_error: usize) -> Executed {
         let executed = self.follow_plan(plan, desired).await;
         self.expect_health(in_error + executed.refused.len());
         executed
@@ -186,21 +188,21 @@ impl Task {
         };
         let executed = changed.instrument(tracing::error_span!("follow")).await;
         let mut report = Report::default();
-        tell(&mut report, plan, &executed);
-        self.executor.metrics.repairs(report.done.len(), report.failed.len());
+        sort_report(&mut report, plan, &executed);
+        self.executor.metrics.count_repairs(report.done.len(), report.failed.len());
         // That flows follow VIFs is no repair.
-        if !report.failed.is_empty() || plan.database().next().is_some() {
-            self.runs.repaired("the switch has changed", &report);
+        if !report.failed.is_empty() || plan.database_steps().next().is_some() {
+            self.runs.record_repair("the switch has changed", &report);
         }
         if let Some(error) = &executed.failed {
             tracing::error!(%error, "could not repair after a change of the switch; it is tried again");
-            self.executor.resync.failed();
+            self.executor.resync.note_failure();
         }
         executed
     }
 
     /// The managed bridges, with their rows.
-    fn managed(&self) -> Vec<(BridgeName, Uuid)> {
+    fn managed_bridges(&self) -> Vec<(BridgeName, Uuid)> {
         self.executor.switch.observer().read(|db| {
             let view = db.view();
             let bridges = db.bridge_names().into_iter().filter_map(|name| view.bare_bridge(&name));
@@ -213,7 +215,7 @@ impl Task {
     }
 
     /// The bridges that are not ours, with their rows.
-    fn foreign(&self, managed: &[(BridgeName, Uuid)]) -> Vec<(BridgeName, Uuid)> {
+    fn foreign_bridges(&self, managed: &[(BridgeName, Uuid)]) -> Vec<(BridgeName, Uuid)> {
         let managed: BTreeSet<&BridgeName> = managed.iter().map(|(name, _)| name).collect();
         self.executor.switch.observer().read(|db| {
             let view = db.view();
@@ -226,7 +228,7 @@ impl Task {
     /// Has Open vSwitch try again, at growing distances, for as long as tunnels are in error.
     pub(super) fn expect_health(&mut self, in_error: usize) {
         if in_error > 0 {
-            self.tunnel_retry.failed();
+            self.tunnel_retry.note_failure();
         }
     }
 
@@ -241,18 +243,19 @@ impl Task {
 
     /// Has Open vSwitch try its ports in error again.
     pub(super) async fn try_again(&mut self) {
-        self.tunnel_retry.begin();
+        self.tunnel_retry.begin_try();
         let before = self.in_error();
-        if before == 0 || self.executor.switch.health().borrow().trouble().is_some() {
-            return self.tunnel_retry.succeeded();
+        if before == 0 || self.executor.switch.watch_health().borrow().first_trouble().is_some() {
+            return self.tunnel_retry.note_success();
         }
-        let Ok(_turn) = self.executor.turn().await.inspect_err(|error| tracing::debug!(%error, "not tried again now"))
+        let Ok(_turn) =
+            self.executor.wait_turn().await.inspect_err(|error| tracing::debug!(%error, "not tried again now"))
         else {
             return self.expect_health(before);
         };
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let attempt = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-        let failed = self.executor.commit(&[Step::TryAgain { attempt }]).await.err();
+        let failed = self.executor.commit_steps(&[Step::TryAgain { attempt }]).await.err();
         let after = self.in_error();
         tracing::warn!(before, after, ?failed, "tunnels are in error; Open vSwitch was asked to try them again");
         self.expect_health(after);
@@ -272,7 +275,7 @@ fn tell_take_overs(report: &mut Report, bridges: Vec<TakenOver>) {
 }
 
 /// Sorts what was planned into done and failed.
-pub(super) fn tell(report: &mut Report, plan: &Plan, executed: &Executed) {
+pub(super) fn sort_report(report: &mut Report, plan: &Plan, executed: &Executed) {
     for item in plan.items() {
         let words = item.to_string();
         match executed.failure_of(item) {
@@ -283,7 +286,7 @@ pub(super) fn tell(report: &mut Report, plan: &Plan, executed: &Executed) {
     }
     // Its step was carried out, and yet the tunnel is not there.
     for refusal in &executed.refused {
-        let (bridge, port) = (&refusal.bridge, refusal.tunnel.port());
+        let (bridge, port) = (&refusal.bridge, refusal.tunnel.port_name());
         let words = &refusal.message;
         report
             .failed

@@ -8,7 +8,7 @@ use super::batch::Desired;
 
 impl Executor {
     /// What brings bridges back to what they must be.
-    pub(super) fn repairs<'a>(&self, bridges: impl IntoIterator<Item = &'a BridgeName>) -> Repairs {
+    pub(super) fn plan_repairs<'a>(&self, bridges: impl IntoIterator<Item = &'a BridgeName>) -> Repairs {
         self.repairs_of(bridges.into_iter().map(|name| (name, LookFor::Drift)))
     }
 
@@ -30,10 +30,10 @@ impl Executor {
             for (name, look_for) in bridges {
                 let mut change_set = ChangeSet::with_cache(&self.cache);
                 match look_for {
-                    LookFor::Drift => change_set.touch(&view, name),
-                    LookFor::LeftOvers => change_set.sweep(&view, name),
+                    LookFor::Drift => change_set.touch_bridge(&view, name),
+                    LookFor::LeftOvers => change_set.sweep_bridge(&view, name),
                 }
-                repairs.add(self.plan_change_set(&change_set), change_set, &self.cache);
+                repairs.add_bridge(self.plan_change_set(&change_set), change_set, &self.cache);
             }
             repairs
         })
@@ -64,9 +64,9 @@ pub(super) struct Repairs {
 
 impl Repairs {
     /// Adds what one bridge asks for.
-    fn add(&mut self, plan: Plan, bridge: ChangeSet<'_>, cache: &DesiredCache) {
+    fn add_bridge(&mut self, plan: Plan, bridge: ChangeSet<'_>, cache: &DesiredCache) {
         let mut as_remembered = plan.is_empty();
-        for (_, desired, observed) in bridge.bridges() {
+        for (_, desired, observed) in bridge.touched_bridges() {
             let Some(desired) = desired else {
                 as_remembered = false;
                 continue;

@@ -25,7 +25,7 @@ impl Default for Retry {
 
 impl Retry {
     /// Something could not be done: it is due again after a wait, unless it is already.
-    pub(super) fn failed(&mut self) {
+    pub(super) fn note_failure(&mut self) {
         if self.at.is_none() {
             self.at = Some(Instant::now() + self.wait);
             self.wait = (self.wait * 2).min(LONGEST);
@@ -33,12 +33,12 @@ impl Retry {
     }
 
     /// Everything was looked at and is as it must be.
-    pub(super) fn succeeded(&mut self) {
+    pub(super) fn note_success(&mut self) {
         *self = Retry::default();
     }
 
     /// Waits until a try is due; for ever where none is.
-    pub(super) async fn due(&self) {
+    pub(super) async fn wait_due(&self) {
         match self.at {
             Some(at) => tokio::time::sleep_until(at).await,
             None => std::future::pending().await,
@@ -51,7 +51,7 @@ impl Retry {
     }
 
     /// A try begins.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin_try(&mut self) {
         self.at = None;
     }
 }
@@ -65,19 +65,19 @@ mod tests {
         let mut retry = Retry::default();
         let mut waits = Vec::new();
         for _ in 0..12 {
-            retry.failed();
-            retry.failed();
+            retry.note_failure();
+            retry.note_failure();
             let start = Instant::now();
-            retry.due().await;
+            retry.wait_due().await;
             waits.push(start.elapsed().as_millis());
-            retry.begin();
+            retry.begin_try();
         }
         assert_eq!(waits[..4], [200, 400, 800, 1600]);
         assert_eq!(waits.last(), Some(&60_000));
-        retry.succeeded();
-        retry.failed();
+        retry.note_success();
+        retry.note_failure();
         let start = Instant::now();
-        retry.due().await;
+        retry.wait_due().await;
         assert_eq!(start.elapsed(), FIRST);
     }
 }

@@ -35,7 +35,7 @@ struct Last {
 
 impl Runs {
     /// The last reconcile run.
-    pub fn last(&self) -> Option<Run> {
+    pub fn last_run(&self) -> Option<Run> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).everything.clone()
     }
 
@@ -45,21 +45,21 @@ impl Runs {
     }
 
     /// A reconcile run has ended.
-    pub(super) fn ended(&self, why: &'static str, report: &Report) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).everything = Some(Run::of(why, report));
+    pub(super) fn record_end(&self, why: &'static str, report: &Report) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).everything = Some(Run::from_report(why, report));
         if !report.found.is_empty() || !report.failed.is_empty() {
-            self.repaired(why, report);
+            self.record_repair(why, report);
         }
     }
 
     /// Something was repaired, or could not be.
-    pub(super) fn repaired(&self, why: &'static str, report: &Report) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).repair = Some(Run::of(why, report));
+    pub(super) fn record_repair(&self, why: &'static str, report: &Report) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).repair = Some(Run::from_report(why, report));
     }
 }
 
 impl Run {
-    fn of(why: &'static str, report: &Report) -> Self {
+    fn from_report(why: &'static str, report: &Report) -> Self {
         let Report { found, failed, .. } = report;
         let messages = failed.iter().chain(found).take(MESSAGES).cloned().collect();
         Run { at: SystemTime::now(), why, found: found.len(), failed: failed.len(), messages }

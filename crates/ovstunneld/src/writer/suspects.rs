@@ -39,7 +39,7 @@ pub(crate) struct Suspects(Arc<(Mutex<Suspicion>, Notify)>);
 
 impl Suspects {
     /// Has the writer look there.
-    pub fn note(&self, suspicion: Suspicion) {
+    pub fn note_suspicion(&self, suspicion: Suspicion) {
         if suspicion == Suspicion::default() {
             return;
         }
@@ -54,11 +54,11 @@ impl Suspects {
     }
 
     /// Waits until something was noted.
-    pub async fn noted(&self) {
+    pub async fn wait_noted(&self) {
         self.0.1.notified().await;
     }
 
-    fn take(&self) -> Suspicion {
+    fn take_suspicion(&self) -> Suspicion {
         std::mem::take(&mut self.0.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -71,13 +71,13 @@ pub(crate) struct Repairing(Arc<AtomicUsize>);
 
 impl Repairing {
     /// It is, until what is returned is dropped.
-    pub(super) fn begin(&self) -> impl Drop + use<> {
+    pub(super) fn begin_repair(&self) -> impl Drop + use<> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ending(Arc::clone(&self.0))
     }
 
     /// Whether it is.
-    pub fn now(&self) -> bool {
+    pub fn is_repairing(&self) -> bool {
         self.0.load(Ordering::Relaxed) > 0
     }
 }
@@ -114,17 +114,17 @@ impl Writer {
 impl Task {
     /// Looks at the bridges on which something may have been changed, and repairs what is.
     pub(super) async fn look_at_suspects(&mut self) {
-        let suspicion = self.suspects.take();
+        let suspicion = self.suspects.take_suspicion();
         // Whoever watches finds it again once it can be reached.
-        if self.executor.switch.health().borrow().trouble().is_some() || suspicion == Suspicion::default() {
+        if self.executor.switch.watch_health().borrow().first_trouble().is_some() || suspicion == Suspicion::default() {
             return;
         }
         let Ok(_turn) =
-            self.executor.turn().await.inspect_err(|busy| tracing::warn!(%busy, "check of flows postponed"))
+            self.executor.wait_turn().await.inspect_err(|busy| tracing::warn!(%busy, "check of flows postponed"))
         else {
-            return self.executor.resync.failed();
+            return self.executor.resync.note_failure();
         };
-        let _repairing = self.repairing.begin();
+        let _repairing = self.repairing.begin_repair();
         self.repair_flows(&suspicion).instrument(tracing::error_span!("flows")).await;
         self.repair_ports(&suspicion).instrument(tracing::error_span!("ports")).await;
     }
@@ -141,7 +141,7 @@ impl Task {
         rows.iter().filter(|row| is_lost(row)).for_each(|(_, uuid)| self.executor.flows.set(*uuid, FlowsSeen::Unknown));
         rows.retain(|(_, uuid)| self.executor.flows.get(*uuid) != FlowsSeen::Unknown);
         let unread = self.executor.read_flows_of_some(rows.iter().map(|(name, uuid)| (*name, uuid))).await;
-        let repairs = self.executor.repairs(&names);
+        let repairs = self.executor.plan_repairs(&names);
         if !repairs.plan.is_empty() {
             let bridges = repairs.plan.bridges().len();
             let words: Vec<String> = repairs.plan.items().take(8).map(|item| item.to_string()).collect();
@@ -149,11 +149,11 @@ impl Task {
         }
         let effect = self.executor.write_and_remember(&repairs.plan, repairs.desired, Refused::Stay).await;
         let mut report = Report::default();
-        repair::tell(&mut report, &repairs.plan, &effect);
+        repair::sort_report(&mut report, &repairs.plan, &effect);
         self.told_of_repair(&report);
         self.expect_health(repairs.in_error + effect.refused.len());
         if effect.failed.is_some() {
-            self.executor.resync.failed();
+            self.executor.resync.note_failure();
         }
     }
 
@@ -162,11 +162,11 @@ impl Task {
         for name in suspicion.ports.union(&suspicion.flooding) {
             let bridge = self.executor.switch.observer().read(|db| db.view().bridge(name.as_str()));
             let Some(bridge) = bridge else { continue };
-            self.executor.progress.step();
+            self.executor.progress.begin_step();
             if suspicion.flooding.contains(name) {
                 let words = format!("bridge {name}: flood to its ports again, which a spanning tree has left without");
                 let result = self.executor.switch.flood_again(&bridge).await;
-                note(&mut report, words, result);
+                note_result(&mut report, words, result);
             }
             if suspicion.ports.contains(name) {
                 self.repair_ports_of(&bridge, &mut report).await;
@@ -177,17 +177,17 @@ impl Task {
 
     /// Looks how the ports of a bridge are configured, and has ours carry frames.
     async fn repair_ports_of(&self, bridge: &ObservedBridge, report: &mut Report) {
-        let Some(real) = self.executor.switch.real() else { return };
+        let Some(real) = self.executor.switch.real_switch() else { return };
         let told = match real.ports_told(&bridge.name).await {
             Ok(told) => told,
             Err(error) => return tracing::warn!(bridge = bridge.name, %error, "its ports could not be looked at"),
         };
         for (port, number) in ports_of_ours(bridge) {
             let config = told.ports.get(&number).copied().unwrap_or_default();
-            for how in needed(config, number) {
-                self.executor.progress.step();
+            for how in needed_settings(config, number) {
+                self.executor.progress.begin_step();
                 let result = self.executor.switch.set_port(&bridge.name, number, how).await;
-                note(report, format!("bridge {}: set port {port} to `{how}`", bridge.name), result);
+                note_result(report, format!("bridge {}: set port {port} to `{how}`", bridge.name), result);
             }
         }
     }
@@ -196,12 +196,12 @@ impl Task {
         if report.found.is_empty() && report.failed.is_empty() {
             return;
         }
-        self.executor.metrics.repairs(report.done.len(), report.failed.len());
-        self.runs.repaired("the switch says that something was changed", report);
+        self.executor.metrics.count_repairs(report.done.len(), report.failed.len());
+        self.runs.record_repair("the switch says that something was changed", report);
     }
 }
 
-fn note(report: &mut Report, words: String, result: Result<(), CommitError>) {
+fn note_result(report: &mut Report, words: String, result: Result<(), CommitError>) {
     match result {
         Ok(()) => {
             tracing::warn!("repaired: {words}");
@@ -225,7 +225,7 @@ pub(crate) fn ports_of_ours(bridge: &ObservedBridge) -> impl Iterator<Item = (&s
 }
 
 /// What must be set on a port of ours. That the bridge's own device is down keeps no VM's frame from passing: it is left so.
-pub(crate) fn needed(config: PortConfig, number: u32) -> Vec<&'static str> {
+pub(crate) fn needed_settings(config: PortConfig, number: u32) -> Vec<&'static str> {
     let PortConfig { no_flood, down, no_receive, no_forward } = config;
     let settings =
         [(no_flood, "flood"), (down && number != LOCAL, "up"), (no_receive, "receive"), (no_forward, "forward")];
@@ -239,31 +239,32 @@ mod tests {
     #[test]
     fn our_port_is_set_to_carry_a_device_down_is_left() {
         let none = PortConfig::default();
-        assert_eq!(needed(none, 3), Vec::<&str>::new());
+        assert_eq!(needed_settings(none, 3), Vec::<&str>::new());
         let all = PortConfig { no_flood: true, down: true, no_receive: true, no_forward: true };
-        assert_eq!(needed(all, 3), ["flood", "up", "receive", "forward"]);
-        assert_eq!(needed(all, LOCAL), ["flood", "receive", "forward"]);
+        assert_eq!(needed_settings(all, 3), ["flood", "up", "receive", "forward"]);
+        assert_eq!(needed_settings(all, LOCAL), ["flood", "receive", "forward"]);
     }
 
     #[test]
     fn who_repairs_says_so_until_the_end() {
         let repairing = Repairing::default();
-        let (outer, inner) = (repairing.begin(), repairing.clone().begin());
+        let (outer, inner) = (repairing.begin_repair(), repairing.clone().begin_repair());
         drop(inner);
-        assert!(repairing.now());
+        assert!(repairing.is_repairing());
         drop(outer);
-        assert!(!repairing.now());
+        assert!(!repairing.is_repairing());
     }
 
     #[tokio::test]
     async fn what_is_noted_before_the_writer_waits_is_not_lost() {
         let suspects = Suspects::default();
-        suspects.note(Suspicion::default());
+        suspects.note_suspicion(Suspicion::default());
         for name in ["xapi1", "xapi2"] {
-            suspects.note(Suspicion { flows: BTreeSet::from([name.parse().unwrap()]), ..Suspicion::default() });
+            suspects
+                .note_suspicion(Suspicion { flows: BTreeSet::from([name.parse().unwrap()]), ..Suspicion::default() });
         }
-        suspects.noted().await;
-        assert_eq!(suspects.take().flows.len(), 2);
-        assert_eq!(suspects.take(), Suspicion::default());
+        suspects.wait_noted().await;
+        assert_eq!(suspects.take_suspicion().flows.len(), 2);
+        assert_eq!(suspects.take_suspicion(), Suspicion::default());
     }
 }

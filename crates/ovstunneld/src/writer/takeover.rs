@@ -8,7 +8,7 @@ use ovstunnel_ovs::{Command, Db};
 use ovstunnel_plan::{
     BridgeName, BridgePlan, ChangeSet, Changed, DesiredBridge, Epoch, Finding, HostFacts, Ipv6Policy, ObservedBridge,
     Plan, PluginTable, Settings, SpanningTree, Step, TransitionFlows, View, carries_tunnels, finish_takeover, ids,
-    survey, takeover_begun, undeclared_uplinks, was_released,
+    survey_bridges, takeover_begun, undeclared_uplinks, was_released,
 };
 use tracing::Instrument;
 
@@ -87,13 +87,13 @@ impl Task {
         host: &HostFacts,
         epoch: Option<Epoch>,
     ) -> Result<Vec<TakenOver>, WriteError> {
-        let _turn = self.executor.ready().await?;
-        self.executor.admit(epoch).await?;
+        let _turn = self.executor.ready_turn().await?;
+        self.executor.admit_write(epoch).await?;
         let mut bridges = Vec::new();
-        for name in self.candidates(wanted) {
+        for name in self.takeover_candidates(wanted) {
             bridges.push(self.take_over_bridge(&name, host).await);
         }
-        bridges.extend(self.released(wanted));
+        bridges.extend(self.released_bridges(wanted));
         Ok(bridges)
     }
 
@@ -103,16 +103,16 @@ impl Task {
         wanted: &[BridgeName],
         host: &HostFacts,
     ) -> Result<PlannedTakeover, WriteError> {
-        if let Some(reason) = self.executor.switch.health().borrow().trouble() {
+        if let Some(reason) = self.executor.switch.watch_health().borrow().first_trouble() {
             return Err(WriteError::Unavailable(reason.to_owned()));
         }
         let mut planned = PlannedTakeover::default();
-        for name in self.candidates(wanted) {
-            let Judged { mut taken, plan, bridge, no_temporary_flows, .. } = self.judge(&name, host).await;
-            let over = bridge.filter(|_| !no_temporary_flows && plan.database().any(Step::forgets_addresses));
+        for name in self.takeover_candidates(wanted) {
+            let Judged { mut taken, plan, bridge, no_temporary_flows, .. } = self.judge_bridge(&name, host).await;
+            let over = bridge.filter(|_| !no_temporary_flows && plan.database_steps().any(Step::forgets_addresses));
             let mut printed = match over {
                 Some(bridge) => self.executor.switch.print_under_transition(&bridge, &plan).await,
-                None => self.executor.switch.print(&plan).await,
+                None => self.executor.switch.print_plan(&plan).await,
             };
             if !plan.is_empty() {
                 printed
@@ -121,19 +121,19 @@ impl Task {
             }
             taken.done = plan.items().map(|item| item.to_string()).collect();
             // Between the two it is looked whether the flows have gone.
-            if plan.bridges().iter().any(begins)
+            if plan.bridges().iter().any(takes_plugin_flows)
                 && let Ok(bridge) = name.parse()
             {
                 let finish = finish_takeover(&bridge);
                 taken.done.extend(finish.items().map(|item| item.to_string()));
-                printed.extend(self.executor.switch.print(&finish).await);
+                printed.extend(self.executor.switch.print_plan(&finish).await);
             }
             taken.changes = self.executor.changes_of(&plan).concat();
             taken.done.extend(printed.afterwards.into_iter().map(|words| format!("{KNOWN_AFTERWARDS}{words}")));
             planned.commands.extend(printed.commands);
             planned.bridges.push(taken);
         }
-        planned.bridges.extend(self.released(wanted));
+        planned.bridges.extend(self.released_bridges(wanted));
         Ok(planned)
     }
 
@@ -169,7 +169,7 @@ impl Task {
     async fn take_over_in_rounds(&mut self, name: &str, host: &HostFacts) -> TakenOver {
         let mut first: Option<TakenOver> = None;
         for _ in 0..ROUNDS {
-            let Judged { taken, plan, desired, bridge, no_temporary_flows } = self.judge(name, host).await;
+            let Judged { taken, plan, desired, bridge, no_temporary_flows } = self.judge_bridge(name, host).await;
             let told = first.get_or_insert(taken.clone());
             if plan.is_empty() {
                 // What the first look found, and what has become of it.
@@ -178,7 +178,7 @@ impl Task {
                     told.left.clone_from(&taken.left);
                 }
                 if let Some(bridge) = bridge {
-                    self.announce(told, &bridge, no_temporary_flows).await;
+                    self.announce_vms(told, &bridge, no_temporary_flows).await;
                 }
                 return told.clone();
             }
@@ -194,8 +194,8 @@ impl Task {
             };
             // Where that was known only afterwards, the next round plans the rest anew.
             let changes = self.executor.changes_of(&plan);
-            let executed = self.executor.write(&plan).await;
-            self.executor.remember(desired, &executed);
+            let executed = self.executor.write_plan(&plan).await;
+            self.executor.remember_desired(desired, &executed);
             // What is not known changes no flow: these end by themselves then.
             if let Some(laid) = laid
                 && self.executor.expect_settled().is_ok()
@@ -212,7 +212,7 @@ impl Task {
             let refused = executed
                 .refused
                 .iter()
-                .map(|r| format!("tunnel {}: Open vSwitch refused: {}", r.tunnel.port(), r.message));
+                .map(|r| format!("tunnel {}: Open vSwitch refused: {}", r.tunnel.port_name(), r.message));
             told.left.extend(refused);
             told.done.extend(plan.items().map(|item| item.to_string()));
             told.changes.extend(changes.concat());
@@ -226,7 +226,7 @@ impl Task {
     /// Lays temporary flows over a bridge that is about to forget what it has learnt. Without them the change is the same,
     /// and frames can be lost or doubled in the moment of it.
     async fn lay_transition(&self, plan: &Plan, bridge: Option<&ObservedBridge>) -> Option<TransitionFlows> {
-        let bridge = bridge.filter(|_| plan.database().any(Step::forgets_addresses))?;
+        let bridge = bridge.filter(|_| plan.database_steps().any(Step::forgets_addresses))?;
         let laid = self.executor.switch.lay_transition(bridge).await;
         if let Err(error) = &laid {
             tracing::warn!(%error, "no temporary flows: frames can be lost in the moment of the take-over");
@@ -235,12 +235,12 @@ impl Task {
     }
 
     /// Tells the other hosts where the VMs of a bridge are; where it was in no spanning tree, goes on to do so for a while.
-    async fn announce(&mut self, told: &mut TakenOver, bridge: &ObservedBridge, announce_only: bool) {
-        match self.executor.switch.announce(bridge, announce_only).await {
+    async fn announce_vms(&mut self, told: &mut TakenOver, bridge: &ObservedBridge, announce_only: bool) {
+        match self.executor.switch.announce_vms(bridge, announce_only).await {
             Ok(addresses) => {
                 told.announced = addresses;
                 if addresses > 0 && !bridge.external_ids.contains_key(ids::STP_ROOT_PORT) {
-                    self.announcer.begin(&self.executor.switch, &bridge.name);
+                    self.announcer.begin_announcing(&self.executor.switch, &bridge.name);
                 }
             }
             Err(error) => told.left.push(format!("its VMs are not announced to the other hosts; ask again: {error}")),
@@ -248,7 +248,7 @@ impl Task {
     }
 
     /// The bridges that a take-over is about, by name.
-    fn candidates(&self, wanted: &[BridgeName]) -> Vec<String> {
+    fn takeover_candidates(&self, wanted: &[BridgeName]) -> Vec<String> {
         if !wanted.is_empty() {
             let mut names: Vec<String> = wanted.iter().map(ToString::to_string).collect();
             names.sort();
@@ -257,7 +257,7 @@ impl Task {
         }
         self.executor.switch.observer().read(|db| {
             let bridges = all_bridges(db);
-            let findings = survey(&bridges, &self.executor.settings);
+            let findings = survey_bridges(&bridges, &self.executor.settings);
             let about = |bridge: &ObservedBridge| match findings.get(&bridge.name) {
                 Some(Finding::Plugins(_) | Finding::Left(_)) => true,
                 Some(Finding::Ours) => DesiredBridge::from_record(bridge).is_some_and(|ours| ours.adopted),
@@ -269,7 +269,7 @@ impl Task {
     }
 
     /// The bridges that a take-over of all that are found leaves, for somebody has given them back.
-    fn released(&self, wanted: &[BridgeName]) -> Vec<TakenOver> {
+    fn released_bridges(&self, wanted: &[BridgeName]) -> Vec<TakenOver> {
         if !wanted.is_empty() {
             return vec![];
         }
@@ -280,7 +280,7 @@ impl Task {
     }
 
     /// Judges one bridge as it is now, and plans for it.
-    async fn judge(&self, name: &str, host: &HostFacts) -> Judged {
+    async fn judge_bridge(&self, name: &str, host: &HostFacts) -> Judged {
         let nothing = |state, left| Judged {
             taken: nothing_of(name, state, left),
             plan: Plan::default(),
@@ -290,7 +290,7 @@ impl Task {
         };
         let seen = self.executor.switch.observer().read(|db| {
             let bridges = all_bridges(db);
-            let mut finding = survey(&bridges, &self.executor.settings).remove(name);
+            let mut finding = survey_bridges(&bridges, &self.executor.settings).remove(name);
             if let Some(Finding::Plugins(_)) = finding
                 && let Some(bridge) = bridges.iter().find(|bridge| bridge.name == name)
                 && let Some(reasons) = leads_out(&db.view(), bridge, &self.executor.settings, host)
@@ -378,7 +378,7 @@ fn leads_out(view: &dyn View, bridge: &ObservedBridge, settings: &Settings, host
 }
 
 /// Whether it takes flows of the plugin's from a bridge: then its take-over ends in a transaction of its own.
-fn begins(plan: &BridgePlan) -> bool {
+fn takes_plugin_flows(plan: &BridgePlan) -> bool {
     plan.flows_after.as_ref().is_some_and(|change| !change.plugins.is_empty())
 }
 

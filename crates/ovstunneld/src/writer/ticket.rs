@@ -47,23 +47,23 @@ impl Ticket {
     }
 
     /// The same, which is not begun where this has been asked for by then.
-    pub(super) fn unless(self, unless: Unless) -> Self {
+    pub(super) fn unless_requested(self, unless: Unless) -> Self {
         Ticket { unless: Some(unless), ..self }
     }
 
     /// It is begun now; false where nobody waits for it any more, or wants it.
-    pub fn begin(&self) -> bool {
-        if self.unless.as_ref().is_some_and(Unless::forestalled) {
+    pub fn try_begin(&self) -> bool {
+        if self.unless.as_ref().is_some_and(Unless::is_forestalled) {
             return false;
         }
         let begun = self.state.compare_exchange(WAITING, BEGUN, Ordering::AcqRel, Ordering::Acquire).is_ok();
-        self.timing.iter().for_each(|timing| timing.waited(self.asked.elapsed()));
+        self.timing.iter().for_each(|timing| timing.add_waited(self.asked.elapsed()));
         begun
     }
 
     /// Tells the request that the switch has been at work for it since then.
-    pub fn worked(&self, since: Instant) {
-        self.timing.iter().for_each(|timing| timing.worked(since.elapsed()));
+    pub fn report_work(&self, since: Instant) {
+        self.timing.iter().for_each(|timing| timing.add_worked(since.elapsed()));
     }
 
     /// It is not to be carried out any more; false where it has begun.
@@ -74,23 +74,23 @@ impl Ticket {
 
 impl Writer {
     /// The same writer for a caller who waits for as long as it takes.
-    pub fn patient(self) -> Self {
+    pub fn with_patience(self) -> Self {
         Writer { deadline: PATIENT, ..self }
     }
 
     /// The same writer for a caller whose requests are carried out only while no newer epoch is recorded. Of plans it is not asked.
-    pub fn under(&self, epoch: Epoch) -> Self {
+    pub fn under_epoch(&self, epoch: Epoch) -> Self {
         Writer { epoch: Some(epoch), ..self.clone() }
     }
 
     /// Asks the writer, and has an answer at the deadline.
-    pub(super) async fn ask<T>(
+    pub(super) async fn ask_writer<T>(
         &self,
         message: impl FnOnce(Ticket, oneshot::Sender<Result<T, WriteError>>) -> Message,
     ) -> Result<T, WriteError> {
         let ((reply, answer), ticket) = (oneshot::channel(), Ticket { epoch: self.epoch, ..Ticket::default() });
         let answered = async {
-            self.send(message(ticket.clone(), reply)).await?;
+            self.send_message(message(ticket.clone(), reply)).await?;
             answer.await.unwrap_or(Err(WriteError::Ended))
         };
         match tokio::time::timeout(self.deadline, answered).await {
@@ -111,16 +111,16 @@ mod tests {
     #[test]
     fn a_request_is_carried_out_or_given_up_and_never_both() {
         let (begun, given_up) = (Ticket::default(), Ticket::default());
-        assert!(begun.begin() && !begun.give_up());
-        assert!(given_up.give_up() && !given_up.clone().begin());
-        assert!(!begun.begin(), "not twice");
+        assert!(begun.try_begin() && !begun.give_up());
+        assert!(given_up.give_up() && !given_up.clone().try_begin());
+        assert!(!begun.try_begin(), "not twice");
     }
 
     /// The plugin program's deadline, and any other caller's, follows from this one constant.
     #[test]
     fn the_daemon_answers_within_what_callers_count_on() {
         let config = crate::config::Config::default();
-        let longest = config.ovs.timeout + BEYOND + crate::xapi::budget(config.xapi.timeout);
+        let longest = config.ovs.timeout + BEYOND + crate::xapi::wait_budget(config.xapi.timeout);
         assert!(longest < ovstunnel_api::ANSWERED_WITHIN, "{longest:?}");
     }
 }

@@ -19,7 +19,7 @@ impl Tuned {
     }
 
     /// From now on the underlay is this one; where nothing differs nothing happens.
-    pub fn underlay(&self, underlay: Underlay) {
+    pub fn set_underlay(&self, underlay: Underlay) {
         self.0.send_if_modified(|tuning| {
             if tuning.settings.underlay.as_deref() == Some(&underlay) {
                 return false;
@@ -33,7 +33,7 @@ impl Tuned {
     }
 
     /// Waits until the writer has ended.
-    pub async fn ended(&self) {
+    pub async fn wait_ended(&self) {
         self.0.closed().await;
     }
 }

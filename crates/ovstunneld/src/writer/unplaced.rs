@@ -10,7 +10,7 @@ pub(super) struct Unplaced(BTreeMap<BridgeName, BTreeSet<String>>);
 
 impl Unplaced {
     /// Tells of those that are new; one that was placed meanwhile is new again.
-    pub fn tell(&mut self, desired: &DesiredBridge, observed: &ObservedBridge, settings: &Settings) {
+    pub fn log_new(&mut self, desired: &DesiredBridge, observed: &ObservedBridge, settings: &Settings) {
         let Some(vpc) = desired.kind.vpc() else { return };
         let topology = vpc.topology.as_ref().map(|applied| &*applied.value);
         let now: BTreeSet<String> =

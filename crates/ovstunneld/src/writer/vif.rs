@@ -53,15 +53,15 @@ impl Task {
         vifs: &[&Vif],
         epochs: &[Option<Epoch>],
     ) -> Result<Vec<Result<Outcome, WriteError>>, WriteError> {
-        let _turn = self.executor.ready().await?;
+        let _turn = self.executor.ready_turn().await?;
         let admitted = self.executor.admit_all(epochs).await;
         let touched = self.take_touched();
         let of = self.bridges_of(vifs);
         let named: Bridges = of.iter().flatten().cloned().collect();
         let failures = self.executor.read_flows_of_some(&named).await;
         let names: BTreeSet<&BridgeName> = named.keys().chain(&touched).collect();
-        let Repairs { plan, desired, in_error, .. } = self.executor.repairs(names);
-        let effect = self.follow(&plan, desired, in_error).await;
+        let Repairs { plan, desired, in_error, .. } = self.executor.plan_repairs(names);
+        let effect = self.follow_change(&plan, desired, in_error).await;
         let changed = |bridge: &str| plan.is_about(bridge);
         let outcome = |bridge: &Option<(BridgeName, Uuid)>| {
             let Some((bridge, _)) = bridge else {
@@ -83,7 +83,7 @@ impl Task {
 
     /// What news of a VIF would have done.
     pub(super) async fn plan_vif(&self, vif: &Vif) -> Result<Planned, WriteError> {
-        if let Some(reason) = self.executor.switch.health().borrow().trouble() {
+        if let Some(reason) = self.executor.switch.watch_health().borrow().first_trouble() {
             return Err(WriteError::Unavailable(reason.to_owned()));
         }
         let named: Bridges = self.bridges_of(&[vif]).into_iter().flatten().collect();

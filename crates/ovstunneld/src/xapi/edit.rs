@@ -9,7 +9,7 @@ use ovstunnel_ovs::{Xe, XeChange, XeObject};
 use ovstunnel_plan::{HostId, NetworkUuid};
 
 use super::NetworkKind;
-use super::hold::{Config, Held, HoldError, Lock, Permit, change, patiently};
+use super::hold::{Config, Held, HoldError, Lock, Permit, make_change, retry_while_locked};
 use super::lock::{Locks, NETWORK};
 
 /// The key of the list: host ids of the management server, with commas.
@@ -32,20 +32,20 @@ pub(super) enum Wanted {
 
 impl Wanted {
     /// The pairs that are to be written, each with what it says now.
-    pub fn missing(&self, config: &Config) -> Vec<Written> {
+    pub fn missing_pairs(&self, config: &Config) -> Vec<Written> {
         let flags: &[(&str, &str)] = match self {
-            Wanted::SetUp(kind, _) => &[(kind.flag(), "True")],
+            Wanted::SetUp(kind, _) => &[(kind.config_flag(), "True")],
             Wanted::Destroyed(_) => &[],
-            Wanted::Ready(_) => &[(NetworkKind::Plain.flag(), "True"), (SHARED, "true")],
+            Wanted::Ready(_) => &[(NetworkKind::Plain.config_flag(), "True"), (SHARED, "true")],
         };
         let flags = flags.iter().filter(|(key, value)| config.get(*key).is_none_or(|there| there != value));
         let pair = |key: &str, after: String| Written { key: key.to_owned(), before: config.get(key).cloned(), after };
-        let list = (!self.lists_right(config)).then(|| pair(HOSTS, self.list(config)));
+        let list = (!self.lists_right(config)).then(|| pair(HOSTS, self.host_list(config)));
         flags.map(|(key, value)| pair(key, (*value).to_owned())).chain(list).collect()
     }
 
     fn lists_right(&self, config: &Config) -> bool {
-        let listed = |id: &HostId| hosts(config).any(|host| host == id.as_str());
+        let listed = |id: &HostId| listed_hosts(config).any(|host| host == id.as_str());
         match self {
             Wanted::SetUp(_, host) | Wanted::Ready(Some(host)) => listed(host),
             Wanted::Destroyed(host) => !listed(host) && config.contains_key(HOSTS),
@@ -54,13 +54,13 @@ impl Wanted {
     }
 
     /// The list as it is to be: every other host as it stands there.
-    fn list(&self, config: &Config) -> String {
+    fn host_list(&self, config: &Config) -> String {
         let (own, id) = match self {
             Wanted::SetUp(_, host) | Wanted::Ready(Some(host)) => (Some(host.as_str()), Some(host)),
             Wanted::Destroyed(host) => (None, Some(host)),
             Wanted::Ready(None) => (None, None),
         };
-        let others = hosts(config).filter(|host| id.is_none_or(|id| *host != id.as_str()));
+        let others = listed_hosts(config).filter(|host| id.is_none_or(|id| *host != id.as_str()));
         others.chain(own).collect::<Vec<_>>().join(",")
     }
 }
@@ -78,7 +78,7 @@ pub(crate) struct Written {
 
 impl Written {
     /// The change that writes it.
-    pub(super) fn change(&self, on: XeObject) -> XeChange {
+    pub(super) fn write_change(&self, on: XeObject) -> XeChange {
         XeChange::Set(on, self.key.clone(), self.after.clone())
     }
 }
@@ -96,53 +96,53 @@ impl Edit {
     /// Has the network say what it is to say; what was written for that.
     pub async fn carry_out(&self) -> Result<Vec<Written>, HoldError> {
         let written = Mutex::default();
-        patiently(&self.xe, || self.attempt(&written)).await?;
+        retry_while_locked(&self.xe, || self.attempt_edit(&written)).await?;
         Ok(written.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The lock that it is made under.
-    pub fn lock(xe: &Xe, network: XeObject) -> Lock<'_> {
+    pub fn network_lock(xe: &Xe, network: XeObject) -> Lock<'_> {
         Lock { xe, on: network, prefix: NETWORK }
     }
 
-    fn object(&self) -> XeObject {
+    fn network_object(&self) -> XeObject {
         XeObject::Network(self.network)
     }
 
-    async fn attempt(&self, written: &Mutex<Vec<Written>>) -> Result<(), HoldError> {
-        let before = self.xe.other_config(self.object()).await?;
+    async fn attempt_edit(&self, written: &Mutex<Vec<Written>>) -> Result<(), HoldError> {
+        let before = self.xe.other_config(self.network_object()).await?;
         // While somebody writes, the list may seem empty for a moment.
-        if self.wanted.missing(&before).is_empty() && Locks::of(&before, NETWORK).is_empty() {
+        if self.wanted.missing_pairs(&before).is_empty() && Locks::with_prefix(&before, NETWORK).is_empty() {
             return Ok(());
         }
-        self.permit.check()?;
-        let lock = Edit::lock(&self.xe, self.object());
-        let (held, config) = lock.take(&before).await?;
-        let edited = self.write(&lock, &held, &config, written).await;
-        lock.release(&held).await;
+        self.permit.check_permit()?;
+        let lock = Edit::network_lock(&self.xe, self.network_object());
+        let (held, config) = lock.take_lock(&before).await?;
+        let edited = self.write_pairs(&lock, &held, &config, written).await;
+        lock.release_lock(&held).await;
         edited
     }
 
-    async fn write(
+    async fn write_pairs(
         &self,
         lock: &Lock<'_>,
         held: &Held,
         config: &Config,
         written: &Mutex<Vec<Written>>,
     ) -> Result<(), HoldError> {
-        for pair in self.wanted.missing(config) {
+        for pair in self.wanted.missing_pairs(config) {
             lock.in_time(held)?;
-            self.permit.check()?;
-            change(&self.xe, &pair.change(self.object())).await?;
+            self.permit.check_permit()?;
+            make_change(&self.xe, &pair.write_change(self.network_object())).await?;
             written.lock().unwrap_or_else(PoisonError::into_inner).push(pair);
         }
-        let after = self.xe.other_config(self.object()).await?;
-        if self.wanted.missing(&after).is_empty() { Ok(()) } else { Err(HoldError::Busy) }
+        let after = self.xe.other_config(self.network_object()).await?;
+        if self.wanted.missing_pairs(&after).is_empty() { Ok(()) } else { Err(HoldError::Busy) }
     }
 }
 
 /// The hosts that a network says it is set up on.
-pub(super) fn hosts(config: &Config) -> impl Iterator<Item = &str> {
+pub(super) fn listed_hosts(config: &Config) -> impl Iterator<Item = &str> {
     let list = config.get(HOSTS).map(String::as_str).unwrap_or_default();
     list.split(',').map(str::trim).filter(|host| !host.is_empty())
 }
@@ -158,7 +158,7 @@ mod tests {
     fn edit(wanted: &Wanted, list: &str) -> (Option<String>, bool) {
         let mut config: Config = [("is-ovs-tun-network".to_owned(), "True".to_owned())].into();
         config.extend((list != NONE).then(|| (HOSTS.to_owned(), list.to_owned())));
-        let missing = wanted.missing(&config);
+        let missing = wanted.missing_pairs(&config);
         let of_list = missing.iter().find(|pair| pair.key == HOSTS);
         (of_list.map(|pair| pair.after.clone()), missing.iter().any(|pair| pair.key != HOSTS))
     }
@@ -200,10 +200,10 @@ mod tests {
         }
         let whole = [(HOSTS, "7"), ("is-ovs-tun-network", "True"), (SHARED, "true"), ("other", "x")];
         let whole: Config = whole.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        assert_eq!(ready(Some("7")).missing(&whole), []);
+        assert_eq!(ready(Some("7")).missing_pairs(&whole), []);
         let mut wrong = whole.clone();
         wrong.insert(SHARED.to_owned(), "false".to_owned());
         let pair = Written { key: SHARED.to_owned(), before: Some("false".to_owned()), after: "true".to_owned() };
-        assert_eq!(ready(None).missing(&wrong), [pair]);
+        assert_eq!(ready(None).missing_pairs(&wrong), [pair]);
     }
 }

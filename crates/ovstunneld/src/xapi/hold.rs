@@ -44,12 +44,12 @@ pub(super) enum HoldError {
 }
 
 /// Makes a change; of one that fails it is said whether it may have been made.
-pub(super) async fn change(xe: &Xe, change: &XeChange) -> Result<(), HoldError> {
-    xe.change(change).await.map(drop).map_err(doubt)
+pub(super) async fn make_change(xe: &Xe, change: &XeChange) -> Result<(), HoldError> {
+    xe.make_change(change).await.map(drop).map_err(change_error)
 }
 
 /// Why a change failed.
-pub(super) fn doubt(error: XeError) -> HoldError {
+pub(super) fn change_error(error: XeError) -> HoldError {
     if error.leaves_doubt() { HoldError::Doubt(error) } else { HoldError::Xe(error) }
 }
 
@@ -62,7 +62,7 @@ impl Permit {
         Permit(Arc::new(may))
     }
 
-    pub(super) fn check(&self) -> Result<(), HoldError> {
+    pub(super) fn check_permit(&self) -> Result<(), HoldError> {
         if (self.0)() { Ok(()) } else { Err(HoldError::Forbidden) }
     }
 }
@@ -101,18 +101,18 @@ pub(super) struct Held {
 
 impl Lock<'_> {
     /// Takes the lock, where `before` is what stood there a moment ago; with it what stands there from then on.
-    pub async fn take(&self, before: &Config) -> Result<(Held, Config), HoldError> {
-        let passed_by = Locks::of(before, self.prefix);
+    pub async fn take_lock(&self, before: &Config) -> Result<(Held, Config), HoldError> {
+        let passed_by = Locks::with_prefix(before, self.prefix);
         let number = passed_by.free_number(SystemTime::now()).ok_or(HoldError::Busy)?;
         let held = Held { number, passed_by, since: Instant::now() };
-        let ticket = Ticket::new(SystemTime::now(), self.lease());
-        let added = self.xe.change(&self.adding(number, &ticket.to_string())).await;
+        let ticket = Ticket::new(SystemTime::now(), self.lease_time());
+        let added = self.xe.make_change(&self.ticket_addition(number, &ticket.to_string())).await;
         let after = self.xe.other_config(self.on).await?;
-        let there = Locks::of(&after, self.prefix);
+        let there = Locks::with_prefix(&after, self.prefix);
         match added {
             Ok(_) if there.is_held(number, &ticket, &held.passed_by) => Ok((held, after)),
             Ok(_) => {
-                self.remove(number).await;
+                self.remove_ticket(number).await;
                 Err(HoldError::Busy)
             }
             // Refused, for whatever reason it gives: somebody else has added the key meanwhile, or this is a real error.
@@ -123,50 +123,50 @@ impl Lock<'_> {
 
     /// That one more command ends before the lock does.
     pub fn in_time(&self, held: &Held) -> Result<(), HoldError> {
-        if held.since.elapsed() + self.xe.timeout() < self.lease() { Ok(()) } else { Err(HoldError::Busy) }
+        if held.since.elapsed() + self.xe.timeout() < self.lease_time() { Ok(()) } else { Err(HoldError::Busy) }
     }
 
     /// Lets go of the lock. One whose time has passed may be somebody else's by now, and is left to be passed by.
-    pub async fn release(&self, held: &Held) {
+    pub async fn release_lock(&self, held: &Held) {
         for number in held.passed_by.numbers().chain([held.number]) {
             if self.in_time(held).is_ok() {
-                self.remove(number).await;
+                self.remove_ticket(number).await;
             }
         }
     }
 
     /// The commands around a change under this lock, where nobody has it: one that takes it, with `ticket` in place of its own, and
     /// one that lets go.
-    pub fn around(&self, ticket: &str) -> (XeChange, XeChange) {
-        (self.adding(1, ticket), self.removing(1))
+    pub fn lock_commands(&self, ticket: &str) -> (XeChange, XeChange) {
+        (self.ticket_addition(1, ticket), self.ticket_removal(1))
     }
 
-    async fn remove(&self, number: u64) {
-        if let Err(error) = self.xe.change(&self.removing(number)).await {
-            let key = self.key(number);
+    async fn remove_ticket(&self, number: u64) {
+        if let Err(error) = self.xe.make_change(&self.ticket_removal(number)).await {
+            let key = self.ticket_key(number);
             tracing::warn!(on = ?self.on, key, %error, "a lock stays until its time has passed");
         }
     }
 
-    fn adding(&self, number: u64, ticket: &str) -> XeChange {
-        XeChange::Add(self.on, self.key(number), ticket.to_owned())
+    fn ticket_addition(&self, number: u64, ticket: &str) -> XeChange {
+        XeChange::Add(self.on, self.ticket_key(number), ticket.to_owned())
     }
 
-    fn removing(&self, number: u64) -> XeChange {
-        XeChange::Remove(self.on, self.key(number))
+    fn ticket_removal(&self, number: u64) -> XeChange {
+        XeChange::Remove(self.on, self.ticket_key(number))
     }
 
-    fn key(&self, number: u64) -> String {
+    fn ticket_key(&self, number: u64) -> String {
         format!("{}{number}", self.prefix)
     }
 
-    fn lease(&self) -> Duration {
+    fn lease_time(&self) -> Duration {
         self.xe.timeout() * LEASE
     }
 }
 
 /// Tries until nobody else has the lock, for as long as there is patience. An `xe` that fails or hangs is not tried again.
-pub(super) async fn patiently<T, F>(xe: &Xe, attempt: impl FnMut() -> F) -> Result<T, HoldError>
+pub(super) async fn retry_while_locked<T, F>(xe: &Xe, attempt: impl FnMut() -> F) -> Result<T, HoldError>
 where
     F: Future<Output = Result<T, HoldError>>,
 {

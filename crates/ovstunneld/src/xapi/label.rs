@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ovstunnel_ovs::{Xe, XeError};
 use ovstunnel_server::seldom::Seldom;
-use ovstunnel_types::text::{chain, excerpt, message};
+use ovstunnel_types::text::{error_chain, excerpt, foreign_message};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::XapiError;
@@ -41,38 +41,38 @@ impl Labels {
     }
 
     /// The bridge of the one network with this label.
-    pub(super) async fn bridge(&self, xe: &Xe, label: &str) -> Result<Option<String>, XapiError> {
-        if let Some(said) = self.remembered(label) {
+    pub(super) async fn bridge_of(&self, xe: &Xe, label: &str) -> Result<Option<String>, XapiError> {
+        if let Some(said) = self.remembered_bridge(label) {
             return said.map_err(XapiError::Said);
         }
-        let turn = self.turn(xe).await?;
+        let turn = self.wait_turn(xe).await?;
         // Whoever was before may have asked the same.
-        if let Some(said) = self.remembered(label) {
+        if let Some(said) = self.remembered_bridge(label) {
             return said.map_err(XapiError::Said);
         }
-        let said = self.ask(xe, label).await.map_err(|error| message(&chain(&error)));
+        let said = self.ask_xapi(xe, label).await.map_err(|error| foreign_message(&error_chain(&error)));
         if let Err(error) = &said
-            && let Some(left_out) = self.failures.may()
+            && let Some(left_out) = self.failures.may_write()
         {
             tracing::warn!(label = excerpt(label), error, left_out, "xapi does not tell which bridge a network has");
         }
-        self.remember(label, said.clone());
+        self.remember_bridge(label, said.clone());
         drop(turn);
         said.map_err(XapiError::Said)
     }
 
     /// Waits for the turn to ask.
-    pub(super) async fn turn(&self, xe: &Xe) -> Result<SemaphorePermit<'_>, XapiError> {
+    pub(super) async fn wait_turn(&self, xe: &Xe) -> Result<SemaphorePermit<'_>, XapiError> {
         let turn = tokio::time::timeout(xe.timeout(), self.turns.acquire()).await;
         turn.ok().and_then(Result::ok).ok_or(XapiError::Busy)
     }
 
-    async fn ask(&self, xe: &Xe, label: &str) -> Result<Option<String>, XeError> {
+    async fn ask_xapi(&self, xe: &Xe, label: &str) -> Result<Option<String>, XeError> {
         match xe.networks_of_label(label).await?.as_slice() {
             [network] => Ok(Some(xe.network_param(*network, "bridge").await?)),
             [] => Ok(None),
             several => {
-                if let Some(left_out) = self.failures.may() {
+                if let Some(left_out) = self.failures.may_write() {
                     let (label, networks) = (excerpt(label), several.len());
                     tracing::warn!(label, networks, left_out, "several networks of xapi have the same name-label");
                 }
@@ -81,12 +81,12 @@ impl Labels {
         }
     }
 
-    fn remembered(&self, label: &str) -> Option<Said> {
+    fn remembered_bridge(&self, label: &str) -> Option<Said> {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         said.get(label).filter(|(at, _)| at.elapsed() < FRESH).map(|(_, said)| said.clone())
     }
 
-    fn remember(&self, label: &str, new: Said) {
+    fn remember_bridge(&self, label: &str, new: Said) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         said.retain(|_, (at, _)| at.elapsed() < FRESH);
         if said.len() < REMEMBERED {

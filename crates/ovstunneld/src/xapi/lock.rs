@@ -23,7 +23,7 @@ pub(super) struct Ticket {
 
 impl Ticket {
     pub fn new(now: SystemTime, lease: Duration) -> Self {
-        Ticket { until: millis(now) + lease.as_millis(), token: Uuid::new_v4() }
+        Ticket { until: unix_millis(now) + lease.as_millis(), token: Uuid::new_v4() }
     }
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for Ticket {
     }
 }
 
-fn millis(time: SystemTime) -> u128 {
+fn unix_millis(time: SystemTime) -> u128 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Locks(BTreeMap<u64, String>);
 
 impl Locks {
     /// Those whose keys begin so.
-    pub fn of(other_config: &BTreeMap<String, String>, prefix: &str) -> Self {
+    pub fn with_prefix(other_config: &BTreeMap<String, String>, prefix: &str) -> Self {
         let number = |key: &str| key.strip_prefix(prefix).and_then(|number| number.parse().ok());
         Locks(other_config.iter().filter_map(|(key, value)| Some((number(key)?, value.clone()))).collect())
     }
@@ -56,7 +56,7 @@ impl Locks {
     pub fn free_number(&self, now: SystemTime) -> Option<u64> {
         let Some((number, value)) = self.0.last_key_value() else { return Some(1) };
         let until = value.split('/').next().and_then(|until| until.parse::<u128>().ok()).unwrap_or(0);
-        (until < millis(now)).then(|| number.checked_add(1)).flatten()
+        (until < unix_millis(now)).then(|| number.checked_add(1)).flatten()
     }
 
     /// Whether we have the lock: ours is there and the highest, and below it is nothing but what we passed by. Of two who added
@@ -80,7 +80,10 @@ mod tests {
     use super::*;
 
     fn locks(pairs: &[(&str, &str)]) -> Locks {
-        Locks::of(&pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(), NETWORK)
+        Locks::with_prefix(
+            &pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            NETWORK,
+        )
     }
 
     fn at(millis: u64) -> SystemTime {

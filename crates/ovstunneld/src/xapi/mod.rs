@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use ovstunnel_ovs::{CommandHook, Observer, Xe, XeError};
 use ovstunnel_plan::{BridgeName, DesiredBridge, GreKey, HostId, NetworkUuid, View};
-use ovstunnel_types::text::chain;
+use ovstunnel_types::text::error_chain;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -43,7 +43,7 @@ pub enum NetworkKind {
 }
 
 impl NetworkKind {
-    fn flag(self) -> &'static str {
+    fn config_flag(self) -> &'static str {
         match self {
             NetworkKind::Plain => "is-ovs-tun-network",
             NetworkKind::Vpc => "is-ovs-vpc-distributed-vr-network",
@@ -87,7 +87,7 @@ const EDITS: usize = 8;
 
 /// The longest that xapi can be waited for in one request, `timeout` being the deadline of one command: a question, the turn
 /// among all edits, and an edit with its last command.
-pub(crate) fn budget(timeout: Duration) -> Duration {
+pub(crate) fn wait_budget(timeout: Duration) -> Duration {
     timeout * (1 + PATIENCE + PATIENCE + 1)
 }
 
@@ -115,7 +115,7 @@ impl Xapi {
 
     /// Notes that a network is set up on this host. What goes wrong is in the log: the server then calls set-up again.
     pub async fn note_set_up(&self, network: NetworkUuid, kind: NetworkKind, host: &HostId) {
-        self.note(network, Wanted::SetUp(kind, host.clone()), host).await;
+        self.note_network(network, Wanted::SetUp(kind, host.clone()), host).await;
     }
 
     /// Notes that a network is not set up on this host any more. The network is told by its UUID, or by its bridge.
@@ -127,10 +127,12 @@ impl Xapi {
         match networks {
             Ok(networks) => {
                 for network in networks {
-                    self.note(network, Wanted::Destroyed(host.clone()), host).await;
+                    self.note_network(network, Wanted::Destroyed(host.clone()), host).await;
                 }
             }
-            Err(error) => tracing::warn!(%bridge, error = chain(&error), "xapi does not tell which network this is"),
+            Err(error) => {
+                tracing::warn!(%bridge, error = error_chain(&error), "xapi does not tell which network this is")
+            }
         }
     }
 
@@ -151,16 +153,16 @@ impl Xapi {
     }
 
     /// In a task of its own: a caller that goes away must not leave an edit half done.
-    async fn note(&self, network: NetworkUuid, wanted: Wanted, host: &HostId) {
+    async fn note_network(&self, network: NetworkUuid, wanted: Wanted, host: &HostId) {
         let edit = Edit { xe: self.xe.clone(), network, wanted, permit: Permit::default() };
         let (edits, host) = (Arc::clone(&self.edits), host.clone());
         let task = async move {
-            let edited = match turn(edits, edit.xe.timeout()).await {
+            let edited = match wait_turn(edits, edit.xe.timeout()).await {
                 Ok(_turn) => edit.carry_out().await,
                 Err(crowded) => Err(crowded),
             };
             if let Err(error) = edited {
-                let error = chain(&error);
+                let error = error_chain(&error);
                 tracing::warn!(%network, %host, error, "the list of hosts that xapi keeps was not edited");
             }
         };
@@ -176,16 +178,16 @@ impl Xapi {
     /// # Errors
     /// Why it is not ready, or that it is not known whether it will be.
     pub async fn make_network(&self, key: GreKey, host: Option<HostId>, permit: Permit) -> Result<Made, NetworkError> {
-        let (making, edits) = (self.making(key, host, permit), Arc::clone(&self.edits));
+        let (making, edits) = (self.network_making(key, host, permit), Arc::clone(&self.edits));
         let task = async move {
-            let _turn = turn(edits, making.xe.timeout()).await?;
+            let _turn = wait_turn(edits, making.xe.timeout()).await?;
             let made = making.carry_out().await;
             if let Err(error) = &made {
                 tracing::warn!(%key, %error, "a network is not ready in xapi");
             }
             made
         };
-        let (limit, task) = (budget(self.xe.timeout()), tokio::spawn(task.in_current_span()));
+        let (limit, task) = (wait_budget(self.xe.timeout()), tokio::spawn(task.in_current_span()));
         match tokio::time::timeout(limit, task).await {
             Ok(Ok(made)) => made,
             Ok(Err(_)) => {
@@ -203,8 +205,8 @@ impl Xapi {
     /// # Errors
     /// Why it would not be made ready, or when xapi does not tell.
     pub async fn plan_network(&self, key: GreKey, host: Option<HostId>) -> Result<Plan, NetworkError> {
-        let _turn = turn(Arc::clone(&self.edits), self.xe.timeout()).await?;
-        self.making(key, host, Permit::default()).plan().await
+        let _turn = wait_turn(Arc::clone(&self.edits), self.xe.timeout()).await?;
+        self.network_making(key, host, Permit::default()).plan_network().await
     }
 
     /// The plain network with this key, as it is in xapi; nothing where there is none. For whoever may only read, too, so few ask at
@@ -212,13 +214,13 @@ impl Xapi {
     ///
     /// # Errors
     /// When xapi does not tell, or has several.
-    pub async fn network(&self, key: GreKey) -> Result<Option<Told>, NetworkError> {
-        let turn = self.labels.turn(&self.xe).await;
+    pub async fn find_network(&self, key: GreKey) -> Result<Option<Told>, NetworkError> {
+        let turn = self.labels.wait_turn(&self.xe).await;
         let _turn = turn.map_err(|busy| NetworkError::Undone(format!("xapi is not asked: {busy}")))?;
-        self.making(key, None, Permit::default()).told().await
+        self.network_making(key, None, Permit::default()).current_network().await
     }
 
-    fn making(&self, key: GreKey, host: Option<HostId>, permit: Permit) -> Making {
+    fn network_making(&self, key: GreKey, host: Option<HostId>, permit: Permit) -> Making {
         Making { xe: self.xe.clone(), key, host, permit }
     }
 
@@ -227,7 +229,7 @@ impl Xapi {
     /// # Errors
     /// When xapi does not tell.
     pub async fn bridge_of_label(&self, label: &str) -> Result<Option<String>, XapiError> {
-        self.labels.bridge(&self.xe, label).await
+        self.labels.bridge_of(&self.xe, label).await
     }
 
     /// The name-labels of the networks that have a bridge: one, as a rule.
@@ -266,7 +268,7 @@ impl Xapi {
 }
 
 /// Waits for the turn among all edits of this host; while `xe` hangs that may be never.
-async fn turn(edits: Arc<Semaphore>, timeout: Duration) -> Result<OwnedSemaphorePermit, HoldError> {
+async fn wait_turn(edits: Arc<Semaphore>, timeout: Duration) -> Result<OwnedSemaphorePermit, HoldError> {
     let turn = tokio::time::timeout(timeout * PATIENCE, edits.acquire_owned()).await;
     turn.ok().and_then(Result::ok).ok_or(HoldError::Crowded)
 }

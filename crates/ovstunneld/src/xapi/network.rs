@@ -7,28 +7,28 @@
 use ovstunnel_ovs::{Command, Xe, XeChange, XeError, XeObject};
 use ovstunnel_plan::{GreKey, HostId, NetworkUuid, Outcome};
 
-use super::edit::{Edit, Wanted, Written, hosts};
-use super::hold::{Config, Held, HoldError, Lock, Permit, doubt, patiently};
+use super::edit::{Edit, Wanted, Written, listed_hosts};
+use super::hold::{Config, Held, HoldError, Lock, Permit, change_error, retry_while_locked};
 
 /// How the keys begin of the lock under which a network is made: in the pool's `other-config`, for there is no network yet. The GRE
 /// key follows.
 const MAKING: &str = "ovstunnel-network-";
 
 /// The name-label of a plain network, as management servers make it.
-fn label(key: GreKey) -> String {
+fn network_label(key: GreKey) -> String {
     format!("OVSTunnel{key}")
 }
 
 /// What a person reads of it in xapi, as management servers write it.
-fn description(key: GreKey) -> String {
-    format!("tunnel network id# {}", label(key))
+fn network_description(key: GreKey) -> String {
+    format!("tunnel network id# {}", network_label(key))
 }
 
 /// Why a network is not ready, or not told.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NetworkError {
     /// Several networks have the name-label: which of them is meant nobody knows.
-    #[error("{} networks of xapi have the name-label {label}: {}", networks.len(), list(networks))]
+    #[error("{} networks of xapi have the name-label {label}: {}", networks.len(), joined_uuids(networks))]
     Doubled {
         /// The name-label.
         label: String,
@@ -46,13 +46,13 @@ pub(crate) enum NetworkError {
     Unknown(String),
 }
 
-fn list(networks: &[NetworkUuid]) -> String {
+fn joined_uuids(networks: &[NetworkUuid]) -> String {
     networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl From<HoldError> for NetworkError {
     fn from(error: HoldError) -> Self {
-        let words = ovstunnel_types::text::chain(&error);
+        let words = ovstunnel_types::text::error_chain(&error);
         match error {
             HoldError::Forbidden => NetworkError::Forbidden,
             HoldError::Doubt(_) => NetworkError::Unknown(format!("xapi does not answer: {words}")),
@@ -120,40 +120,41 @@ impl Making {
         let (network, made) = match self.find_or_make().await? {
             Found::There(network) => (network, false),
             Found::Made(network) => (network, true),
-            Found::Several(networks) => return Err(NetworkError::Doubled { label: label(self.key), networks }),
+            Found::Several(networks) => return Err(NetworkError::Doubled { label: network_label(self.key), networks }),
         };
-        let (xe, wanted, permit) = (self.xe.clone(), self.wanted(), self.permit.clone());
+        let (xe, wanted, permit) = (self.xe.clone(), self.wanted_pairs(), self.permit.clone());
         let written = Edit { xe, network, wanted, permit }.carry_out().await?;
         let outcome = match made {
             true => Outcome::Created,
             false if written.is_empty() => Outcome::Unchanged,
             false => Outcome::Updated,
         };
-        Ok(Made { network, bridge: self.bridge(network).await?, outcome, written })
+        Ok(Made { network, bridge: self.bridge_of(network).await?, outcome, written })
     }
 
     /// Says what that would do.
-    pub async fn plan(&self) -> Result<Plan, NetworkError> {
-        let Some(network) = self.one().await? else { return self.plan_new().await };
+    pub async fn plan_network(&self) -> Result<Plan, NetworkError> {
+        let Some(network) = self.only_network().await? else { return self.plan_new().await };
         let config = self.xe.other_config(XeObject::Network(network)).await?;
         let (edits, changes) = self.plan_edit(XeObject::Network(network), &network.to_string(), &config);
         let outcome = if edits.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
-        Ok(Plan { outcome, changes, commands: self.print(&edits) })
+        Ok(Plan { outcome, changes, commands: self.print_steps(&edits) })
     }
 
     /// The network as it is; nothing where there is none.
-    pub async fn told(&self) -> Result<Option<Told>, NetworkError> {
-        let Some(network) = self.one().await? else { return Ok(None) };
+    pub async fn current_network(&self) -> Result<Option<Told>, NetworkError> {
+        let Some(network) = self.only_network().await? else { return Ok(None) };
         let config = self.xe.other_config(XeObject::Network(network)).await?;
-        let (ready, hosts) = (self.wanted().missing(&config).is_empty(), hosts(&config).map(str::to_owned).collect());
-        Ok(Some(Told { network, bridge: self.bridge(network).await?, hosts, ready }))
+        let (ready, hosts) =
+            (self.wanted_pairs().missing_pairs(&config).is_empty(), listed_hosts(&config).map(str::to_owned).collect());
+        Ok(Some(Told { network, bridge: self.bridge_of(network).await?, hosts, ready }))
     }
 
-    fn wanted(&self) -> Wanted {
+    fn wanted_pairs(&self) -> Wanted {
         Wanted::Ready(self.host.clone())
     }
 
-    async fn bridge(&self, network: NetworkUuid) -> Result<String, XeError> {
+    async fn bridge_of(&self, network: NetworkUuid) -> Result<String, XeError> {
         let text = self.xe.network_param(network, "bridge").await?;
         match text.is_empty() {
             true => Err(XeError::Unreadable { command: "network-param-get", text }),
@@ -162,16 +163,16 @@ impl Making {
     }
 
     /// The one network with the label.
-    async fn one(&self) -> Result<Option<NetworkUuid>, NetworkError> {
-        match self.find().await? {
+    async fn only_network(&self) -> Result<Option<NetworkUuid>, NetworkError> {
+        match self.find_network().await? {
             None => Ok(None),
             Some(Found::There(network) | Found::Made(network)) => Ok(Some(network)),
-            Some(Found::Several(networks)) => Err(NetworkError::Doubled { label: label(self.key), networks }),
+            Some(Found::Several(networks)) => Err(NetworkError::Doubled { label: network_label(self.key), networks }),
         }
     }
 
-    async fn find(&self) -> Result<Option<Found>, XeError> {
-        let networks = self.xe.networks_of_label(&label(self.key)).await?;
+    async fn find_network(&self) -> Result<Option<Found>, XeError> {
+        let networks = self.xe.networks_of_label(&network_label(self.key)).await?;
         Ok(match networks.as_slice() {
             [] => None,
             [network] => Some(Found::There(*network)),
@@ -181,64 +182,70 @@ impl Making {
 
     /// xapi takes any number of networks of one name-label, so hosts that make one at the same time do so one after the other.
     async fn find_or_make(&self) -> Result<Found, HoldError> {
-        patiently(&self.xe, || self.find_or_make_now()).await
+        retry_while_locked(&self.xe, || self.find_or_make_now()).await
     }
 
     async fn find_or_make_now(&self) -> Result<Found, HoldError> {
-        if let Some(found) = self.find().await? {
+        if let Some(found) = self.find_network().await? {
             return Ok(found);
         }
-        self.permit.check()?;
-        let (on, prefix) = (XeObject::Pool(self.xe.pool().await?), self.prefix());
+        self.permit.check_permit()?;
+        let (on, prefix) = (XeObject::Pool(self.xe.pool_uuid().await?), self.lock_prefix());
         let lock = Lock { xe: &self.xe, on, prefix: &prefix };
-        let (held, _) = lock.take(&self.xe.other_config(on).await?).await?;
-        let found = self.make(&lock, &held).await;
-        lock.release(&held).await;
+        let (held, _) = lock.take_lock(&self.xe.other_config(on).await?).await?;
+        let found = self.make_network(&lock, &held).await;
+        lock.release_lock(&held).await;
         found
     }
 
-    async fn make(&self, lock: &Lock<'_>, held: &Held) -> Result<Found, HoldError> {
-        if let Some(found) = self.find().await? {
+    async fn make_network(&self, lock: &Lock<'_>, held: &Held) -> Result<Found, HoldError> {
+        if let Some(found) = self.find_network().await? {
             return Ok(found);
         }
         lock.in_time(held)?;
-        self.permit.check()?;
-        let made = self.xe.create_network(&label(self.key), &description(self.key)).await.map_err(doubt)?;
+        self.permit.check_permit()?;
+        let made = self
+            .xe
+            .create_network(&network_label(self.key), &network_description(self.key))
+            .await
+            .map_err(change_error)?;
         tracing::info!(network = %made, key = %self.key, "made a network in xapi");
         Ok(Found::Made(made))
     }
 
-    fn prefix(&self) -> String {
+    fn lock_prefix(&self) -> String {
         format!("{MAKING}{}-lock-", self.key)
     }
 
     async fn plan_new(&self) -> Result<Plan, NetworkError> {
-        let prefix = self.prefix();
-        let lock = Lock { xe: &self.xe, on: XeObject::Pool(self.xe.pool().await?), prefix: &prefix };
-        let (take, release) = lock.around(TICKET);
-        let create = XeChange::CreateNetwork { label: label(self.key), description: description(self.key) };
-        let (edits, words) = self.plan_edit(XeObject::NewNetwork, &label(self.key), &Config::new());
-        let changes = [format!("create network {} in xapi", label(self.key))].into_iter().chain(words).collect();
+        let prefix = self.lock_prefix();
+        let lock = Lock { xe: &self.xe, on: XeObject::Pool(self.xe.pool_uuid().await?), prefix: &prefix };
+        let (take, release) = lock.lock_commands(TICKET);
+        let create =
+            XeChange::CreateNetwork { label: network_label(self.key), description: network_description(self.key) };
+        let (edits, words) = self.plan_edit(XeObject::NewNetwork, &network_label(self.key), &Config::new());
+        let changes =
+            [format!("create network {} in xapi", network_label(self.key))].into_iter().chain(words).collect();
         let steps: Vec<XeChange> = [take, create, release].into_iter().chain(edits).collect();
-        Ok(Plan { outcome: Outcome::Created, changes, commands: self.print(&steps) })
+        Ok(Plan { outcome: Outcome::Created, changes, commands: self.print_steps(&steps) })
     }
 
     /// The changes of an edit with its lock, and in words without it.
     fn plan_edit(&self, on: XeObject, name: &str, config: &Config) -> (Vec<XeChange>, Vec<String>) {
-        let missing = self.wanted().missing(config);
+        let missing = self.wanted_pairs().missing_pairs(config);
         if missing.is_empty() {
             return (vec![], vec![]);
         }
-        let (take, release) = Edit::lock(&self.xe, on).around(TICKET);
+        let (take, release) = Edit::network_lock(&self.xe, on).lock_commands(TICKET);
         let words =
             missing.iter().map(|pair| format!("set other-config:{}={} of network {name}", pair.key, pair.after));
         let words = words.collect();
-        let edits = missing.iter().map(|pair| pair.change(on));
+        let edits = missing.iter().map(|pair| pair.write_change(on));
         (std::iter::once(take).chain(edits).chain([release]).collect(), words)
     }
 
-    fn print(&self, steps: &[XeChange]) -> Vec<Command> {
-        steps.iter().map(|step| self.xe.print(step)).collect()
+    fn print_steps(&self, steps: &[XeChange]) -> Vec<Command> {
+        steps.iter().map(|step| self.xe.change_command(step)).collect()
     }
 }
 
@@ -253,7 +260,7 @@ mod tests {
     fn it_is_named_as_a_management_server_names_it() {
         let key = "1001".parse().unwrap();
         assert_eq!(
-            (label(key).as_str(), description(key).as_str()),
+            (network_label(key).as_str(), network_description(key).as_str()),
             ("OVSTunnel1001", "tunnel network id# OVSTunnel1001")
         );
     }

@@ -182,7 +182,7 @@ async fn what_is_in_the_way_is_named() {
     sim.switch.foreign_bridge("foreign");
     sim.put("b", mesh(5, [2])).await.expect(201);
     sim.put("d", json!({"key": 6})).await.expect(201);
-    sim.switch.plug("d", "vif7.0");
+    sim.switch.plug_port("d", "vif7.0");
     let cases = [
         (sim.put("c", json!({"key": 5})).await, "b"),
         (sim.post("foreign", tunnel(2)).await, "foreign"),
@@ -197,7 +197,7 @@ async fn what_is_in_the_way_is_named() {
     for (answer, expected) in cases {
         assert_eq!(answer.problem(409, "conflict")["in_the_way"], expected);
     }
-    sim.switch.unplug("vif7.0");
+    sim.switch.unplug_port("vif7.0");
     assert_eq!(sim.delete("d").await.expect(200)["outcome"], "removed");
 }
 
@@ -249,7 +249,7 @@ async fn a_dry_run_tells_all_and_changes_nothing() {
 async fn a_bridge_of_somebody_else_is_adopted_and_given_back() {
     let sim = Sim::new().await;
     sim.switch.foreign_bridge("xapi1");
-    sim.switch.plug("xapi1", "eth7");
+    sim.switch.plug_port("xapi1", "eth7");
     sim.switch.foreign_bridge("theirs");
     sim.get("/v1/bridges/xapi1").await.problem(404, "not_found");
     let adopted = sim.put("xapi1", mesh(5, [2])).await.expect(200);

@@ -12,7 +12,7 @@ fn others(switch: &SimulatedSwitch, command: &str) {
             switch.set_running(true);
         }
         ["del-flows", bridge] => switch.lose_flows(bridge),
-        _ => switch.vsctl(command).unwrap(),
+        _ => switch.run_vsctl(command).unwrap(),
     }
 }
 

@@ -58,7 +58,7 @@ async fn a_set_up_claims_until_the_bridge_is_to_go() {
 
     let mut watcher = Watcher::new(&sim).await;
     watcher.until_it_knows_all(&sim).await;
-    sim.switch.plug("xapi12", "vif1.0");
+    sim.switch.plug_port("xapi12", "vif1.0");
     watcher.until_it_knows_all(&sim).await;
     assert!(destroy(&sim, "xapi12").await.starts_with("FAILURE:IN_THE_WAY"));
     while claim(&watcher.bridges["xapi12"]).0 != Some("out") {
@@ -66,7 +66,7 @@ async fn a_set_up_claims_until_the_bridge_is_to_go() {
     }
     set_up(&sim, "xapi12").await;
     assert_eq!(claim(&sim.bridge("xapi12").await), (Some("in"), None), "it has VMs again");
-    sim.switch.unplug("vif1.0");
+    sim.switch.unplug_port("vif1.0");
     watcher.until_it_knows_all(&sim).await;
     assert_eq!(destroy(&sim, "xapi12").await, "SUCCESS:xapi12");
     let gone = loop {

@@ -10,7 +10,7 @@ async fn network() -> Sim {
     let sim = Sim::over(SimulatedSwitch::new()).await;
     let tunnels = json!([{"to": 2, "remote_ip": "192.0.2.2"}, {"to": 3, "remote_ip": "192.0.2.3"}]);
     sim.put("xapi1", json!({"key": 1001, "host_id": 1, "tunnels": tunnels})).await.expect(201);
-    sim.switch.plug("xapi1", "vif1.0");
+    sim.switch.plug_port("xapi1", "vif1.0");
     sim.until_flows("xapi1", 8).await;
     sim
 }
@@ -63,14 +63,14 @@ async fn what_the_daemon_cannot_put_right_is_found() {
         ("set Port xapi1 protected=false", "protected", "xapi1"),
         ("set Bridge xapi1 stp_enable=true", "stp", "STP is on for bridge xapi1"),
     ] {
-        sim.switch.vsctl(broken).unwrap();
+        sim.switch.run_vsctl(broken).unwrap();
         expect(&sim, check, "fail", words).await;
         sim.switch.refuse_commits(false);
         sim.reconcile().await;
         expect(&sim, check, "ok", "").await;
         sim.switch.refuse_commits(true);
     }
-    sim.switch.vsctl("set Bridge xapi1 stp_enable=true").unwrap();
+    sim.switch.run_vsctl("set Bridge xapi1 stp_enable=true").unwrap();
     sim.reconcile().await;
     expect(&sim, "repair", "fail", "could not be repaired").await;
 }
@@ -78,15 +78,15 @@ async fn what_the_daemon_cannot_put_right_is_found() {
 #[tokio::test]
 async fn what_others_do_to_our_bridge_is_found() {
     let sim = network().await;
-    sim.switch.vsctl("set Bridge xapi1 controller=tcp:192.0.2.9").unwrap();
+    sim.switch.run_vsctl("set Bridge xapi1 controller=tcp:192.0.2.9").unwrap();
     expect(&sim, "controller", "warn", "xapi1").await;
-    sim.switch.vsctl("remove Bridge xapi1 controller x").unwrap();
+    sim.switch.run_vsctl("remove Bridge xapi1 controller x").unwrap();
     expect(&sim, "controller", "ok", "").await;
 
-    sim.switch.vsctl("add-port xapi1 theirs").unwrap();
-    sim.switch.vsctl("set Interface theirs type=vxlan").unwrap();
+    sim.switch.run_vsctl("add-port xapi1 theirs").unwrap();
+    sim.switch.run_vsctl("set Interface theirs type=vxlan").unwrap();
     expect(&sim, "protected", "fail", "theirs").await;
-    sim.switch.vsctl("del-port theirs").unwrap();
+    sim.switch.run_vsctl("del-port theirs").unwrap();
     expect(&sim, "protected", "ok", "").await;
 
     // What xapi does for a locked VIF is meant to be.
@@ -138,7 +138,7 @@ async fn without_a_switch_that_is_what_is_found() {
 }
 
 #[tokio::test]
-async fn all_tunnels_counters_come_in_one_answer_and_none_while_the_switch_counts_nothing() {
+async fn all_counters_are_in_one_answer_and_none_while_ovs_is_down() {
     let sim = network().await;
     let statistics = json!({"rx_packets": 3, "tx_packets": 7});
     sim.switch.set_column("Interface", "t1001-1-2", "statistics", statistics);

@@ -13,7 +13,7 @@ const LIMIT: u32 = 50;
 /// A daemon that limits VIFs, on a switch on which others have done this.
 async fn sim(others: &[&str]) -> Sim {
     let switch = SimulatedSwitch::new();
-    others.iter().for_each(|command| switch.vsctl(command).unwrap());
+    others.iter().for_each(|command| switch.run_vsctl(command).unwrap());
     Switch::Simulated(switch.clone()).limit_vifs(LIMIT);
     let sim = Sim::start_with(switch, Settings { vif_broadcast_pps: LIMIT, ..Settings::default() });
     sim.until_ready().await;

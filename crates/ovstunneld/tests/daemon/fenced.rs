@@ -93,7 +93,7 @@ fn check(seed: u64, asked: &[Asked], answers: &[Answer], ran: &[String]) {
 
 /// Each run sends its requests at once to a switch that takes its time, so that they wait for each other.
 #[tokio::test(start_paused = true)]
-async fn nothing_is_written_under_an_epoch_older_than_what_is_recorded() {
+async fn nothing_is_written_under_an_epoch_older_than_the_record() {
     let (mut refused, mut done) = (0, 0);
     for seed in 0..60 {
         let mut random = Random(seed);

@@ -16,7 +16,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(60);
 async fn three_peers() -> Sim {
     let switch = SimulatedSwitch::new();
     let simulated = Switch::Simulated(switch.clone());
-    let router = assemble_forgetting(simulated, Interfaces::fixed(vec![]), Settings::default(), FORGET_AFTER);
+    let router = assemble_forgetting(simulated, Interfaces::of_list(vec![]), Settings::default(), FORGET_AFTER);
     let sim = Sim { switch, router, writer: tokio::spawn(async {}) };
     sim.until_ready().await;
     for (bridge, key) in [("b1", 7), ("b2", 8)] {
@@ -68,7 +68,7 @@ async fn metric(sim: &Sim, line: &str) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_that_was_up_and_is_silent_is_forgotten_with_all_its_tunnels_until_it_is_asked_for() {
+async fn a_silent_host_is_forgotten_with_its_tunnels_until_requested() {
     let sim = three_peers().await;
     session(&sim, 2, "down");
     pass(FORGET_AFTER / 2).await;
@@ -110,7 +110,7 @@ async fn one_host_goes_at_a_time_and_never_more_than_half() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_that_is_heard_by_any_tunnel_or_wanted_by_anybody_stays() {
+async fn a_host_heard_by_any_tunnel_or_wanted_by_anybody_stays() {
     let sim = three_peers().await;
     session(&sim, 2, "down");
     for frames in 101..110 {
@@ -134,7 +134,7 @@ async fn a_host_that_is_heard_by_any_tunnel_or_wanted_by_anybody_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_a_manager_has_recorded_its_epoch_or_bfd_never_was_up_it_is_told_and_stays() {
+async fn under_a_manager_or_if_bfd_never_was_up_a_silent_host_stays() {
     let sim = three_peers().await;
     let epoch = json!({"zone": "6f1a9c3e-0b7d-4c58-9c11-3d0f2a5b7e90", "epoch": 3});
     sim.ask_as_root("PUT", "/v1/epoch", Some(epoch)).await.expect(201);

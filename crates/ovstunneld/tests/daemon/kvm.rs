@@ -26,8 +26,8 @@ async fn destroy(sim: &Sim) -> String {
 
 /// What the agent runs before each call.
 fn agent_makes_bridge(sim: &Sim) {
-    sim.switch.vsctl(&format!("add-br {BRIDGE}")).unwrap();
-    sim.switch.vsctl(&format!("set Bridge {BRIDGE} other_config:ovs-host-setup=-1")).unwrap();
+    sim.switch.run_vsctl(&format!("add-br {BRIDGE}")).unwrap();
+    sim.switch.run_vsctl(&format!("set Bridge {BRIDGE} other_config:ovs-host-setup=-1")).unwrap();
 }
 
 async fn claim(sim: &Sim) -> Value {
@@ -59,11 +59,11 @@ async fn a_network_is_set_up_meshed_and_taken_away() {
     for _ in 0..2 {
         assert_eq!(call(&sim, "destroy_tunnel", gone.clone()).await, "SUCCESS");
     }
-    sim.switch.plug(BRIDGE, "vnet0");
+    sim.switch.plug_port(BRIDGE, "vnet0");
     let told = destroy(&sim).await;
     assert!(told.starts_with("FAILURE:IN_THE_WAY ") && told.contains("vnet0"), "{told}");
     assert_eq!(config(&sim, "ovs-host-setup").as_deref(), Some("-1"), "the next start of a VM sets it up again");
-    sim.switch.unplug("vnet0");
+    sim.switch.unplug_port("vnet0");
     for _ in 0..2 {
         assert_eq!(destroy(&sim).await, "SUCCESS:OVSTunnel1001");
     }
@@ -81,7 +81,7 @@ async fn a_tunnel_takes_up_what_the_agent_has_made_and_nobody_set_up() {
     // Also one that only the Python program has marked, with its key and spanning tree, and that has nothing else.
     let sim = Sim::new().await;
     agent_makes_bridge(&sim);
-    sim.switch.vsctl(&format!("set Bridge {BRIDGE} other_config:gre_key=OVSTunnel1001")).unwrap();
+    sim.switch.run_vsctl(&format!("set Bridge {BRIDGE} other_config:gre_key=OVSTunnel1001")).unwrap();
     assert_eq!(set_up(&sim, "1").await, "SUCCESS:OVSTunnel1001");
     // This host has another id now.
     assert_eq!(set_up(&sim, "7").await, "SUCCESS:OVSTunnel1001");
@@ -92,9 +92,9 @@ async fn a_tunnel_takes_up_what_the_agent_has_made_and_nobody_set_up() {
 async fn what_the_agent_made_and_nobody_took_up_is_deleted() {
     let sim = Sim::new().await;
     agent_makes_bridge(&sim);
-    sim.switch.plug(BRIDGE, "vnet0");
+    sim.switch.plug_port(BRIDGE, "vnet0");
     assert!(destroy(&sim).await.starts_with("FAILURE:IN_THE_WAY "));
-    sim.switch.unplug("vnet0");
+    sim.switch.unplug_port("vnet0");
     assert_eq!(destroy(&sim).await, "SUCCESS:OVSTunnel1001");
     assert!(!is_there(&sim));
 }
@@ -103,14 +103,14 @@ async fn what_the_agent_made_and_nobody_took_up_is_deleted() {
 async fn what_contradicts_its_name_or_is_not_ours_is_in_the_way() {
     let sim = Sim::new().await;
     agent_makes_bridge(&sim);
-    sim.switch.vsctl(&format!("set Bridge {BRIDGE} other_config:gre_key=1002")).unwrap();
+    sim.switch.run_vsctl(&format!("set Bridge {BRIDGE} other_config:gre_key=1002")).unwrap();
     let commits = sim.switch.commits();
     for told in [set_up(&sim, "1").await, call(&sim, "create_tunnel", tunnel(2)).await] {
         assert!(told.starts_with("FAILURE:IN_THE_WAY ") && told.contains("gre_key=1002"), "{told}");
     }
-    sim.switch.vsctl(&format!("set Bridge {BRIDGE} other_config:gre_key={BRIDGE}")).unwrap();
+    sim.switch.run_vsctl(&format!("set Bridge {BRIDGE} other_config:gre_key={BRIDGE}")).unwrap();
     for line in [format!("add-port {BRIDGE} t1001-1-9"), "set Interface t1001-1-9 type=gre".to_owned()] {
-        sim.switch.vsctl(&line).unwrap();
+        sim.switch.run_vsctl(&line).unwrap();
     }
     for told in [set_up(&sim, "1").await, call(&sim, "create_tunnel", tunnel(2)).await] {
         assert!(told.starts_with("FAILURE:IN_THE_WAY ") && told.contains("ovstunnelctl takeover"), "{told}");

@@ -79,6 +79,15 @@ const KNOWS_TUNNEL_KINDS: (&str, &str) = ("ovstunnel-types", "src/tunnel.rs");
 /// Lines of a file that a reader can still hold in the head.
 const LONGEST: usize = 450;
 
+/// Letters of a function's name that still fit in one line of a test report.
+const LONGEST_NAME: usize = 60;
+
+/// How many in a hundred functions may have a name of one word. One word seldom says what is done to what.
+const ONE_WORD_PERCENT: usize = 35;
+
+/// Names that the language or everyone who writes Rust gives to such a function.
+const GIVEN_NAMES: [&str; 6] = ["new", "default", "fmt", "from", "drop", "main"];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
@@ -242,4 +251,68 @@ fn every_file_says_what_it_is_and_is_short() {
         }
     }
     assert!(files > 100, "only {files} files were looked at");
+}
+
+/// The name of the function that a line defines.
+fn defined_function(line: &str) -> Option<&str> {
+    let modifiers = ["pub ", "pub(crate) ", "pub(super) ", "const ", "async ", "unsafe ", "extern \"C\" "];
+    let mut rest = line.trim_start();
+    while let Some(after) = modifiers.iter().find_map(|modifier| rest.strip_prefix(modifier)) {
+        rest = after;
+    }
+    let name = rest.strip_prefix("fn ")?;
+    Some(&name[..name.find(['(', '<'])?])
+}
+
+/// The functions that a text defines and names by itself: not those whose names a trait requires.
+fn chosen_names(text: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut required_until: Option<String> = None;
+    for line in text.lines() {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        match &required_until {
+            Some(end) => {
+                if line == end {
+                    required_until = None;
+                }
+            }
+            None if line.trim_start().starts_with("impl") && line.contains(" for ") && line.ends_with('{') => {
+                required_until = Some(format!("{indent}}}"));
+            }
+            None => names.extend(defined_function(line).filter(|name| !GIVEN_NAMES.contains(name))),
+        }
+    }
+    names
+}
+
+#[test]
+fn no_function_has_a_name_longer_than_a_line_of_a_report() {
+    let mut functions = 0;
+    for folder in crates().into_values().map(|(folder, _)| folder) {
+        for path in ["src", "tests"].iter().flat_map(|part| sources(&folder.join(part))) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            for name in text.lines().filter_map(defined_function) {
+                functions += 1;
+                assert!(name.len() <= LONGEST_NAME, "{}: {name} has {} letters", path.display(), name.len());
+            }
+        }
+    }
+    assert!(functions > 3000, "only {functions} functions were found");
+}
+
+#[test]
+fn most_functions_say_in_more_than_one_word_what_they_do() {
+    let product = crates().into_iter().filter(|(name, _)| MAY_USE.iter().any(|(known, _)| known == name));
+    let (mut all, mut of_one_word) = (0, 0);
+    for path in product.flat_map(|(_, (folder, _))| sources(&folder.join("src"))) {
+        let text = product_text(&path);
+        let names = chosen_names(&text);
+        all += names.len();
+        of_one_word += names.iter().filter(|name| !name.contains('_')).count();
+    }
+    println!("{of_one_word} of {all} functions have a name of one word");
+    assert!(all > 3000, "only {all} functions were found");
+    assert!(of_one_word * 100 <= all * ONE_WORD_PERCENT, "{of_one_word} of {all} functions have a name of one word");
+    let sample = "impl Display for X {\n    fn fmt(&self) {}\n}\nimpl X {\n    pub(crate) async fn a_b<T>() {}\n    fn c() {}\n}";
+    assert_eq!(chosen_names(sample), ["a_b", "c"]);
 }

@@ -64,7 +64,7 @@ async fn filters_leave_out_and_pages_are_of_what_is_left() {
         "SUCCESS: topology 1 of v was applied"
     );
     // A tunnel that the switch refuses makes its bridge ill.
-    sim.switch.vsctl("set Interface t2-1-2 options:remote_ip=nonsense").unwrap();
+    sim.switch.run_vsctl("set Interface t2-1-2 options:remote_ip=nonsense").unwrap();
     for (query, expected) in [
         ("?key=4", vec!["b4"]),
         ("?key=1001", vec!["v"]),

@@ -88,7 +88,7 @@ async fn removes_by_itself(sim: &Sim, why: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn removals_are_left_to_a_manager_that_acts_and_for_five_minutes_after() {
+async fn removals_are_left_to_an_acting_manager_and_five_minutes_more() {
     let sim = Sim::new().await;
     with_network(&sim).await;
     record(&sim, 4).await;
@@ -118,7 +118,7 @@ async fn removals_are_left_to_a_manager_that_acts_and_for_five_minutes_after() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_manager_that_leads_and_acts_the_plugin_removes_by_itself() {
+async fn without_an_acting_leader_the_plugin_removes_by_itself() {
     let epoch = format!("{ZONE}:4");
     let cases: [(Headers<'_>, &str); 4] = [
         (&[], "it is nobody in particular who watches"),
@@ -182,10 +182,10 @@ async fn a_set_up_on_another_bridge_takes_the_claim_with_it() {
     assert!(refused.starts_with("FAILURE:IN_THE_WAY"), "while nobody has wanted the other gone: {refused}");
     assert_eq!(destroy(&sim, "xapi12").await, "SUCCESS:xapi12");
     // A VM is still there.
-    sim.switch.plug("xapi12", "vif1.0");
+    sim.switch.plug_port("xapi12", "vif1.0");
     assert!(set_up(&sim, "xapi13").await.starts_with("FAILURE:IN_THE_WAY"));
     assert_eq!(there(&sim).await, ("out".to_owned(), 1));
-    sim.switch.unplug("vif1.0");
+    sim.switch.unplug_port("vif1.0");
     assert_eq!(set_up(&sim, "xapi13").await, "SUCCESS:xapi13");
     assert!(is_gone(&sim, "xapi12").await);
     assert_eq!(sim.bridge("xapi13").await["claim"]["says"], "in");
@@ -210,7 +210,7 @@ async fn what_a_manager_never_removes_is_not_left_to_it() {
 }
 
 #[tokio::test]
-async fn a_watch_that_does_not_say_under_which_epoch_it_acts_is_refused() {
+async fn a_watch_that_does_not_name_its_epoch_is_refused() {
     let sim = Sim::new().await;
     let epoch = format!("{ZONE}:4");
     let cases: [(Headers<'_>, &str, &str); 5] = [

@@ -13,7 +13,7 @@ async fn without_meters() -> Sim {
     let sim = Sim::start_with(switch, Settings { vif_broadcast_pps: 50, ..Settings::default() });
     sim.until_ready().await;
     sim.put("xapi1", mesh(5, [2])).await.expect(201);
-    sim.switch.plug("xapi1", "vif1.0");
+    sim.switch.plug_port("xapi1", "vif1.0");
     let refused = async || sim.get("/readyz").await.body["warnings"].to_string().contains("takes no meters");
     sim.until("the switch says that it has no meters", refused).await;
     sim.reconcile().await;

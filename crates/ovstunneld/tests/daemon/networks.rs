@@ -55,7 +55,7 @@ fn expect((status, body): (u16, Value), wanted: u16, code: &str) -> Value {
 /// a name for its bridge; `ovs-host-setup` from the beginning; `assume_network_is_shared`, in place of older servers' plugged VIF of the
 /// control domain; the plugin's mark and the host's id.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_network_is_made_as_a_management_server_and_the_plugin_make_it() {
+async fn a_network_is_made_as_by_a_management_server_and_the_plugin() {
     let pool = Pool::new();
     let daemon = daemon(&pool);
     expect(get(&daemon).await, 404, "not_found");

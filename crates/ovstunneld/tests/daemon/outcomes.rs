@@ -68,7 +68,7 @@ async fn while_it_is_not_known_nothing_is_written_by_anybody() {
     for becomes in [Becomes::Nothing, Becomes::DoneLater] {
         let sim = Sim::new().await;
         sim.put("xapi1", mesh(5, [2])).await.expect(201);
-        sim.switch.plug("xapi1", "vif1.0");
+        sim.switch.plug_port("xapi1", "vif1.0");
         sim.until_flows("xapi1", 8).await;
         let commits = sim.switch.commits();
         sim.switch.set_silent(true);
@@ -81,7 +81,7 @@ async fn while_it_is_not_known_nothing_is_written_by_anybody() {
         let words = other["detail"].as_str().unwrap();
         assert!(words.contains("bridge xapi1") && words.contains("nothing was changed"), "{other}");
         sim.ask("POST", "/v1/takeover", None).await.problem(503, "switch_unavailable");
-        sim.switch.plug("xapi1", "vif2.0");
+        sim.switch.plug_port("xapi1", "vif2.0");
         sim.switch.lose_flows("xapi1");
         let report = sim.reconcile().await;
         assert_eq!((&report["done"], report["failed"].as_array().unwrap().len()), (&json!([]), 1), "{report}");
@@ -107,7 +107,7 @@ async fn a_tool_that_ends_well_and_changes_no_flow_is_not_believed() {
     let told = sim.put("xapi1", json!({"key": 5, "ipv6": "allow"})).await.problem(504, "outcome_unknown");
     let words = told["detail"].as_str().unwrap();
     assert!(words.contains("ended well") && words.contains("is still there"), "{told}");
-    sim.switch.plug("xapi1", "vif1.0");
+    sim.switch.plug_port("xapi1", "vif1.0");
     sim.until("a repair that is told as failed", async || {
         sim.get("/readyz").await.body["last_repair"]["failed"].as_u64().is_some_and(|failed| failed > 0)
     })

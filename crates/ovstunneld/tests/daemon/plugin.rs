@@ -94,10 +94,10 @@ async fn a_bridge_of_xapi_is_left_and_a_vif_on_it_is_named() {
     let sim = Sim::new().await;
     sim.switch.foreign_bridge("xapi12");
     assert_eq!(setup(&sim, "xapi12", "1001").await, "SUCCESS:xapi12");
-    sim.switch.plug("xapi12", "vif3.0");
+    sim.switch.plug_port("xapi12", "vif3.0");
     let told = call(&sim, "destroy_ovs_bridge", destroy()).await;
     assert!(told.starts_with("FAILURE:IN_THE_WAY ") && told.contains("vif3.0"), "{told}");
-    sim.switch.unplug("vif3.0");
+    sim.switch.unplug_port("vif3.0");
     assert_eq!(call(&sim, "destroy_ovs_bridge", destroy()).await, "SUCCESS:xapi12");
     let told = sim.get("/v1/bridges/xapi12").await.problem(404, "not_found");
     assert!(told["detail"].as_str().unwrap().contains("not managed"), "{told}");
@@ -126,7 +126,7 @@ async fn tunnels_of_another_plugin_are_not_mixed_with_ours() {
     for line in
         ["add-port xapi12 t1001-1-9", "set Interface t1001-1-9 type=gre", "set Bridge xapi12 other_config:gre_key=1001"]
     {
-        sim.switch.vsctl(line).unwrap();
+        sim.switch.run_vsctl(line).unwrap();
     }
     let commits = sim.switch.commits();
     let theirs = json!({"bridge": "xapi12", "in_port": "t1001-1-9"});
@@ -145,7 +145,7 @@ async fn tunnels_of_another_plugin_are_not_mixed_with_ours() {
 async fn what_the_switch_does_is_told_in_the_words_of_the_contract() {
     let sim = Sim::new().await;
     assert_eq!(setup(&sim, "xapi12", "OVSTunnel1001").await, "SUCCESS:xapi12");
-    sim.switch.refuse(endpoint(5, 1001));
+    sim.switch.refuse_tunnel(endpoint(5, 1001));
     let told = call(&sim, "create_tunnel", tunnel(5)).await;
     assert!(told.starts_with("FAILURE:VERIFY_INTERFACE_FAILED t1001-1-5: "), "{told}");
     assert_eq!(sim.bridge("xapi12").await["tunnels"], json!([]));
@@ -180,9 +180,9 @@ async fn every_function_that_is_described_is_there() {
 #[tokio::test]
 async fn a_python_bridge_without_tunnels_waits_for_takeover() {
     let sim = Sim::new().await;
-    sim.switch.vsctl("add-br xapi12").unwrap();
-    sim.switch.vsctl("set Bridge xapi12 other_config:gre_key=OVSTunnel1001").unwrap();
-    sim.switch.plug("xapi12", "vif1.0");
+    sim.switch.run_vsctl("add-br xapi12").unwrap();
+    sim.switch.run_vsctl("set Bridge xapi12 other_config:gre_key=OVSTunnel1001").unwrap();
+    sim.switch.plug_port("xapi12", "vif1.0");
     let plugins = [
         " cookie=0x0, table=0, priority=1200,in_port=1,dl_dst=ff:ff:ff:ff:ff:ff actions=NORMAL",
         " cookie=0x0, table=0, priority=1100,dl_dst=ff:ff:ff:ff:ff:ff actions=output:1",
@@ -276,7 +276,7 @@ async fn a_long_plugin_name_is_taken_over_and_removed() {
         format!("set Interface {LONG} options:remote_ip={}", ip(2)),
         format!("set Interface {LONG} options:cloudstack-network-id=2d0f5a1c-77aa-4a0b-8a11-000000000001"),
     ] {
-        sim.switch.vsctl(&command).unwrap();
+        sim.switch.run_vsctl(&command).unwrap();
     }
     let create = json!({"bridge": "xapi12", "remote_ip": ip(2), "key": "1001", "from": "12341", "to": "12342"});
     let destroy = json!({"bridge": "xapi12", "in_port": LONG});

@@ -97,7 +97,7 @@ async fn calls_in_flight_together_end_as_some_order_of_them_would() {
         run.by_xapi &= !run.vpc;
         let mut random = Random::new(number);
         if run.by_xapi {
-            sim.switch.vsctl(&format!("add-br {}", run.bridge())).unwrap();
+            sim.switch.run_vsctl(&format!("add-br {}", run.bridge())).unwrap();
         }
         for it in &run.before {
             call(&sim, &run, *it).await;
@@ -108,7 +108,7 @@ async fn calls_in_flight_together_end_as_some_order_of_them_would() {
         let outcome = outcome(&sim, &run).await;
         assert!(run.has_an_order(&answers, &outcome), "run {number}: {run:?}\n{answers:#?}\n{outcome:?}");
         call(&sim, &run, Call::Destroy).await;
-        let gone = sim.switch.vsctl(&format!("del-br {}", run.bridge()));
+        let gone = sim.switch.run_vsctl(&format!("del-br {}", run.bridge()));
         assert_eq!(gone.is_ok(), run.by_xapi, "what xapi made stays, what we made goes");
     }
     assert!(longest < BOUND, "{longest:?}");

@@ -56,8 +56,8 @@ async fn host_1() -> Sim {
         let arguments = json!({"bridge": "xapi7", "remote_ip": ip(2), "key": key, "from": "1", "to": "2"});
         assert_eq!(call(&sim, "create_tunnel", arguments).await, format!("SUCCESS:t{key}-1-2"));
     }
-    sim.switch.plug("xapi7", "vif1.0");
-    sim.switch.vsctl("set Interface vif1.0 external_ids:attached-mac=02:00:00:00:01:01").unwrap();
+    sim.switch.plug_port("xapi7", "vif1.0");
+    sim.switch.run_vsctl("set Interface vif1.0 external_ids:attached-mac=02:00:00:00:01:01").unwrap();
     sim
 }
 
@@ -82,7 +82,7 @@ async fn a_vpc_is_set_up_told_and_taken_away() {
         json!({"key": 1002, "network_uuid": uuid(2), "cidr": "10.1.2.0/24", "acl": "a"})
     );
     assert_eq!(bridge["vpc"]["unplaced_vifs"], json!([]));
-    sim.switch.unplug("vif1.0");
+    sim.switch.unplug_port("vif1.0");
     // A card that is nowhere has no look-ups.
     sim.until("the VIF's flows to go", async || {
         let flows = sim.bridge("xapi7").await["flows"].clone();
@@ -145,8 +145,8 @@ async fn one_bridges_failed_flows_delay_no_other_repair() {
     sim.until_flows("xapi7", TOLD).await;
     sim.switch.refuse_flows("xapi7", true);
     sim.switch.lose_flows("xapi7");
-    sim.switch.vsctl("remove Bridge xapi7 external_ids ovstunnel-topology-0").unwrap();
-    sim.switch.vsctl("set Port plain protected=false").unwrap();
+    sim.switch.run_vsctl("remove Bridge xapi7 external_ids ovstunnel-topology-0").unwrap();
+    sim.switch.run_vsctl("set Port plain protected=false").unwrap();
     sim.switch.lose_flows("plain");
     let report = sim.reconcile().await;
     assert!(!report["failed"].as_array().unwrap().is_empty(), "{report}");

@@ -73,17 +73,17 @@ async fn metrics_text() -> [String; 2] {
     // The second one tells of the first.
     ask().await;
     let metrics = Metrics::default();
-    metrics.command("ovs-vsctl", RunResult::Succeeded, Duration::ZERO);
+    metrics.count_command("ovs-vsctl", RunResult::Succeeded, Duration::ZERO);
     metrics.connection_ended("handshake");
     let around = Surroundings {
-        health: Switch::Simulated(sim.switch.clone()).health().borrow().clone(),
+        health: Switch::Simulated(sim.switch.clone()).watch_health().borrow().clone(),
         host: vec![],
         mirror_age: Duration::ZERO,
         flow_monitors: 0,
         log_lines_lost: 0,
         certificates: vec![("certificate", Some(1.0))],
     };
-    [ask().await, metrics.text(&[], &around)]
+    [ask().await, metrics.render_text(&[], &around)]
 }
 
 /// Each metric that a text tells: its name as in the samples, type, and labels.
@@ -125,7 +125,7 @@ async fn each_metric_is_on_its_page() {
 fn checks(sources: &[Source], of: &str) -> BTreeSet<String> {
     let doctors = sources.iter().filter(|source| source.path.contains("/doctor/"));
     let its = doctors.filter(|source| [of, "crates/ovstunnel-server/"].iter().any(|it| source.path.starts_with(it)));
-    its.flat_map(|source| first_arguments(source, &["ok", "warn", "fail", "finding", "unread"])).collect()
+    its.flat_map(|source| first_arguments(source, &["ok", "warn", "fail", "new_finding", "unread_finding"])).collect()
 }
 
 /// The words in the first column of the tables of a page that have these columns.

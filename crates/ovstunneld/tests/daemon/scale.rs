@@ -36,7 +36,7 @@ async fn five_thousand_tunnels_are_served() {
     let moved = json!({"key": 6, "tunnels": moved});
     timed("PUT with another address for each of 1,999", sim.put("net", moved)).await.expect(200);
     timed("a VIF's rules", async {
-        sim.switch.plug("big", "vif1.0");
+        sim.switch.plug_port("big", "vif1.0");
         sim.until_flows("big", 8).await;
     })
     .await;

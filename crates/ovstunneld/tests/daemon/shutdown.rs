@@ -23,7 +23,7 @@ fn slow(entered: &Arc<Notify>, go_on: &Arc<Notify>) -> Router {
         go_on.notified().await;
         peer.to_string()
     };
-    middleware::wrap(Router::new().route("/slow", get(handler)), None)
+    middleware::wrap_routes(Router::new().route("/slow", get(handler)), None)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -111,9 +111,9 @@ fn two_daemons_on_one_switch_share_a_lock() {
     assert!(!other.path().join("run/o.sock").exists(), "it never listened");
 
     // Nor does a look by hand write beside it.
-    let lock = ovstunneld::testing::WriterLock::of(&configuration(dir.path()), Duration::ZERO);
+    let lock = ovstunneld::testing::WriterLock::for_config(&configuration(dir.path()), Duration::ZERO);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let turn = runtime.block_on(lock.take()).unwrap();
+    let turn = runtime.block_on(lock.take_turn()).unwrap();
     let looked = program(other.path()).arg("--once").status().unwrap();
     let stderr = std::fs::read_to_string(other.path().join("stderr")).unwrap();
     assert!(!looked.success() && stderr.contains("another ovstunneld has been writing"), "{stderr}");

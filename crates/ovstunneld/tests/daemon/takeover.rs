@@ -24,7 +24,7 @@ fn old_bridge(switch: &SimulatedSwitch, name: &str, key: u32) {
         format!("set Interface {tunnel} options:remote_ip=192.0.2.2"),
         format!("add-port {name} vif{key}.0"),
     ] {
-        switch.vsctl(&command).unwrap();
+        switch.run_vsctl(&command).unwrap();
     }
     PLUGINS.iter().chain([&FOREIGN]).for_each(|line| switch.add_flow(name, line));
 }
@@ -38,7 +38,7 @@ async fn a_takeover_happens_once_and_not_in_a_dry_run() {
     let switch = SimulatedSwitch::new();
     old_bridge(&switch, "xapi1", 1001);
     old_bridge(&switch, "xapi2", 1002);
-    switch.vsctl("add-br theirs").unwrap();
+    switch.run_vsctl("add-br theirs").unwrap();
     let sim = Sim::over(switch.clone()).await;
     let commits = switch.commits();
     let plan = take_over(&sim, "?dry_run=true", None).await;
@@ -77,8 +77,8 @@ async fn a_takeover_happens_once_and_not_in_a_dry_run() {
 async fn what_cannot_be_taken_over_is_left_and_told() {
     let switch = SimulatedSwitch::new();
     old_bridge(&switch, "xapi1", 1001);
-    switch.vsctl("add-port xapi1 gre9").unwrap();
-    switch.vsctl("set Interface gre9 type=gre").unwrap();
+    switch.run_vsctl("add-port xapi1 gre9").unwrap();
+    switch.run_vsctl("set Interface gre9 type=gre").unwrap();
     let sim = Sim::over(switch.clone()).await;
     let commits = switch.commits();
     let answer = take_over(&sim, "", Some(json!({"bridges": ["xapi1", "nothing"]}))).await;
@@ -98,7 +98,7 @@ async fn what_cannot_be_taken_over_is_left_and_told() {
 async fn a_release_leaves_the_vif_and_is_repeated_without_harm() {
     let sim = Sim::new().await;
     sim.put("xapi1", mesh(1001, 2..4)).await.expect(201);
-    sim.switch.plug("xapi1", "vif1.0");
+    sim.switch.plug_port("xapi1", "vif1.0");
     sim.until_flows("xapi1", 8).await;
     sim.delete("xapi1").await.problem(409, "conflict");
     let plan = sim.ask("POST", "/v1/bridges/xapi1/release?dry_run=true", None).await.expect(200);
@@ -117,7 +117,7 @@ async fn ipv6_passes_after_as_it_did_before() {
     let switch = SimulatedSwitch::new();
     old_bridge(&switch, "xapi1", 1001);
     for command in ["add-br xapi2", "set Bridge xapi2 other_config:gre_key=OVSTunnel1002", "add-port xapi2 vif2.0"] {
-        switch.vsctl(command).unwrap();
+        switch.run_vsctl(command).unwrap();
     }
     PLUGINS.iter().skip(1).for_each(|line| switch.add_flow("xapi2", line));
     let sim = Sim::over(switch.clone()).await;

@@ -48,10 +48,10 @@ async fn each_change_is_told_once_and_in_order() {
     assert_eq!(tunnels(&one.bridges["b1"]), ["2"]);
     sim.post("b1", tunnel(3)).await.expect(201);
     one.until_it_knows_all(&sim).await;
-    sim.switch.plug("b1", "vif1.0");
+    sim.switch.plug_port("b1", "vif1.0");
     one.until_it_knows_all(&sim).await;
     assert_eq!(one.bridges["b1"]["vifs"][0]["name"], "vif1.0");
-    sim.switch.unplug("vif1.0");
+    sim.switch.unplug_port("vif1.0");
     one.until_it_knows_all(&sim).await;
     sim.delete("b1").await.expect(200);
     let gone = loop {

@@ -85,7 +85,7 @@ async fn requests_for_one_thing_are_carried_out_in_their_order() {
 #[tokio::test]
 async fn refused_tunnels_go_and_the_good_ones_stay() {
     let sim = Sim::new().await;
-    sim.switch.refuse(endpoint(3, 5));
+    sim.switch.refuse_tunnel(endpoint(3, 5));
     let problem = sim.put("xapi1", mesh(5, [2, 3, 4])).await.problem(422, "switch_refused");
     let refused = &problem["refused"];
     assert_eq!(refused.as_array().unwrap().len(), 1, "{problem}");
@@ -94,7 +94,7 @@ async fn refused_tunnels_go_and_the_good_ones_stay() {
     assert_eq!(ports(&problem["bridge"]), ["t5-1-2", "t5-1-4"], "the answer shows what is there");
     assert_eq!(ports(&sim.bridge("xapi1").await), ["t5-1-2", "t5-1-4"]);
 
-    sim.switch.refuse(endpoint(6, 5));
+    sim.switch.refuse_tunnel(endpoint(6, 5));
     let (good, bad) = tokio::join!(sim.post("xapi1", tunnel(5)), sim.post("xapi1", tunnel(6)));
     assert_eq!(good.expect(201)["tunnel"]["state"], "up");
     let problem = bad.problem(422, "switch_refused");
@@ -106,7 +106,7 @@ async fn refused_tunnels_go_and_the_good_ones_stay() {
 async fn without_vswitchd_nothing_changes_until_it_is_back() {
     let sim = Sim::new().await;
     sim.put("xapi1", mesh(5, [2])).await.expect(201);
-    sim.switch.plug("xapi1", "vif1.0");
+    sim.switch.plug_port("xapi1", "vif1.0");
     sim.until_flows("xapi1", 8).await;
     let commits = sim.switch.commits();
     sim.switch.set_running(false);
@@ -119,7 +119,7 @@ async fn without_vswitchd_nothing_changes_until_it_is_back() {
     assert_eq!(sim.switch.commits(), commits);
 
     // A VIF that is plugged meanwhile has its rules as soon as the switch is back, like all the others.
-    sim.switch.plug("xapi1", "vif2.0");
+    sim.switch.plug_port("xapi1", "vif2.0");
     sim.switch.set_running(true);
     sim.until("ready", async || sim.get("/readyz").await.status == 200).await;
     sim.until_flows("xapi1", 9).await;
@@ -134,18 +134,18 @@ async fn flows_follow_vifs_without_a_request() {
     sim.switch.foreign_bridge("foreign");
     let mut expected = 6;
     for vif in ["vif1.0", "tap1.0", "vnet0"] {
-        sim.switch.plug("xapi1", vif);
+        sim.switch.plug_port("xapi1", vif);
         // The first VIF opens the bridge for frames from tunnels, with a flow of its own.
         expected += if vif == "vif1.0" { 2 } else { 1 };
         sim.until_flows("xapi1", expected).await;
     }
-    sim.switch.plug("xapi1", "eth1");
-    sim.switch.plug("foreign", "vif9.0");
+    sim.switch.plug_port("xapi1", "eth1");
+    sim.switch.plug_port("foreign", "vif9.0");
     let commits = sim.switch.commits();
     let bridge = sim.bridge("xapi1").await;
     assert_eq!((&bridge["vifs"].as_array().unwrap().len(), &bridge["other_ports"]), (&3, &json!(["eth1"])));
     for vif in ["vif1.0", "tap1.0", "vnet0"] {
-        sim.switch.unplug(vif);
+        sim.switch.unplug_port(vif);
         expected -= if vif == "vnet0" { 2 } else { 1 };
         sim.until_flows("xapi1", expected).await;
     }
@@ -189,8 +189,8 @@ async fn a_refused_repair_is_told_and_tried_again() {
     sim.put("xapi1", mesh(5, [2, 3])).await.expect(201);
     let state = async || sim.bridge("xapi1").await["tunnels"][0]["state"].clone();
     let refused = endpoint(2, 5);
-    sim.switch.refuse(refused);
-    sim.switch.vsctl("set Interface t5-1-2 options:remote_ip=203.0.113.9").unwrap();
+    sim.switch.refuse_tunnel(refused);
+    sim.switch.run_vsctl("set Interface t5-1-2 options:remote_ip=203.0.113.9").unwrap();
     sim.until("a tunnel in error", async || state().await == "error").await;
     assert_eq!(ports(&sim.bridge("xapi1").await), ["t5-1-2", "t5-1-3"], "its row is the record");
     let metrics = sim.get("/metrics").await.expect(200);
@@ -207,7 +207,7 @@ async fn a_refused_repair_is_told_and_tried_again() {
     let tries = sim.switch.commits() - before;
     assert!((1_000..2_000).contains(&tries), "{tries} tries in a day: one a minute, once the distance has grown");
     assert_eq!(state().await, "error");
-    sim.switch.accept(refused);
+    sim.switch.accept_tunnel(refused);
     tokio::time::sleep(day).await;
     assert_eq!(state().await, "up");
     let at_rest = sim.switch.commits();
@@ -220,12 +220,12 @@ async fn a_refused_repair_is_told_and_tried_again() {
 async fn a_daemon_that_starts_anew_finds_what_its_predecessor_made() {
     let first = Sim::new().await;
     first.put("xapi1", mesh(5, [2, 3])).await.expect(201);
-    first.switch.plug("xapi1", "vif1.0");
+    first.switch.plug_port("xapi1", "vif1.0");
     first.until_flows("xapi1", 8).await;
     let (switch, before) = (first.switch.clone(), first.bridge("xapi1").await);
     drop(first.router);
     first.writer.await.unwrap();
-    switch.plug("xapi1", "vif2.0");
+    switch.plug_port("xapi1", "vif2.0");
     switch.lose_flows("xapi1");
 
     let commits = switch.commits();
@@ -241,7 +241,7 @@ async fn a_daemon_that_starts_anew_finds_what_its_predecessor_made() {
 async fn changes_during_a_start_write_nothing_again() {
     let mut sim = Sim::new().await;
     sim.put("xapi1", mesh(5, [2, 3])).await.expect(201);
-    sim.switch.plug("xapi1", "vif1.0");
+    sim.switch.plug_port("xapi1", "vif1.0");
     sim.until_flows("xapi1", 8).await;
     for _ in 0..20 {
         let (switch, commits) = (sim.switch.clone(), sim.switch.commits());
@@ -252,8 +252,8 @@ async fn changes_during_a_start_write_nothing_again() {
         // The look of the start is behind it and could do nothing.
         sim.get("/readyz").await.expect(503);
         tokio::task::yield_now().await;
-        sim.switch.plug("xapi1", "eth9");
-        sim.switch.unplug("eth9");
+        sim.switch.plug_port("xapi1", "eth9");
+        sim.switch.unplug_port("eth9");
         sim.switch.set_database(true);
         sim.until_ready().await;
         sim.until_flows("xapi1", 8).await;
@@ -293,8 +293,8 @@ async fn requests_do_not_delay_what_a_restart_needs() {
 async fn what_is_not_ours_is_as_it_was_after_everything() {
     let switch = SimulatedSwitch::new();
     switch.foreign_bridge("xenbr0");
-    switch.plug("xenbr0", "eth0");
-    switch.plug("xenbr0", "vif5.0");
+    switch.plug_port("xenbr0", "eth0");
+    switch.plug_port("xenbr0", "vif5.0");
     let sim = Sim::over(switch.clone()).await;
     let seen = |name: &str| {
         let switch = ovstunnel_ovs::Switch::Simulated(switch.clone());

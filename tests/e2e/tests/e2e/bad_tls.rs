@@ -17,10 +17,10 @@ fn strangers(cloud: &Cloud) -> Result<Vec<(&'static str, Option<PathBuf>)>> {
     let client = |text: &str| -> Result<Leaf> { Ok(Leaf { name: name(text)?, role: Role::Client, days: 1 }) };
     // A CA of the same name, and a client of the same name as the good ones.
     Authority::create(&other, "ovstunnel lab", 30, now)?;
-    Authority::open(&other)?.issue(&client("manager")?, now)?;
+    Authority::open(&other)?.issue_certificate(&client("manager")?, now)?;
     let ours = Authority::open(pki)?;
-    ours.issue(&client("expired")?, now - Duration::days(3))?;
-    ours.issue(&client("early")?, now + Duration::days(2))?;
+    ours.issue_certificate(&client("expired")?, now - Duration::days(3))?;
+    ours.issue_certificate(&client("early")?, now + Duration::days(2))?;
     Ok(vec![
         ("no certificate", None),
         ("one of another CA", Some(other.join("manager"))),

@@ -79,7 +79,7 @@ fn discriminator(cloud: &Cloud, number: usize) -> Result<u32> {
 }
 
 #[test]
-fn two_switches_hear_each_other_and_no_vm_hears_or_disturbs_them() -> Result<()> {
+fn two_switches_hear_each_other_and_no_vm_hears_or_disturbs_it() -> Result<()> {
     let config = NodeConfig { reconcile_interval: "2s".into(), ..NodeConfig::default() };
     let cloud = Cloud::with_config("bfd", 2, config)?;
     let network = Network::numbered(1, Ipv6Policy::Allow);
@@ -178,7 +178,7 @@ fn heal(cloud: &Cloud, number: usize) -> Result<()> {
 }
 
 #[test]
-fn a_manager_has_each_two_hosts_watched_and_names_what_is_cut_between_them() -> Result<()> {
+fn a_manager_watches_each_pair_of_hosts_and_names_what_is_cut() -> Result<()> {
     let config = NodeConfig { reconcile_interval: "2s".into(), ..NodeConfig::default() };
     let cloud = Cloud::with_config("zonebfd", 3, config)?;
     let networks = [1, 2].map(|n| Network::numbered(n, Ipv6Policy::Allow));

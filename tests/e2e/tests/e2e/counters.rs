@@ -63,7 +63,7 @@ fn two_of_three(tag: &str) -> Result<(Cloud, Network, Vec<Vm>, Zone)> {
 }
 
 #[test]
-fn what_one_end_sends_and_the_other_never_counts_is_a_fault_without_a_probe() -> Result<()> {
+fn packets_sent_and_never_counted_are_a_fault_without_a_probe() -> Result<()> {
     let (cloud, _, vms, zone) = two_of_three("counters")?;
     let ping = vms[0].start_ping(vms[1].ip(), Duration::from_millis(100))?;
 
@@ -88,7 +88,7 @@ fn what_one_end_sends_and_the_other_never_counts_is_a_fault_without_a_probe() ->
 }
 
 #[test]
-fn packets_that_no_tunnel_is_for_are_a_fault_that_names_their_sender() -> Result<()> {
+fn packets_without_a_tunnel_are_a_fault_that_names_the_sender() -> Result<()> {
     let (cloud, network, vms, zone) = two_of_three("unexpected")?;
     // A host that nobody has registered believes that it is of the mesh.
     ensure!(unexpected(&cloud, 1)?.0 == Level::Ok, "{:?}", unexpected(&cloud, 1)?);

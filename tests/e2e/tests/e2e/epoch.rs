@@ -30,12 +30,13 @@ fn restart(cloud: &Cloud) -> Result<()> {
 }
 
 #[test]
-fn a_replaced_leader_writes_nothing_and_the_epoch_outlives_the_daemon() -> Result<()> {
+fn a_replaced_leader_writes_nothing_also_after_a_daemon_restart() -> Result<()> {
     let cloud = Cloud::new("epoch", 1)?;
     let host = cloud.node(1)?.host().clone();
     let (fourth, fifth, other) = (epoch(ZONE, 4)?, epoch(ZONE, 5)?, epoch(OTHER, 9)?);
-    let put =
-        move |client: Client| async move { client.under(fourth).put_bridge("xapi1", &tunnels_to(1001, &[2])).await };
+    let put = move |client: Client| async move {
+        client.under_epoch(fourth).put_bridge("xapi1", &tunnels_to(1001, &[2])).await
+    };
     ensure!(cloud.call(1, put)??.outcome == Outcome::Created);
     ensure!(in_switch(&host)? == format!("\"{fourth}\""), "{}", in_switch(&host)?);
     let recorded = cloud.call(1, move |client| async move { client.record_epoch(fifth).await })??;
@@ -46,10 +47,10 @@ fn a_replaced_leader_writes_nothing_and_the_epoch_outlives_the_daemon() -> Resul
             restart(&cloud)?;
         }
         let file = database_file(&host)?;
-        let gone = move |client: Client| async move { client.under(fourth).delete_bridge("xapi1").await };
+        let gone = move |client: Client| async move { client.under_epoch(fourth).delete_bridge("xapi1").await };
         let stale = problem(cloud.call(1, gone)?, Code::StaleEpoch)?;
         ensure!(stale.recorded.and_then(|recorded| recorded.epoch) == Some(5));
-        let gone = move |client: Client| async move { client.under(other).delete_bridge("xapi1").await };
+        let gone = move |client: Client| async move { client.under_epoch(other).delete_bridge("xapi1").await };
         problem(cloud.call(1, gone)?, Code::OtherZone)?;
         problem(cloud.call(1, move |client| async move { client.record_epoch(fourth).await })?, Code::StaleEpoch)?;
         ensure!(database_file(&host)? == file, "something was written");
@@ -61,8 +62,9 @@ fn a_replaced_leader_writes_nothing_and_the_epoch_outlives_the_daemon() -> Resul
     clear.arg("--socket").arg(cloud.node(1)?.socket()).args(["epoch", "clear", "--yes"]);
     let cleared = output(clear, PATIENCE)?;
     ensure!(cleared.status.success(), "{cleared:?}");
-    let put =
-        move |client: Client| async move { client.under(other).put_bridge("xapi1", &tunnels_to(1001, &[3])).await };
+    let put = move |client: Client| async move {
+        client.under_epoch(other).put_bridge("xapi1", &tunnels_to(1001, &[3])).await
+    };
     ensure!(cloud.call(1, put)??.outcome == Outcome::Updated);
     ensure!(in_switch(&host)? == format!("\"{other}\""));
     Ok(())
@@ -120,7 +122,7 @@ fn what_the_plugin_removes_is_left_to_a_manager_that_acts() -> Result<()> {
     let (host, leads) = (cloud.node(1)?.host().clone(), epoch(ZONE, 4)?);
     set_up(&cloud)?;
     let watch = cloud.call(1, move |client| async move {
-        let client = client.under(leads);
+        let client = client.under_epoch(leads);
         client.record_epoch(leads).await?;
         client.watch(None).await
     })??;
@@ -131,7 +133,7 @@ fn what_the_plugin_removes_is_left_to_a_manager_that_acts() -> Result<()> {
     let told = cloud.manager().run(async move { tokio::time::timeout(PATIENCE, until_out(watch)).await });
     let watch = told.context("the manager is not told")??;
     // Which removes it, as any other client may.
-    let gone = cloud.call(1, move |client| async move { client.under(leads).delete_bridge("xapi1").await })??;
+    let gone = cloud.call(1, move |client| async move { client.under_epoch(leads).delete_bridge("xapi1").await })??;
     ensure!(gone.outcome == Outcome::Removed && ports(&host)?.is_empty());
 
     drop(watch);

@@ -184,7 +184,7 @@ fn a_monitor_whose_connection_breaks_is_replaced() -> Result<()> {
 
 /// Somebody who undoes each repair at once is met at growing distances, up to once a second.
 #[test]
-fn who_deletes_our_flows_in_a_loop_does_not_make_the_daemon_spin() -> Result<()> {
+fn deleting_our_flows_in_a_loop_does_not_make_the_daemon_spin() -> Result<()> {
     let place = native("fight")?;
     let host = place.host()?;
     if has_monitors(host)? {

@@ -100,7 +100,7 @@ fn wait_until_told(cloud: &Cloud, host: usize, silent: usize, words: &str) -> Re
 }
 
 #[test]
-fn a_host_that_has_left_is_told_and_where_bfd_was_up_forgotten_until_it_is_asked_for() -> Result<()> {
+fn a_departed_host_is_reported_and_if_bfd_was_up_forgotten() -> Result<()> {
     let forgetful = Forgetful::new("forgets")?;
     let Forgetful { cloud, networks, .. } = &forgetful;
 

@@ -153,7 +153,7 @@ fn shown(cloud: &Cloud) -> Result<String> {
 }
 
 fn serial(file: &Path) -> Result<String> {
-    let found = ovstunnel_pki::show(file)?.into_iter().next().context("no certificate")?;
+    let found = ovstunnel_pki::read_details(file)?.into_iter().next().context("no certificate")?;
     Ok(found.serial.replace(':', "").to_lowercase())
 }
 
@@ -181,7 +181,7 @@ fn joined_long_ago(cloud: &Cloud, zone: &Zone) -> Result<PathBuf> {
     // Of 120 days 35 are left: less than a third, and so many that nobody warns.
     let authority = ovstunnel_pki::Authority::open(&zone.dir().join("authority"))?;
     let then = time::OffsetDateTime::now_utc() - time::Duration::days(85);
-    authority.renew(&name.parse().map_err(anyhow::Error::msg)?, ovstunnel_pki::Key::Same, 120, then)?;
+    authority.renew_certificate(&name.parse().map_err(anyhow::Error::msg)?, ovstunnel_pki::Key::Same, 120, then)?;
     std::fs::copy(zone.dir().join("authority/joined2.crt"), dir.join("joined2.crt"))?;
     node.start()?;
     Ok(dir)

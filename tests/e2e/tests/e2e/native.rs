@@ -29,7 +29,7 @@ impl Way {
             ..Tools::default()
         };
         let switch = Switch::Real(RealSwitch::start(tools, CommandHook::new(|_, _, _| {})).await?);
-        switch.health().wait_for(|health| health.trouble().is_none()).await?;
+        switch.watch_health().wait_for(|health| health.first_trouble().is_none()).await?;
         Ok(Way { host, switch })
     }
 
@@ -220,7 +220,7 @@ fn flows_of_the_python_plugin_go_and_refusals_have_words() -> Result<()> {
             way.host.add_bridge("b1")?;
             way.switch
                 .observer()
-                .revision()
+                .watch_revision()
                 .wait_for(|_| way.switch.observer().read(|db| db.view().bridge("b1").is_some()))
                 .await?;
             for flow in [

@@ -75,7 +75,7 @@ fn expect_same(when: &str, steps: &[Step], wanted: &[Step]) -> Result<()> {
 }
 
 #[test]
-fn with_the_manager_gone_or_off_the_plugin_works_as_if_there_had_never_been_one() -> Result<()> {
+fn without_a_manager_or_with_it_off_the_plugin_works_alone() -> Result<()> {
     let pool = Pool::new(LIFE_HOSTS, 1, "br-phy")?;
     let config =
         NodeConfig { pool: Some(pool.path().to_owned()), reconcile_interval: "2s".into(), ..NodeConfig::default() };

@@ -99,8 +99,9 @@ impl Stage {
             }
             let older: Epoch = format!("{zone}:{}", number - 1).parse()?;
             let bridge = format!("ovt{KEY}");
-            let write =
-                move |client: ovstunnel_client::Client| async move { client.under(older).delete_bridge(&bridge).await };
+            let write = move |client: ovstunnel_client::Client| async move {
+                client.under_epoch(older).delete_bridge(&bridge).await
+            };
             problem(self.cloud.call(host, write)?, Code::StaleEpoch)?;
         }
         Ok(())

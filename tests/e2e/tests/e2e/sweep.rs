@@ -216,7 +216,7 @@ fn wait_for_faults(cloud: &Cloud, zone: &Zone, wanted: &[&str]) -> Result<()> {
 
 /// A hole in one tunnel, and an underlay that carries less than it should: both are found, named and gone again, and no VM sees a frame.
 #[test]
-fn a_hole_in_one_tunnel_and_a_small_mtu_are_faults_until_they_are_mended() -> Result<()> {
+fn loss_in_one_tunnel_and_a_small_mtu_are_faults_until_mended() -> Result<()> {
     const NETWORK: &str = "key-1001";
     let cloud = Cloud::new("sweepzone", 3)?;
     let network = Network::numbered(1, Ipv6Policy::Drop);
@@ -277,7 +277,7 @@ fn a_hole_in_one_tunnel_and_a_small_mtu_are_faults_until_they_are_mended() -> Re
 
 /// The bridge of a VPC has a tunnel of each tier to each other host: all of them are swept, and no VM of any tier sees a frame.
 #[test]
-fn the_tunnels_of_a_vpcs_tiers_are_swept_and_a_hole_is_one_fault() -> Result<()> {
+fn the_tunnels_of_a_vpcs_tiers_are_swept_and_loss_is_one_fault() -> Result<()> {
     const TIERS: [&str; 3] = ["key-1001", "key-1002", "key-1003"];
     let vpc = VpcCloud::new("sweepvpc", NodeConfig::default())?;
     let cloud = vpc.cloud();

@@ -156,7 +156,7 @@ impl Inside {
         let witnesses = Witnesses::default();
         let (switch, writer, asking) = runtime.block_on(async {
             let switch = Switch::Real(RealSwitch::start(tools, CommandHook::new(|_, _, _| {})).await?);
-            let (metrics, lock, interval) = (Metrics::default(), WriterLock::none(), Duration::from_secs(3_600));
+            let (metrics, lock, interval) = (Metrics::default(), WriterLock::no_lock(), Duration::from_secs(3_600));
             let (writer, _) = Writer::start(switch.clone(), Settings::default(), interval, metrics, lock);
             let asking = start_witness(&switch, &writer, witnesses.clone());
             anyhow::Ok((switch, writer, asking))
@@ -184,9 +184,9 @@ impl Inside {
     fn astray(&self) -> Result<Vec<ovstunnel_plan::Trace>> {
         let bridge = self.switch.observer().read(|db| db.view().bridge("xapi1")).context("no bridge")?;
         let desired = DesiredBridge::from_record(&bridge).context("not ours")?;
-        let real = self.switch.real().context("not real")?;
+        let real = self.switch.real_switch().context("not real")?;
         let settings = Settings::default();
-        let told = self.runtime.block_on(async { real.questions().datapath_ports().await });
+        let told = self.runtime.block_on(async { real.new_questions().datapath_ports().await });
         let ports = told.and_then(|mut ports| ports.remove("xapi1"));
         let ports = ports.context("the switch does not say how its ports are numbered")?;
         Ok(self.runtime.block_on(follow_all(real, &bridge, &desired, &settings, &ports)))

@@ -54,7 +54,7 @@ fn wait_for_faults(cloud: &Cloud, zone: &Zone, wanted: &[&str]) -> Result<()> {
 }
 
 #[test]
-fn what_is_planted_on_either_side_is_the_first_step_that_fails_and_one_fault() -> Result<()> {
+fn a_fault_planted_on_either_side_is_the_first_failing_step() -> Result<()> {
     let config = NodeConfig { reconcile_interval: "2s".into(), ..NodeConfig::default() };
     let cloud = Cloud::with_config("zonewhy", 3, config)?;
     let network = Network::numbered(1, Ipv6Policy::Allow);

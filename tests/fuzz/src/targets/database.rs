@@ -1,7 +1,7 @@
 //! What `ovsdb-server` sends: a stream of JSON-RPC messages, the content of the database and its changes.
 
-use ovstunnel_ovs::fuzzing::{Mirror, messages};
-use ovstunnel_plan::{DesiredBridge, ObservedBridge, Settings, View, survey};
+use ovstunnel_ovs::fuzzing::{Mirror, split_messages};
+use ovstunnel_plan::{DesiredBridge, ObservedBridge, Settings, View, survey_bridges};
 
 use crate::model::flows_hold;
 
@@ -9,11 +9,11 @@ use crate::model::flows_hold;
 /// records can be written again as it was, and what follows from it are flows of ours alone.
 pub(crate) fn database(data: &[u8]) {
     let Some((piece, stream)) = data.split_first() else { return };
-    let whole = messages(stream, stream.len());
-    assert_eq!(whole, messages(stream, usize::from(*piece)), "cut at {piece}");
+    let whole = split_messages(stream, stream.len());
+    assert_eq!(whole, split_messages(stream, usize::from(*piece)), "cut at {piece}");
     let mirror = Mirror::empty();
     for message in whole.into_iter().flatten().take(16) {
-        match mirror.take(&message) {
+        match mirror.take_message(&message) {
             Ok(answer) => assert!(answer.is_none_or(|answer| answer.starts_with("{\"id\":"))),
             Err(error) => assert!(!error.is_empty()),
         }
@@ -23,14 +23,14 @@ pub(crate) fn database(data: &[u8]) {
         let view = db.view();
         let bridges: Vec<ObservedBridge> = db.bridge_names().iter().filter_map(|name| view.bridge(name)).collect();
         bridges.iter().for_each(look);
-        let found = survey(&bridges, &Settings::default());
+        let found = survey_bridges(&bridges, &Settings::default());
         assert!(found.keys().all(|name| bridges.iter().any(|bridge| bridge.name == *name)));
     });
 }
 
 fn look(bridge: &ObservedBridge) {
     let settings = Settings::default();
-    let _ = DesiredBridge::mark(bridge);
+    let _ = DesiredBridge::bridge_mark(bridge);
     let Some(desired) = DesiredBridge::from_record(bridge) else { return };
     flows_hold(&desired, bridge, &settings);
     let mut again = bridge.clone();

@@ -15,7 +15,7 @@ pub(crate) fn flows(data: &[u8]) {
     }
     let lines = dump.lines().count();
     let seen = FlowsSeen::parse_dump(&dump);
-    assert!(seen.count().is_some_and(|count| count <= lines), "{seen:?}");
+    assert!(seen.flow_count().is_some_and(|count| count <= lines), "{seen:?}");
     let observed = model::bridge(BTreeMap::new());
     let table = PluginTable::parse_dump(&dump, &observed, &Settings::default());
     assert!(table.flows.is_disjoint(&table.doubtful));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ovstunnel_plan::{
-    Applied, BridgeKind, DesiredBridge, FLOWS_MAX, Ipv6Policy, Policies, Settings, Topology, Vpc, fits,
+    Applied, BridgeKind, DesiredBridge, FLOWS_MAX, Ipv6Policy, Policies, Settings, Topology, Vpc, fits_record,
 };
 use ovstunneld::testing;
 
@@ -13,7 +13,7 @@ use crate::{model, readable};
 /// A topology is recorded as it was told, and its flows hold; an error names the place.
 pub(crate) fn topology(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    match testing::topology(&text) {
+    match testing::parse_topology(&text) {
         Ok(topology) => recorded(Some(topology), None),
         Err(error) => names_the_place(&error),
     }
@@ -22,8 +22,8 @@ pub(crate) fn topology(data: &[u8]) {
 /// Policies are recorded as they were told, and their flows hold; an error names the place.
 pub(crate) fn policies(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    match testing::policies(&text) {
-        Ok(policies) => recorded(testing::topology(TIERS).ok(), Some(policies)),
+    match testing::parse_policies(&text) {
+        Ok(policies) => recorded(testing::parse_topology(TIERS).ok(), Some(policies)),
         Err(error) => names_the_place(&error),
     }
 }
@@ -42,12 +42,12 @@ fn names_the_place(error: &str) {
 }
 
 fn recorded(topology: Option<Topology>, policies: Option<Policies>) {
-    if topology.as_ref().is_some_and(|told| fits(told).is_err())
-        || policies.as_ref().is_some_and(|told| fits(told).is_err())
+    if topology.as_ref().is_some_and(|told| fits_record(told).is_err())
+        || policies.as_ref().is_some_and(|told| fits_record(told).is_err())
     {
         return;
     }
-    let few = policies.as_ref().is_none_or(|policies| policies.flows() <= FLOWS_MAX.min(5_000));
+    let few = policies.as_ref().is_none_or(|policies| policies.flow_count() <= FLOWS_MAX.min(5_000));
     let Ok(id) = "7".parse() else { return };
     let mut vpc = Vpc::new(id);
     vpc.topology = topology.map(|told| Applied { sequence: 1, value: Arc::new(told) });
@@ -85,10 +85,10 @@ pub(crate) fn arguments(data: &[u8]) {
     let Some((which, text)) = data.split_first() else { return };
     let name = NAMES[usize::from(*which) % NAMES.len()];
     let text = String::from_utf8_lossy(text);
-    match testing::argument(name, &text) {
+    match testing::parse_argument(name, &text) {
         Ok(understood) => {
             assert!(understood.len() <= 64 && understood.is_ascii(), "{understood}");
-            assert_eq!(testing::argument(name, &understood), Ok(understood.clone()), "{name} {text:?}");
+            assert_eq!(testing::parse_argument(name, &understood), Ok(understood.clone()), "{name} {text:?}");
         }
         Err(error) => {
             readable(&error, 500);

@@ -13,7 +13,7 @@ use crate::readable;
 /// that xapi can read, and that is not large.
 pub(crate) fn request(data: &[u8]) {
     let argument = OsString::from_vec(data.to_vec());
-    match Request::read(&[argument]) {
+    match Request::parse_arguments(&[argument]) {
         Ok(request) => {
             answered(&Response::unknown(&request.function));
             answered(&Response::failed("X", &request.function));
@@ -40,14 +40,14 @@ fn written_again(request: &Request) {
     let strange = |text: &str| text.contains(|c: char| c == '\r' || (c.is_control() && c != '\n' && c != '\t'));
     let texts = request.arguments.0.iter().flat_map(|(name, text)| [name, text]);
     if !strange(&request.function) && !texts.into_iter().any(|text| strange(text)) {
-        assert_eq!(Request::read(&[OsString::from(&xml)]).as_ref(), Ok(request), "{xml:?}");
+        assert_eq!(Request::parse_arguments(&[OsString::from(&xml)]).as_ref(), Ok(request), "{xml:?}");
     }
 }
 
 /// A name that gets through is one that can stand in a request's path; a refusal is one line.
 pub(crate) fn vif(data: &[u8]) {
     let arguments: Vec<OsString> = data.split(|b| *b == 0).map(|word| OsString::from_vec(word.to_vec())).collect();
-    match event::parse(&arguments) {
+    match event::parse_arguments(&arguments) {
         Ok((event::Call::Tell(event), _)) => {
             let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
             let first = event.vif.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());

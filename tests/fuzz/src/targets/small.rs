@@ -3,9 +3,11 @@
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
-use ovstunnel_ovs::fuzzing::{addresses, followed, no_flood, ports_told, tables, tunnel_ends, version, xe_map};
+use ovstunnel_ovs::fuzzing::{
+    no_flood, parse_addresses, parse_tables, parse_trace, parse_version, ports_told, tunnel_ends, xe_map,
+};
 use ovstunnel_plan::{AclId, BridgeName, Cidr, GreKey, HostId, Learnt, Mac, NetworkUuid, PortName, RemoteIp, VpcId};
-use ovstunnel_server::fuzzing::peer;
+use ovstunnel_server::fuzzing::peer_name;
 
 use crate::readable;
 
@@ -51,24 +53,24 @@ pub(crate) fn tools(data: &[u8]) {
     assert!(no_flood(&text).len() <= text.lines().count());
     assert!(Learnt::parse(&text).len() <= text.lines().count());
     witness(&text);
-    if let Some((major, minor)) = version(&text) {
-        assert_eq!(version(&format!("ovs-vsctl (Open vSwitch) {major}.{minor}.0\n")), Some((major, minor)));
+    if let Some((major, minor)) = parse_version(&text) {
+        assert_eq!(parse_version(&format!("ovs-vsctl (Open vSwitch) {major}.{minor}.0\n")), Some((major, minor)));
     }
 }
 
 /// Nothing is told more often than there are lines, nothing has moved where nothing has changed, and what is kept is bounded.
 fn witness(text: &str) {
     let lines = text.lines().count();
-    if let Some((hidden, foreign, bare)) = tables(text) {
+    if let Some((hidden, foreign, bare)) = parse_tables(text) {
         assert!(hidden + foreign <= lines);
         assert!(!bare || hidden + foreign == 0, "{text:?}");
     }
     assert!(ports_told(text) <= lines && tunnel_ends(text) <= lines);
-    let (fixed, fullest, moved) = addresses(text);
+    let (fixed, fullest, moved) = parse_addresses(text);
     assert!(fixed <= lines && fullest <= lines as u64);
     // One address can stand in two lines, on two ports.
     assert!(!moved || lines > 1, "{text:?}");
-    if let Some(followed) = followed(text) {
+    if let Some(followed) = parse_trace(text) {
         assert!(followed.outs.len() <= text.len() && followed.unresolved.len() <= lines);
         assert!(followed.evidence.chars().count() <= 1_000 && !followed.evidence.contains('\n'));
     }
@@ -76,7 +78,7 @@ fn witness(text: &str) {
 
 /// The owner of a certificate is one short word of a log line, whatever the certificate is.
 pub(crate) fn certificate(data: &[u8]) {
-    let shown = peer(data);
+    let shown = peer_name(data);
     readable(&shown, 2_000);
     assert!(shown.ends_with("@127.0.0.1:1"), "{shown}");
 }

@@ -14,39 +14,39 @@ use super::{Finding, Kind, Picture};
 /// CloudStack's label where it has none configured.
 const DEFAULT_LABEL: &str = "cloud-public";
 
-fn address(row: &Endpoint) -> Option<Ipv4Addr> {
+fn endpoint_address(row: &Endpoint) -> Option<Ipv4Addr> {
     row.ip.as_deref()?.trim().parse().ok().filter(|ip: &Ipv4Addr| !ip.is_unspecified())
 }
 
 /// The rows of hosts that are there.
-fn rows<'v>(view: &'v View<'_>) -> impl Iterator<Item = (u64, &'v Endpoint)> {
+fn live_rows<'v>(view: &'v View<'_>) -> impl Iterator<Item = (u64, &'v Endpoint)> {
     let with_host = view.endpoints.iter().filter_map(|row| Some((row.host?, *row)));
     with_host.filter(|(host, _)| view.has_host(*host))
 }
 
 /// What is wrong with the rows by themselves.
-pub(super) fn findings(view: &View<'_>) -> Vec<Finding> {
+pub(super) fn endpoint_findings(view: &View<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut doubles: BTreeMap<(u64, &str), Vec<u64>> = BTreeMap::new();
     let mut by_address: BTreeMap<Ipv4Addr, BTreeSet<u64>> = BTreeMap::new();
-    for (host, row) in rows(view) {
+    for (host, row) in live_rows(view) {
         doubles.entry((host, row.label.as_deref().unwrap_or_default())).or_default().push(row.id);
-        match address(row) {
+        match endpoint_address(row) {
             Some(ip) => drop(by_address.entry(ip).or_default().insert(host)),
             None => {
                 let said = excerpt(row.ip.as_deref().unwrap_or("NULL"));
-                let evidence = format!("row {} of {} has the address {said:?}", row.id, view.host(host));
+                let evidence = format!("row {} of {} has the address {said:?}", row.id, view.host_label(host));
                 found.push(Finding::new(Kind::EndpointEmpty, evidence).host(host));
             }
         }
     }
     for ((host, label), ids) in doubles.into_iter().filter(|(_, ids)| ids.len() > 1) {
         let ids = ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-        let evidence = format!("{} has the rows {ids} for the label {:?}", view.host(host), excerpt(label));
+        let evidence = format!("{} has the rows {ids} for the label {:?}", view.host_label(host), excerpt(label));
         found.push(Finding::new(Kind::EndpointDoubled, evidence).host(host));
     }
     for (ip, hosts) in by_address.into_iter().filter(|(_, hosts)| hosts.len() > 1) {
-        let names: Vec<String> = hosts.iter().map(|host| view.host(*host)).collect();
+        let names: Vec<String> = hosts.iter().map(|host| view.host_label(*host)).collect();
         let evidence = format!("{ip} is the address of {}", names.join(" and of "));
         found.extend(hosts.first().map(|host| Finding::new(Kind::AddressShared, evidence).host(*host)));
     }
@@ -54,7 +54,7 @@ pub(super) fn findings(view: &View<'_>) -> Vec<Finding> {
 }
 
 /// The labels by which CloudStack may ask a host: those of its GRE physical networks.
-fn labels<'v>(view: &'v View<'_>, host: &Host) -> BTreeSet<&'v str> {
+fn expected_labels<'v>(view: &'v View<'_>, host: &Host) -> BTreeSet<&'v str> {
     let default = match &view.tables.default_label {
         Setting::Value(label) if !label.is_empty() => label.as_str(),
         _ => DEFAULT_LABEL,
@@ -66,23 +66,23 @@ fn labels<'v>(view: &'v View<'_>, host: &Host) -> BTreeSet<&'v str> {
 }
 
 /// What is registered, and what hosts report.
-pub(super) fn against(view: &View<'_>, picture: &Picture) -> Vec<Finding> {
+pub(super) fn compare_with_hosts(view: &View<'_>, picture: &Picture) -> Vec<Finding> {
     let mut found = Vec::new();
     for host in view.hosts.values().filter(|host| !host.is_removed) {
         let Some(seen) = picture.hosts.get(&host.id) else {
-            let evidence = format!("{} is not registered with the manager", view.host(host.id));
+            let evidence = format!("{} is not registered with the manager", view.host_label(host.id));
             found.push(Finding::new(Kind::HostNotRegistered, evidence).host(host.id));
             continue;
         };
-        let labels = labels(view, host);
+        let labels = expected_labels(view, host);
         if !labels.is_empty() && !labels.contains(seen.label.as_str()) {
             let theirs: Vec<String> = labels.iter().map(|label| format!("{:?}", excerpt(label))).collect();
-            let (name, ours) = (view.host(host.id), &seen.label);
+            let (name, ours) = (view.host_label(host.id), &seen.label);
             let evidence = format!("{name}: CloudStack asks for {}, the manager for {ours:?}", theirs.join(" and "));
             found.push(Finding::new(Kind::LabelDiffers, evidence).host(host.id));
         }
     }
-    if view.has("host") {
+    if view.has_table("host") {
         for (number, seen) in &picture.hosts {
             if !view.has_host(*number) {
                 let evidence = format!("{}, number {number}, is no host of CloudStack's zone", seen.name);
@@ -94,18 +94,22 @@ pub(super) fn against(view: &View<'_>, picture: &Picture) -> Vec<Finding> {
         let evidence = format!("{}, number {number}, is not heard of: its tunnels are not compared", seen.name);
         found.push(Finding::new(Kind::HostSilent, evidence).host(*number));
     }
-    found.extend(rows(view).filter_map(|(host, row)| differs(view, picture, host, row)));
+    found.extend(live_rows(view).filter_map(|(host, row)| address_difference(view, picture, host, row)));
     found
 }
 
 /// Whether a host says another address than a row. Only what it was asked for by the same label can be compared.
-fn differs(view: &View<'_>, picture: &Picture, host: u64, row: &Endpoint) -> Option<Finding> {
+fn address_difference(view: &View<'_>, picture: &Picture, host: u64, row: &Endpoint) -> Option<Finding> {
     let seen = picture.hosts.get(&host).filter(|seen| row.label.as_deref() == Some(seen.label.as_str()))?;
-    let (said, stands) = (seen.ip.as_deref()?, address(row)?);
+    let (said, stands) = (seen.ip.as_deref()?, endpoint_address(row)?);
     if said.parse() == Ok(stands) {
         return None;
     }
-    let evidence =
-        format!("{} says {said} for the label {:?}, and row {} has {stands}", view.host(host), seen.label, row.id);
+    let evidence = format!(
+        "{} says {said} for the label {:?}, and row {} has {stands}",
+        view.host_label(host),
+        seen.label,
+        row.id
+    );
     Some(Finding::new(Kind::EndpointDiffers, evidence).host(host))
 }

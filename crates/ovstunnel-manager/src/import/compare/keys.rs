@@ -17,20 +17,20 @@ const ALLOCATIONS: &str = "op_dc_vnet_alloc";
 /// A network in use, with its key.
 type Keyed<'a> = (&'a Network, GreKey);
 
-pub(super) fn findings(view: &View<'_>) -> Vec<Finding> {
+pub(super) fn key_findings(view: &View<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    let keyed = keyed(view, &mut found);
-    doubled(view, &keyed, &mut found);
-    ranges(view, &keyed, &mut found);
-    if view.has(ALLOCATIONS) {
+    let keyed = keyed_networks(view, &mut found);
+    check_duplicates(view, &keyed, &mut found);
+    check_ranges(view, &keyed, &mut found);
+    if view.has_table(ALLOCATIONS) {
         not_taken(view, &keyed, &mut found);
-        leaked(view, &mut found);
+        check_leaks(view, &mut found);
     }
     found
 }
 
 /// The networks that have a key of ours. A URI that names none is told.
-fn keyed<'a>(view: &View<'a>, found: &mut Vec<Finding>) -> Vec<Keyed<'a>> {
+fn keyed_networks<'a>(view: &View<'a>, found: &mut Vec<Finding>) -> Vec<Keyed<'a>> {
     let mut keyed = Vec::new();
     for network in view.networks.values().filter(|network| !network.is_removed) {
         let is_ours = network.domain_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("Vswitch"));
@@ -38,7 +38,7 @@ fn keyed<'a>(view: &View<'a>, found: &mut Vec<Finding>) -> Vec<Keyed<'a>> {
         match key_in(uri).and_then(key_of) {
             Some(key) => keyed.push((*network, key)),
             None => {
-                let (name, uri) = (view.network(network.id), excerpt(uri));
+                let (name, uri) = (view.network_label(network.id), excerpt(uri));
                 let evidence = format!("{name} has the URI {uri:?}, which names no key from 1 to 2147483647");
                 found.push(Finding::new(Kind::UriUnreadable, evidence).network(network.id));
             }
@@ -47,22 +47,22 @@ fn keyed<'a>(view: &View<'a>, found: &mut Vec<Finding>) -> Vec<Keyed<'a>> {
     keyed
 }
 
-fn number(key: GreKey) -> u64 {
+fn key_number(key: GreKey) -> u64 {
     u64::from(key.get())
 }
 
-fn doubled(view: &View<'_>, keyed: &[Keyed<'_>], found: &mut Vec<Finding>) {
+fn check_duplicates(view: &View<'_>, keyed: &[Keyed<'_>], found: &mut Vec<Finding>) {
     let mut by_key: BTreeMap<GreKey, Vec<u64>> = BTreeMap::new();
     keyed.iter().for_each(|(network, key)| by_key.entry(*key).or_default().push(network.id));
     for (key, networks) in by_key.into_iter().filter(|(_, networks)| networks.len() > 1) {
-        let names: Vec<String> = networks.iter().map(|id| view.network(*id)).collect();
+        let names: Vec<String> = networks.iter().map(|id| view.network_label(*id)).collect();
         let evidence = format!("key {key} is that of {}", names.join(" and of "));
-        found.push(Finding::new(Kind::KeyDoubled, evidence).network(networks[0]).key(number(key)));
+        found.push(Finding::new(Kind::KeyDoubled, evidence).network(networks[0]).key(key_number(key)));
     }
 }
 
 /// Whether each network's key is in the ranges of its physical network, and that is meant for it.
-fn ranges(view: &View<'_>, keyed: &[Keyed<'_>], found: &mut Vec<Finding>) {
+fn check_ranges(view: &View<'_>, keyed: &[Keyed<'_>], found: &mut Vec<Finding>) {
     let mut told = BTreeSet::new();
     let mut ranges = BTreeMap::new();
     for (id, physical) in &view.physical {
@@ -80,14 +80,14 @@ fn ranges(view: &View<'_>, keyed: &[Keyed<'_>], found: &mut Vec<Finding>) {
         if view.physical.contains_key(&id) && !view.is_gre(id) && told.insert(id) {
             let evidence = format!(
                 "physical network {id} carries {}, and GRE is not its isolation method",
-                view.network(network.id)
+                view.network_label(network.id)
             );
             found.push(Finding::new(Kind::IsolationNotGre, evidence).network(network.id));
         }
         if let Some(range) = ranges.get(&id).filter(|range| !range.contains(*key)) {
-            let name = view.network(network.id);
+            let name = view.network_label(network.id);
             let evidence = format!("{name} has the key {key}, and its physical network {id} has the range {range}");
-            found.push(Finding::new(Kind::KeyOutOfRange, evidence).network(network.id).key(number(*key)));
+            found.push(Finding::new(Kind::KeyOutOfRange, evidence).network(network.id).key(key_number(*key)));
         }
     }
 }
@@ -98,15 +98,15 @@ fn not_taken(view: &View<'_>, keyed: &[Keyed<'_>], found: &mut Vec<Finding>) {
         view.taken.iter().filter_map(|taken| Some((taken.physical_network, key_of(taken.vnet.as_deref()?)?))).collect();
     for (network, key) in keyed {
         if !taken.contains(&(network.physical_network, *key)) {
-            let name = view.network(network.id);
+            let name = view.network_label(network.id);
             let evidence = format!("{name} has the key {key}, which is not taken in op_dc_vnet_alloc");
-            found.push(Finding::new(Kind::KeyNotTaken, evidence).network(network.id).key(number(*key)));
+            found.push(Finding::new(Kind::KeyNotTaken, evidence).network(network.id).key(key_number(*key)));
         }
     }
 }
 
 /// Keys that are given out and that no network has. Numbers of VLANs on other physical networks are none of ours.
-fn leaked(view: &View<'_>, found: &mut Vec<Finding>) {
+fn check_leaks(view: &View<'_>, found: &mut Vec<Finding>) {
     let in_use = |network: &&&Network| !network.is_removed;
     let tail = |uri: &str| uri.split_once("://").map(|(_, rest)| rest.rsplit('.').next().unwrap_or(rest).to_owned());
     let used: BTreeSet<(Option<u64>, String)> = view
@@ -123,7 +123,7 @@ fn leaked(view: &View<'_>, found: &mut Vec<Finding>) {
                 format!("key {:?} of physical network {physical} is taken, and no network has it", excerpt(vnet));
             let finding = Finding::new(Kind::KeyLeaked, evidence);
             found.push(match key_of(vnet) {
-                Some(key) => finding.key(number(key)),
+                Some(key) => finding.key(key_number(key)),
                 None => finding,
             });
         }

@@ -28,7 +28,7 @@ fn is_endpoint_lock(row: &Endpoint) -> bool {
 }
 
 /// What is wrong with the two lock rows.
-pub(super) fn findings(tables: &Tables) -> Vec<Finding> {
+pub(super) fn lock_findings(tables: &Tables) -> Vec<Finding> {
     let tunnels = tables.tunnels.iter().filter(|row| is_like_tunnel(row)).map(|row| (row.id, is_tunnel_lock(row)));
     let endpoints =
         tables.endpoints.iter().filter(|row| is_like_endpoint(row)).map(|row| (row.id, is_endpoint_lock(row)));

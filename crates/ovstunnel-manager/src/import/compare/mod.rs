@@ -50,14 +50,14 @@ pub fn compare(tables: &Tables, zone: u64, picture: Option<&Picture>) -> Vec<Fin
         let evidence = format!("there is no table {table}");
         Finding::new(Kind::TableMissing, evidence)
     });
-    let mut found: Vec<Finding> = missing.chain(lock::findings(tables)).collect();
+    let mut found: Vec<Finding> = missing.chain(lock::lock_findings(tables)).collect();
     let view = View::new(tables, zone);
-    found.extend(keys::findings(&view));
-    found.extend(endpoints::findings(&view));
-    found.extend(rows::findings(&view, picture));
+    found.extend(keys::key_findings(&view));
+    found.extend(endpoints::endpoint_findings(&view));
+    found.extend(rows::row_findings(&view, picture));
     if let Some(picture) = picture {
-        found.extend(endpoints::against(&view, picture));
-        found.extend(switches::findings(&view, picture));
+        found.extend(endpoints::compare_with_hosts(&view, picture));
+        found.extend(switches::switch_findings(&view, picture));
     }
     found.sort();
     found

@@ -15,7 +15,7 @@ use super::{Finding, Kind, Picture};
 pub(super) struct Switches<'a>(BTreeMap<u64, BTreeMap<(u64, u64), &'a HostTunnel>>);
 
 /// The number of the host at the other end, where it is one.
-fn peer(tunnel: &HostTunnel) -> Option<u64> {
+fn peer_number(tunnel: &HostTunnel) -> Option<u64> {
     tunnel.to.parse().ok()
 }
 
@@ -23,26 +23,28 @@ impl<'a> Switches<'a> {
     pub(super) fn new(picture: &'a Picture) -> Switches<'a> {
         let heard = picture.hosts.iter().filter_map(|(number, seen)| Some((*number, seen.tunnels.as_ref()?)));
         let by_end = |tunnels: &'a Vec<HostTunnel>| {
-            tunnels.iter().filter_map(|tunnel| Some(((u64::from(tunnel.key), peer(tunnel)?), tunnel))).collect()
+            tunnels.iter().filter_map(|tunnel| Some(((u64::from(tunnel.key), peer_number(tunnel)?), tunnel))).collect()
         };
         Switches(heard.map(|(number, tunnels)| (number, by_end(tunnels))).collect())
     }
 
     /// The tunnel of a row, if the host that has its port is heard of.
-    pub(super) fn of(&self, row: &Tunnel) -> Option<Option<&'a HostTunnel>> {
+    pub(super) fn tunnel_of(&self, row: &Tunnel) -> Option<Option<&'a HostTunnel>> {
         self.0.get(&row.from).map(|tunnels| tunnels.get(&(row.key, row.to)).copied())
     }
 }
 
-pub(super) fn findings(view: &View<'_>, picture: &Picture) -> Vec<Finding> {
+pub(super) fn switch_findings(view: &View<'_>, picture: &Picture) -> Vec<Finding> {
     let mut found = Vec::new();
-    if !view.has("ovs_tunnel_network") {
+    if !view.has_table("ovs_tunnel_network") {
         return found;
     }
     let switches = Switches::new(picture);
-    for row in view.live().filter(|row| is_there(row)) {
-        let Some(has) = switches.of(row) else { continue };
-        let way = || format!("{}: {} to {}", view.network(row.network), view.host(row.from), view.host(row.to));
+    for row in view.live_rows().filter(|row| is_there(row)) {
+        let Some(has) = switches.tunnel_of(row) else { continue };
+        let way = || {
+            format!("{}: {} to {}", view.network_label(row.network), view.host_label(row.from), view.host_label(row.to))
+        };
         let at = |finding: Finding| finding.network(row.network).host(row.from).to(row.to).key(row.key);
         let port = row.port.as_deref().filter(|port| !port.is_empty() && *port != "[]");
         match has {
@@ -58,17 +60,17 @@ pub(super) fn findings(view: &View<'_>, picture: &Picture) -> Vec<Finding> {
             Some(_) => {}
         }
     }
-    unrecorded(view, picture, &mut found);
+    check_unrecorded(view, picture, &mut found);
     found
 }
 
 /// Tunnels of which there is no row, of whatever network and in whatever state.
-fn unrecorded(view: &View<'_>, picture: &Picture, found: &mut Vec<Finding>) {
+fn check_unrecorded(view: &View<'_>, picture: &Picture, found: &mut Vec<Finding>) {
     let recorded: BTreeSet<(u64, u64, u64)> = view.tunnels.iter().map(|row| (row.from, row.key, row.to)).collect();
     for (number, seen) in &picture.hosts {
         for tunnel in seen.tunnels.iter().flatten() {
             let key = u64::from(tunnel.key);
-            let to = peer(tunnel);
+            let to = peer_number(tunnel);
             if to.is_some_and(|to| recorded.contains(&(*number, key, to))) {
                 continue;
             }

@@ -40,7 +40,7 @@ pub(super) fn key_of(text: &str) -> Option<GreKey> {
 
 /// Whether a row says that its tunnel is there.
 pub(super) fn is_there(row: &Tunnel) -> bool {
-    row.state.as_deref().is_some_and(|state| RowState::read(state) == RowState::Success)
+    row.state.as_deref().is_some_and(|state| RowState::from_word(state) == RowState::Success)
 }
 
 impl<'a> View<'a> {
@@ -74,12 +74,12 @@ impl<'a> View<'a> {
     }
 
     /// Whether there is a table to compare with.
-    pub(crate) fn has(&self, table: &str) -> bool {
+    pub(crate) fn has_table(&self, table: &str) -> bool {
         !self.tables.missing.contains(&table)
     }
 
     /// `host 7 (xen1)`, or what is known of it.
-    pub(crate) fn host(&self, id: u64) -> String {
+    pub(crate) fn host_label(&self, id: u64) -> String {
         match self.hosts.get(&id) {
             Some(host) => format!("host {id} ({})", sanitize(&host.name, NAME)),
             None => format!("host {id}"),
@@ -87,7 +87,7 @@ impl<'a> View<'a> {
     }
 
     /// `network 204 (web)`, or what is known of it.
-    pub(crate) fn network(&self, id: u64) -> String {
+    pub(crate) fn network_label(&self, id: u64) -> String {
         match self.networks.get(&id).and_then(|network| network.name.as_deref()) {
             Some(name) => format!("network {id} ({})", sanitize(name, NAME)),
             None => format!("network {id}"),
@@ -96,7 +96,7 @@ impl<'a> View<'a> {
 
     /// Whether CloudStack has the host still.
     pub(crate) fn has_host(&self, id: u64) -> bool {
-        self.hosts.get(&id).is_some_and(|host| !host.is_removed) || !self.has("host")
+        self.hosts.get(&id).is_some_and(|host| !host.is_removed) || !self.has_table("host")
     }
 
     /// The key of a network that is there and in use.
@@ -106,9 +106,9 @@ impl<'a> View<'a> {
     }
 
     /// Why nothing of a network should be recorded any more, where that is so.
-    pub(crate) fn gone(&self, id: u64) -> Option<&'static str> {
+    pub(crate) fn gone_reason(&self, id: u64) -> Option<&'static str> {
         match self.networks.get(&id) {
-            _ if !self.has("networks") => None,
+            _ if !self.has_table("networks") => None,
             None => Some("there is no such network"),
             Some(network) if network.is_removed => Some("the network was removed"),
             Some(network) if network.uri.is_none() => Some("the network is shut down and has no key"),
@@ -122,8 +122,8 @@ impl<'a> View<'a> {
     }
 
     /// The rows of networks and hosts that are there.
-    pub(crate) fn live(&self) -> impl Iterator<Item = &'a Tunnel> {
+    pub(crate) fn live_rows(&self) -> impl Iterator<Item = &'a Tunnel> {
         let hosts = |row: &&Tunnel| self.has_host(row.from) && self.has_host(row.to);
-        self.tunnels.iter().copied().filter(hosts).filter(|row| self.gone(row.network).is_none())
+        self.tunnels.iter().copied().filter(hosts).filter(|row| self.gone_reason(row.network).is_none())
     }
 }

@@ -15,7 +15,7 @@ use ovstunnel_mesh::proof::{Finding, What};
 use ovstunnel_types::{GreKey, HostNumber};
 use time::OffsetDateTime;
 
-use super::describe::{count, seconds};
+use super::describe::{rounded_seconds, saturating_u32};
 use super::{Happened, SETTLING, State, Zone};
 
 /// For how long a finding must stand before it is a fault where the manager keeps meshes whole itself. Where the cloud does, call by
@@ -74,7 +74,7 @@ pub struct Wrong {
 }
 
 impl Wrong {
-    fn is(&self, found: &Found) -> bool {
+    fn includes_fault(&self, found: &Found) -> bool {
         let place = &found.fault.place;
         let is_at = |host: &String| place.host.as_ref() == Some(host) || place.peer.as_ref() == Some(host);
         self.host.as_ref().is_none_or(is_at)
@@ -100,12 +100,12 @@ impl State {
             let together =
                 |finding: &&Finding| matches!(finding.what, What::Ipv6Mixed | What::MtuMixed | What::MtuSmall);
             let whole = known.proof.findings.iter().filter(together);
-            self.prover.found(known.mesh.network).chain(whole).map(|finding| (*key, finding))
+            self.prover.findings_of(known.mesh.network).chain(whole).map(|finding| (*key, finding))
         })
     }
 
     /// How long this must stand.
-    fn patience(&self, is_silence: bool) -> Duration {
+    fn settling_time(&self, is_silence: bool) -> Duration {
         match (is_silence, self.acts) {
             (true, _) => SILENT,
             (false, true) => STANDS,
@@ -117,14 +117,14 @@ impl State {
         let (mut signs, mut findings, mut is_waiting) = (BTreeMap::new(), Vec::new(), false);
         let proven = self.all_findings().map(|(key, finding)| {
             let is_silence = matches!(finding.what, What::HostSilent | What::HostUnseen);
-            (key, finding.clone(), self.patience(is_silence))
+            (key, finding.clone(), self.settling_time(is_silence))
         });
         // A session takes its time to begin, and to be told.
-        let patience = |is_certain| if is_certain { self.patience(false) } else { SETTLING };
+        let patience = |is_certain| if is_certain { self.settling_time(false) } else { SETTLING };
         let by_bfd =
             self.bfd_findings().into_iter().map(|(key, finding, is_certain)| (key, finding, patience(is_certain)));
-        let swept = self.all_swept(now).map(|(key, finding)| (key, finding.clone(), self.patience(false)));
-        let counted = self.all_counted().into_iter().map(|(key, finding)| (key, finding, self.patience(false)));
+        let swept = self.all_swept(now).map(|(key, finding)| (key, finding.clone(), self.settling_time(false)));
+        let counted = self.all_counted().into_iter().map(|(key, finding)| (key, finding, self.settling_time(false)));
         for (key, finding, patience) in proven.chain(by_bfd).chain(swept).chain(counted) {
             let sign = (key, finding.what, finding.host, finding.to);
             let since = self.faults.signs.get(&sign).copied().unwrap_or(now);
@@ -136,11 +136,11 @@ impl State {
         }
         let (mut host_signs, mut troubles) = (BTreeMap::new(), Vec::new());
         for (number, host) in &self.hosts {
-            for trouble in host.troubles(self.bridges(*number), &self.missed(*number)) {
+            for trouble in host.all_troubles(self.bridges_of(*number), &self.missed_networks(*number)) {
                 let sign = (*number, trouble.kind.clone());
                 let since = self.faults.troubles.get(&sign).copied().unwrap_or(now);
                 host_signs.insert(sign, since);
-                match now.since(since) >= self.patience(!host.is_connected()) {
+                match now.since(since) >= self.settling_time(!host.is_connected()) {
                     true => troubles.push((*number, trouble, since)),
                     false => is_waiting = true,
                 }
@@ -167,27 +167,27 @@ impl State {
 impl Zone {
     /// Faults of a host are not told until then, or are told.
     pub fn set_maintenance(&self, number: HostNumber, until: Option<OffsetDateTime>) {
-        if let Some(host) = self.state().hosts.get_mut(&number) {
+        if let Some(host) = self.lock_state().hosts.get_mut(&number) {
             host.maintenance = until;
         }
     }
 
     /// What is wrong, each cause once, the worst first.
     pub fn faults(&self, wanted: &Wrong) -> FaultList {
-        let (now, state) = (self.now(), self.state());
-        let found: Vec<&Found> = state.faults.found.iter().filter(|found| wanted.is(found)).collect();
+        let (now, state) = (self.now(), self.lock_state());
+        let found: Vec<&Found> = state.faults.found.iter().filter(|found| wanted.includes_fault(found)).collect();
         FaultList {
-            total: count(found.len()),
+            total: saturating_u32(found.len()),
             faults: found.into_iter().take(wanted.limit).map(|found| found.fault.clone()).collect(),
-            silenced: count(state.faults.silenced),
-            age: state.faults.looked.map(|looked| seconds(now.since(looked))),
+            silenced: saturating_u32(state.faults.silenced),
+            age: state.faults.looked.map(|looked| rounded_seconds(now.since(looked))),
         }
     }
 
     /// How many faults are told, and how many are not since a host is worked at.
     pub fn fault_counts(&self) -> (u32, u32) {
-        let state = self.state();
-        (count(state.faults.found.len()), count(state.faults.silenced))
+        let state = self.lock_state();
+        (saturating_u32(state.faults.found.len()), saturating_u32(state.faults.silenced))
     }
 
     /// Looks for what is wrong, again and again. Ends with the task that it runs in.
@@ -204,23 +204,23 @@ impl Zone {
 
     /// Looks for what is wrong. Whether something is to be told soon, though nothing changes.
     pub fn look_for_faults(&self, now: Moment) -> bool {
-        let standing = self.state().standing_faults(now);
+        let standing = self.lock_state().standing_faults(now);
         let symptoms: Vec<Symptom<'_>> = standing
             .findings
             .iter()
             .map(|(key, finding, since)| Symptom { key: *key, finding, since: *since })
             .collect();
         // Without the lock: where much is wrong this takes its time.
-        let causes = faults::find(&symptoms, &standing.shape);
+        let causes = faults::find_faults(&symptoms, &standing.shape);
         let (told, is_waiting) = (self.told_faults(causes, &standing, now), standing.is_waiting);
-        told.into_iter().for_each(|happened| self.tell(happened));
+        told.into_iter().for_each(|happened| self.send_event(happened));
         is_waiting
     }
 
     /// Keeps what was found, and gives what is news of it.
     fn told_faults(&self, causes: Vec<faults::Fault>, standing: &Standing, now: Moment) -> Vec<Happened> {
         let at = OffsetDateTime::now_utc();
-        let mut state = self.state();
+        let mut state = self.lock_state();
         let all = state.faults_on_the_wire(causes, standing, self.origin());
         let (silenced, found): (Vec<_>, Vec<_>) = all.into_iter().partition(|found| state.is_silenced(found, at));
         state.faults.silenced = silenced.len();
@@ -230,20 +230,20 @@ impl Zone {
         let (old, new) = (ids(&before), ids(&state.faults.found));
         let come = state.faults.found.iter().map(|found| &found.fault).filter(|fault| !old.contains(&fault.id));
         let gone = before.iter().map(|found| &found.fault).filter(|fault| !new.contains(&fault.id));
-        let come: Vec<_> = come.map(|fault| happened(at, "fault_found", fault)).collect();
-        let gone: Vec<_> = gone.map(|fault| happened(at, "fault_gone", fault)).collect();
-        [come, gone].into_iter().flat_map(|news| shortened(at, news)).collect()
+        let come: Vec<_> = come.map(|fault| fault_event(at, "fault_found", fault)).collect();
+        let gone: Vec<_> = gone.map(|fault| fault_event(at, "fault_gone", fault)).collect();
+        [come, gone].into_iter().flat_map(|news| limit_events(at, news)).collect()
     }
 }
 
-fn happened(at: OffsetDateTime, kind: &'static str, fault: &Fault) -> Happened {
+fn fault_event(at: OffsetDateTime, kind: &'static str, fault: &Fault) -> Happened {
     let place = &fault.place;
     let text = format!("{}: {}", fault.id, fault.evidence);
     Happened { host: place.host.clone(), network: place.network.clone(), ..Happened::new(at, kind, text) }
 }
 
 /// Not more of them than somebody reads.
-fn shortened(at: OffsetDateTime, mut news: Vec<Happened>) -> Vec<Happened> {
+fn limit_events(at: OffsetDateTime, mut news: Vec<Happened>) -> Vec<Happened> {
     let more = news.len().saturating_sub(TOLD);
     let kind = news.first().map(|first| first.kind);
     news.truncate(TOLD);

@@ -21,7 +21,7 @@ fn named(faults: &[Fault]) -> Vec<&str> {
 }
 
 #[test]
-fn a_missing_tunnel_is_a_fault_once_it_stands_and_is_told_when_it_comes_and_goes() {
+fn a_lasting_missing_tunnel_is_reported_when_found_and_mended() {
     let mut bench = Bench::new();
     assert_eq!(named(&bench.faults_after(SETTLING)), [""; 0]);
     bench.says(2, &[bridge(2, &[1])]);
@@ -39,9 +39,9 @@ fn a_missing_tunnel_is_a_fault_once_it_stands_and_is_told_when_it_comes_and_goes
 }
 
 #[test]
-fn where_the_manager_acts_a_fault_is_shown_within_a_second_and_reconciling_is_its_remedy() {
+fn where_the_manager_acts_the_remedy_of_a_fault_is_to_reconcile() {
     let mut bench = Bench::new();
-    bench.zone.acts();
+    bench.zone.start_acting();
     bench.says(2, &[bridge(2, &[1])]);
     let faults = bench.faults_after(STANDS);
     let runs: Vec<&str> = faults[0].commands.iter().map(|command| command.run.as_str()).collect();
@@ -49,10 +49,10 @@ fn where_the_manager_acts_a_fault_is_shown_within_a_second_and_reconciling_is_it
 }
 
 #[test]
-fn a_silent_host_is_one_fault_with_its_reason_and_hides_its_old_picture() {
+fn a_silent_host_is_one_fault_and_hides_its_last_report() {
     let mut bench = Bench::new();
     bench.says(2, &[bridge(2, &[1])]);
-    bench.zone.silent(number(2), "connection refused".to_owned());
+    bench.zone.host_silent(number(2), "connection refused".to_owned());
     let faults = bench.faults_after(SETTLING);
     assert_eq!(named(&faults), ["host_silent:h2"]);
     assert_eq!((faults[0].evidence.as_str(), faults[0].hides, faults[0].networks), ("connection refused", 1, 1));
@@ -65,11 +65,11 @@ fn a_silent_host_is_one_fault_with_its_reason_and_hides_its_old_picture() {
 }
 
 #[test]
-fn faults_of_a_host_that_is_worked_at_are_counted_and_not_told_until_that_is_over() {
+fn faults_of_a_host_in_maintenance_are_counted_and_told_later() {
     let mut bench = Bench::new();
     let now = OffsetDateTime::now_utc();
     bench.zone.set_maintenance(number(3), Some(now + Duration::from_secs(3600)));
-    bench.zone.silent(number(3), "connection refused".to_owned());
+    bench.zone.host_silent(number(3), "connection refused".to_owned());
     bench.says(2, &[bridge(2, &[1])]);
     bench.happened();
     assert_eq!(named(&bench.faults_after(SETTLING)), [""; 0], "neither of it nor of the tunnel to it");
@@ -80,7 +80,7 @@ fn faults_of_a_host_that_is_worked_at_are_counted_and_not_told_until_that_is_ove
 }
 
 #[test]
-fn a_host_without_bridges_and_what_it_says_itself_are_told_once_each() {
+fn a_host_without_bridges_and_its_own_faults_are_told_once_each() {
     let mut bench = Bench::new();
     bench.says(2, &[]);
     let faults = bench.faults_after(SETTLING);
@@ -106,9 +106,9 @@ fn watched(n: u64, to: u64, state: BfdState, flaps: u32) -> Bridge {
 }
 
 #[test]
-fn two_hosts_that_do_not_hear_each_other_by_bfd_are_a_pair_or_a_direction_and_the_network_is_whole_still() {
+fn where_bfd_is_down_a_pair_or_direction_is_at_fault() {
     let mut bench = Bench::new();
-    bench.zone.acts();
+    bench.zone.start_acting();
     bench.says(1, &[watched(1, 2, BfdState::Down, 2)]);
     assert_eq!(named(&bench.faults_after(SETTLING)), [""; 0], "the other end has no BFD");
     bench.says(2, &[watched(2, 1, BfdState::Init, 3)]);
@@ -124,14 +124,14 @@ fn two_hosts_that_do_not_hear_each_other_by_bfd_are_a_pair_or_a_direction_and_th
     bench.says(2, &[watched(2, 1, BfdState::Down, 3)]);
     assert_eq!(named(&bench.faults_after(STANDS)), ["pair:key-1001:h1:h2"]);
     assert!(bench.zone.proof(bench.key()).unwrap().whole, "it is not what the switches hold");
-    bench.zone.silent(number(2), "connection refused".to_owned());
+    bench.zone.host_silent(number(2), "connection refused".to_owned());
     assert_eq!(named(&bench.faults_after(SETTLING)), ["host_silent:h2"], "what it said is old");
 }
 
 #[test]
 fn a_session_that_never_was_up_has_its_time_to_begin() {
     let mut bench = Bench::new();
-    bench.zone.acts();
+    bench.zone.start_acting();
     bench.says(1, &[watched(1, 2, BfdState::Down, 0)]);
     bench.says(2, &[watched(2, 1, BfdState::Down, 0)]);
     assert_eq!(named(&bench.faults_after(STANDS)), [""; 0]);

@@ -10,7 +10,7 @@ use ovstunnel_types::{GreKey, HostNumber};
 use time::OffsetDateTime;
 
 use super::{Found, Standing};
-use crate::zone::describe::{count, written};
+use crate::zone::describe::{format_time, saturating_u32};
 use crate::zone::{Registered, State, Zone};
 
 /// Networks for which commands are given; of more, the list says which they are.
@@ -46,7 +46,7 @@ fn says_more(kind: &str) -> bool {
 }
 
 /// The hosts at a place; the one that sends first.
-fn ends(at: At) -> (Option<HostNumber>, Option<HostNumber>) {
+fn place_hosts(at: At) -> (Option<HostNumber>, Option<HostNumber>) {
     match at {
         At::Host(host) => (Some(host), None),
         At::Network(_) => (None, None),
@@ -61,18 +61,18 @@ fn ends(at: At) -> (Option<HostNumber>, Option<HostNumber>) {
     }
 }
 
-fn racks(at: At, shape: &Shape) -> Vec<String> {
+fn place_racks(at: At, shape: &Shape) -> Vec<String> {
     match at {
-        At::Place { place: Place::Rack(rack), .. } => vec![shape.rack(rack).to_owned()],
+        At::Place { place: Place::Rack(rack), .. } => vec![shape.rack_name(rack).to_owned()],
         At::Place { place: Place::RackPair(one, other), .. } => {
-            vec![shape.rack(one).to_owned(), shape.rack(other).to_owned()]
+            vec![shape.rack_name(one).to_owned(), shape.rack_name(other).to_owned()]
         }
         _ => Vec::new(),
     }
 }
 
 /// Its words: how much of the place fails, where that is more than one tunnel.
-fn evidence(fault: &faults::Fault) -> String {
+fn fault_evidence(fault: &faults::Fault) -> String {
     match fault.at {
         At::Place { failed, of, .. } if of > 1 => format!("{failed} of {of} tunnels: {}", fault.evidence),
         _ => fault.evidence.clone(),
@@ -80,7 +80,7 @@ fn evidence(fault: &faults::Fault) -> String {
 }
 
 /// Stable, and readable: kind and place.
-fn id(kind: &str, place: &FaultPlace) -> String {
+fn fault_id(kind: &str, place: &FaultPlace) -> String {
     let parts = [&place.network, &place.host, &place.peer].into_iter().flatten().chain(&place.racks);
     std::iter::once(kind).chain(parts.map(String::as_str)).collect::<Vec<_>>().join(":")
 }
@@ -100,7 +100,7 @@ impl State {
         let mut at: BTreeMap<HostNumber, Vec<&faults::Fault>> = BTreeMap::new();
         let (mut ids, mut all) = (BTreeSet::new(), Vec::new());
         for cause in &causes {
-            let (one, other) = ends(cause.at);
+            let (one, other) = place_hosts(cause.at);
             one.into_iter().chain(other).for_each(|host| at.entry(host).or_default().push(cause));
             let of_host = one.filter(|_| matches!(cause.at, At::Host(_))).and_then(|host| said.get(&host));
             let more = of_host
@@ -108,7 +108,7 @@ impl State {
                 .flatten()
                 .copied()
                 .find(|trouble| says_more(&trouble.kind) && is_of(trouble, cause));
-            let mut fault = self.fault(cause, more, &standing.shape, origin);
+            let mut fault = self.fault_to_wire(cause, more, &standing.shape, origin);
             // Several needs of one bridge have one kind and place.
             let (first, mut n) = (fault.id.clone(), 1);
             while !ids.insert(fault.id.clone()) {
@@ -140,10 +140,10 @@ impl State {
         let found = own.into_iter().map(|((host, _), (trouble, since, hides))| {
             let place = FaultPlace { host: Some(self.name_of(host)), ..FaultPlace::default() };
             let fault = Fault {
-                id: id(&trouble.kind, &place),
+                id: fault_id(&trouble.kind, &place),
                 kind: trouble.kind.clone(),
                 what: None,
-                since: written(origin + since.0),
+                since: format_time(origin + since.0),
                 networks: 0,
                 hides,
                 evidence: trouble.evidence.clone(),
@@ -156,14 +156,20 @@ impl State {
         found.collect()
     }
 
-    fn fault(&self, cause: &faults::Fault, said: Option<&Trouble>, shape: &Shape, origin: OffsetDateTime) -> Fault {
-        let (host, peer) = ends(cause.at);
+    fn fault_to_wire(
+        &self,
+        cause: &faults::Fault,
+        said: Option<&Trouble>,
+        shape: &Shape,
+        origin: OffsetDateTime,
+    ) -> Fault {
+        let (host, peer) = place_hosts(cause.at);
         let only = cause.keys.first().filter(|_| cause.keys.len() == 1);
         let place = FaultPlace {
             host: host.map(|host| self.name_of(host)),
             peer: peer.map(|peer| self.name_of(peer)),
             network: only.map(|key| self.network_name(*key)),
-            racks: racks(cause.at, shape),
+            racks: place_racks(cause.at, shape),
         };
         let kind = said.map_or(cause.kind(), |trouble| &trouble.kind);
         // A host is the same fault, whatever networks it comes to have.
@@ -172,21 +178,21 @@ impl State {
             _ => place.clone(),
         };
         Fault {
-            id: id(kind, &told),
+            id: fault_id(kind, &told),
             kind: kind.to_owned(),
             what: Some(cause.what.as_str().to_owned()),
-            since: written(origin + cause.since.0),
-            networks: count(cause.keys.len()),
-            hides: count(cause.hides),
-            evidence: said.map_or_else(|| evidence(cause), |trouble| trouble.evidence.clone()),
-            remedy: said.map_or_else(|| self.remedy(&cause.remedy), |trouble| trouble.remedy.clone()),
-            commands: self.commands(cause.what, &cause.keys, &place),
+            since: format_time(origin + cause.since.0),
+            networks: saturating_u32(cause.keys.len()),
+            hides: saturating_u32(cause.hides),
+            evidence: said.map_or_else(|| fault_evidence(cause), |trouble| trouble.evidence.clone()),
+            remedy: said.map_or_else(|| self.fault_remedy(&cause.remedy), |trouble| trouble.remedy.clone()),
+            commands: self.fault_commands(cause.what, &cause.keys, &place),
             place,
         }
     }
 
     /// What takes it away; where nobody reconciles, that does not.
-    fn remedy(&self, remedy: &str) -> String {
+    fn fault_remedy(&self, remedy: &str) -> String {
         match remedy {
             "reconcile the network" if !self.acts => {
                 "the plan says what is missing; the management server, or whoever sets up tunnels, has to send it: \
@@ -197,7 +203,7 @@ impl State {
         }
     }
 
-    fn commands(&self, what: What, keys: &BTreeSet<GreKey>, place: &FaultPlace) -> Vec<FaultCommand> {
+    fn fault_commands(&self, what: What, keys: &BTreeSet<GreKey>, place: &FaultPlace) -> Vec<FaultCommand> {
         let here = |run: String| FaultCommand { host: None, run };
         let names = || keys.iter().take(NAMED).map(|key| self.network_name(*key));
         match what {
@@ -262,9 +268,9 @@ impl State {
 
 impl Zone {
     /// What takes a finding of the network with this key away, and the commands for it.
-    pub fn help(&self, key: GreKey, finding: &Finding) -> (String, Vec<FaultCommand>) {
-        let state = self.state();
+    pub fn finding_help(&self, key: GreKey, finding: &Finding) -> (String, Vec<FaultCommand>) {
+        let state = self.lock_state();
         let place = FaultPlace { host: Some(state.name_of(finding.host)), ..FaultPlace::default() };
-        (state.remedy(&finding.remedy), state.commands(finding.what, &BTreeSet::from([key]), &place))
+        (state.fault_remedy(&finding.remedy), state.fault_commands(finding.what, &BTreeSet::from([key]), &place))
     }
 }

@@ -115,11 +115,11 @@ impl Bench {
     fn new() -> Bench {
         let (zone, _) = Zone::new("dc1");
         zone.set_rules(Rules { linger: Duration::ZERO, ..Rules::default() });
-        zone.acts();
+        zone.start_acting();
         for n in 1..=HOSTS {
             let (api, name) = (String::new(), format!("h{n}"));
-            zone.register(Row { number: host(n), name, api, rack: None, label: None, mode: Mode::Manage });
-            zone.led(host(n), None);
+            zone.register_host(Row { number: host(n), name, api, rack: None, label: None, mode: Mode::Manage });
+            zone.record_lead(host(n), None);
         }
         let bench = Bench { zone, version: 0 };
         bench.record();
@@ -142,10 +142,10 @@ impl Bench {
     fn say(&mut self, n: u64, said: Option<Said>) {
         self.version += 1;
         let bridges: Vec<Bridge> = said.into_iter().map(|said| bridge(n, said)).collect();
-        let snapshot = Picture::new(&bridges, self.zone.origin()).unwrap().at("life", self.version);
+        let snapshot = Picture::new(&bridges, self.zone.origin()).unwrap().snapshot_at("life", self.version);
         let health = serde_json::from_value(json!({"state": "ok", "reasons": []})).unwrap();
         let told = Told { daemon: None, capabilities: vec![], health, watched: true };
-        self.zone.connected(host(n), told, snapshot);
+        self.zone.host_connected(host(n), told, snapshot);
     }
 
     fn take(&mut self, model: &mut Model, step: &Step) {
@@ -172,7 +172,7 @@ impl Bench {
             }
             Step::Destroys(_) => {}
             Step::Silent(n) => {
-                self.zone.silent(host(n), "no answer".to_owned());
+                self.zone.host_silent(host(n), "no answer".to_owned());
                 model.silent.insert(n);
             }
             Step::Nic(..) if model.removed => {}
@@ -196,14 +196,14 @@ impl Bench {
                 };
             }
             Step::Removed(true) => {
-                self.zone.quarantined([key()].into());
+                self.zone.set_quarantined([key()].into());
                 self.zone.forget_network(network());
                 (model.removed, model.had_nics) = (true, false);
                 model.nics.clear();
             }
             Step::Removed(false) => {
                 if model.removed {
-                    self.zone.quarantined(BTreeSet::new());
+                    self.zone.set_quarantined(BTreeSet::new());
                     self.record();
                     model.removed = false;
                 }
@@ -219,7 +219,7 @@ proptest! {
         for step in steps {
             bench.take(&mut model, &step);
             bench.zone.prove_changed();
-            let Some(found) = bench.zone.difference(key(), Duration::from_secs(600)) else { continue };
+            let Some(found) = bench.zone.network_difference(key(), Duration::from_secs(600)) else { continue };
             for removal in found.removals() {
                 let left = removal.because_left.map(HostNumber::get).unwrap();
                 prop_assert!(!model.wanted(left), "{removal:?} after {step:?}: somebody wants host {left}");

@@ -64,10 +64,10 @@ pub async fn host_changed(dir: &Path, number: u8, own: &Path, change: impl FnOnc
         "label": "sim0", "device": "sim0", "ip": format!("192.0.2.{number}"), "netmask": "255.255.255.0",
         "mac": format!("02:00:00:00:00:{number:02}"), "mtu": 1500, "max_guest_mtu": 1458,
     }));
-    let interfaces = ovstunneld::testing::Interfaces::fixed(vec![interface.unwrap()]);
+    let interfaces = ovstunneld::testing::Interfaces::of_list(vec![interface.unwrap()]);
     let settings = ovstunnel_plan::Settings::default();
     let switch = Switch::Simulated(SimulatedSwitch::new());
-    let (app, _) = ovstunneld::testing::assemble(switch, interfaces, settings, Duration::from_secs(3600));
+    let (app, _) = ovstunneld::testing::assemble_routes(switch, interfaces, settings, Duration::from_secs(3600));
     let tls = Tls {
         certificate: own.with_extension("crt"),
         key: own.with_extension("key"),
@@ -78,9 +78,9 @@ pub async fn host_changed(dir: &Path, number: u8, own: &Path, change: impl FnOnc
     let access = Access::open(Some(&tls)).unwrap();
     let socket: PathBuf = dir.join(format!("h{number}.sock"));
     let api = Api { listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))), socket };
-    let listeners = Listeners::bind(&api, access.tls()).await.unwrap();
+    let listeners = Listeners::bind(&api, access.tls_store()).await.unwrap();
     let url = format!("https://{}", listeners.https_address().unwrap());
-    let serving = listeners.serve(&middleware::wrap(change(app), Some(access.clone())), |_| {});
+    let serving = listeners.serve(&middleware::wrap_routes(change(app), Some(access.clone())), |_| {});
     let endpoint = Endpoint::Https { url: Endpoint::parse_url(&url).unwrap(), identity: identity(&pki) };
     Host { url, client: Client::new(&endpoint, TIMEOUT).unwrap(), tls, access, serving }
 }
@@ -94,7 +94,7 @@ pub fn folder() -> tempfile::TempDir {
     let authority = Authority::open(&pki).unwrap();
     let addresses = vec!["127.0.0.1".parse().unwrap()];
     for (name, role) in [("zone", Role::Manager { addresses: addresses.clone() }), ("host", Role::Host { addresses })] {
-        authority.issue(&Leaf { name: name.parse().unwrap(), role, days: 90 }, now).unwrap();
+        authority.issue_certificate(&Leaf { name: name.parse().unwrap(), role, days: 90 }, now).unwrap();
     }
     dir
 }
@@ -109,7 +109,7 @@ pub fn configuration(dir: &Path) -> String {
 }
 
 pub async fn bench() -> Bench {
-    bench_with("", Store::memory("dc1")).await
+    bench_with("", Store::in_memory("dc1")).await
 }
 
 impl Bench {
@@ -174,7 +174,7 @@ async fn bench_of(dir: tempfile::TempDir, text: &str, store: Store) -> Bench {
     let access = Access::open_to_visitors(Some(&tls)).unwrap();
     let (app, service) = Service::start(&config, store, Some(access.clone())).await.unwrap();
     let api = Api { listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))), ..config.api.clone() };
-    let listeners = Listeners::bind(&api, access.tls()).await.unwrap();
+    let listeners = Listeners::bind(&api, access.tls_store()).await.unwrap();
     let url = format!("https://{}", listeners.https_address().unwrap());
     let serving = listeners.serve(&app, |_| {});
     let manager = Manager::unix(dir.path().join("m.sock"), TIMEOUT);
@@ -220,7 +220,7 @@ pub fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> (Code, Str
 pub fn client(bench: &Bench, name: &str) -> Manager {
     let pki = bench.dir.path().join("pki");
     let leaf = Leaf { name: name.parse().unwrap(), role: Role::Client, days: 90 };
-    Authority::open(&pki).unwrap().issue(&leaf, OffsetDateTime::now_utc()).unwrap();
+    Authority::open(&pki).unwrap().issue_certificate(&leaf, OffsetDateTime::now_utc()).unwrap();
     let file = |ending: &str| pki.join(format!("{name}.{ending}"));
     let identity = Identity { ca: pki.join("ca.crt"), cert: file("crt"), key: file("key") };
     Manager::new(&Endpoint::Https { url: Endpoint::parse_url(&bench.url).unwrap(), identity }, TIMEOUT).unwrap()

@@ -49,7 +49,7 @@ pub fn issue(dir: &Path, name: &str) -> (PathBuf, PathBuf) {
     let pki = dir.join("pki");
     if !pki.join(format!("{name}.crt")).exists() {
         let leaf = Leaf { name: name.parse().unwrap(), role: Role::Client, days: 90 };
-        Authority::open(&pki).unwrap().issue(&leaf, OffsetDateTime::now_utc()).unwrap();
+        Authority::open(&pki).unwrap().issue_certificate(&leaf, OffsetDateTime::now_utc()).unwrap();
     }
     (pki.join(format!("{name}.crt")), pki.join(format!("{name}.key")))
 }

@@ -87,5 +87,5 @@ pub async fn round_trip(config: &Config, run: impl AsyncFn(&str), rows: impl Asy
     assert_eq!((again.is_written, again.plan.items.len()), (false, 0), "{}", again.sql().unwrap());
     assert_eq!(rows().await, after);
     let report = compare_zone(config, None).await.unwrap();
-    assert_eq!(report.findings, [], "{}", report.text());
+    assert_eq!(report.findings, [], "{}", report.to_text());
 }

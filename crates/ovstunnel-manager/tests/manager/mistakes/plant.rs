@@ -170,7 +170,7 @@ async fn lose_nics(store: &Store, on: &[Arc<SimHost>]) {
 
 /// An empty database in which the same hosts are registered.
 async fn other_database(world: &World) -> Store {
-    let store = Store::memory("dc1");
+    let store = Store::in_memory("dc1");
     register(&store, &world.hosts).await;
     store.set_setting("controller", Some("on")).await.unwrap();
     store
@@ -263,7 +263,7 @@ impl Mistake {
             Plant::HostsRemoved(among) => {
                 for host in among.of(world) {
                     store.delete_host(&format!("h{}", host.number)).await.unwrap();
-                    world.now.zone.unregister(host.host_number());
+                    world.now.zone.unregister_host(host.host_number());
                 }
             }
             _ => self.plant_in_the_database(world).await,
@@ -331,7 +331,7 @@ impl Mistake {
                 world.again().await;
                 world.pass(120).await;
                 for held in world.holds() {
-                    world.now.reconciler.decide(held.id, Said::Refused, BY.actor).unwrap();
+                    world.now.reconciler.decide_hold(held.id, Said::Refused, BY.actor).unwrap();
                 }
                 world.pass(60).await;
                 world.again().await;

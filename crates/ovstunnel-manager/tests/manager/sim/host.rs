@@ -125,8 +125,8 @@ impl SimHost {
         self.state().is_down = false;
         self.state().told = Some((zone.clone(), Picture::default()));
         let client: Arc<dyn HostClient> = Arc::<SimHost>::clone(self);
-        writers.open(self.host_number(), client);
-        zone.led(self.host_number(), None);
+        writers.open_writer(self.host_number(), client);
+        zone.record_lead(self.host_number(), None);
         self.tell();
         self.tell_address();
     }
@@ -136,8 +136,8 @@ impl SimHost {
         self.state().told = None;
         self.state().is_down = true;
         self.state().life += 1;
-        writers.close(self.host_number());
-        zone.silent(self.host_number(), "no answer".to_owned());
+        writers.close_writer(self.host_number());
+        zone.host_silent(self.host_number(), "no answer".to_owned());
     }
 
     pub fn is_connected(&self) -> bool {
@@ -156,7 +156,7 @@ impl SimHost {
             mtu: 1500,
             max_guest_mtu: 1458,
         });
-        zone.endpoint(
+        zone.host_endpoint(
             self.host_number(),
             found.ok_or_else(|| EndpointFault::LabelUnknown("the label names nothing".into())),
         );
@@ -175,7 +175,7 @@ impl SimHost {
         let Some((zone, picture)) = &mut state.told else { return };
         *picture = Picture::new(&bridges, zone.origin()).unwrap();
         let told = Told { daemon: None, capabilities: vec![], health: ok(), watched: true };
-        zone.connected(self.host_number(), told, picture.at(&at.0, at.1));
+        zone.host_connected(self.host_number(), told, picture.snapshot_at(&at.0, at.1));
     }
 
     /// Says what has become of one bridge.
@@ -190,10 +190,10 @@ impl SimHost {
         let bridge = state.bridges.get(name).map(|bridge| self.wire(name, bridge, state.is_blind));
         let Some((zone, picture)) = &mut state.told else { return };
         match bridge {
-            Some(bridge) => picture.put(&bridge, zone.origin()).unwrap(),
-            None => drop(picture.remove(name)),
+            Some(bridge) => picture.put_bridge(&bridge, zone.origin()).unwrap(),
+            None => drop(picture.remove_bridge(name)),
         }
-        zone.changed(self.host_number(), picture.at(&at.0, at.1));
+        zone.bridges_changed(self.host_number(), picture.snapshot_at(&at.0, at.1));
     }
 
     /// The plugin makes a network's bridge, as CloudStack has it done for the first VM.
@@ -391,7 +391,7 @@ impl SimHost {
 }
 
 impl HostClient for SimHost {
-    fn send<'a>(&'a self, by: &'a By, wire: &'a Wire) -> BoxFuture<'a, Result<(), ClientError>> {
+    fn send_request<'a>(&'a self, by: &'a By, wire: &'a Wire) -> BoxFuture<'a, Result<(), ClientError>> {
         let life = self.state().life;
         Box::pin(async move {
             tokio::time::sleep(TAKES).await;
@@ -417,7 +417,12 @@ impl HostClient for SimHost {
         Box::pin(async { Err(problem(Code::NotFound, "there is no xapi".into())) })
     }
 
-    fn probe<'a>(&'a self, _: &'a By, _: &'a str, _: &'a PostProbe) -> BoxFuture<'a, Result<ProbeAnswer, ClientError>> {
+    fn probe_tunnels<'a>(
+        &'a self,
+        _: &'a By,
+        _: &'a str,
+        _: &'a PostProbe,
+    ) -> BoxFuture<'a, Result<ProbeAnswer, ClientError>> {
         Box::pin(async { Err(problem(Code::SwitchRefused, "this host carries no frames".into())) })
     }
 }

@@ -83,7 +83,7 @@ pub struct World {
 impl World {
     /// A zone of so many hosts, h1 and on, with the physical network p1.
     pub async fn new(hosts: u64, setup: Setup) -> World {
-        let (store, truth) = (Store::memory("dc1"), Arc::<Mutex<Truth>>::default());
+        let (store, truth) = (Store::in_memory("dc1"), Arc::<Mutex<Truth>>::default());
         let hosts: Vec<Arc<SimHost>> = (1..=hosts).map(|number| SimHost::new(number, Arc::clone(&truth))).collect();
         register(&store, &hosts).await;
         let held = Arc::default();
@@ -132,7 +132,7 @@ impl World {
     pub async fn prepare(&self, network: &str, id: &str, host: u64, how: Move) -> Preparation {
         let host = format!("h{host}");
         let wanted = WantedNic { host, vm: None, mac: None, ip: None, bridge: None, how };
-        self.now.inventory.prepare(network, id, &wanted, BY).await.unwrap()
+        self.now.inventory.prepare_nic(network, id, &wanted, BY).await.unwrap()
     }
 
     /// A VM starts: its NIC is prepared, and once the bridge is there it is plugged.
@@ -174,7 +174,7 @@ impl World {
     /// A VM stops: it ends, and its NIC is released.
     pub async fn stop(&self, network: &str, id: &str, key: u32, host: u64) {
         self.end(key, host);
-        self.now.inventory.release(network, id, None, BY).await.unwrap();
+        self.now.inventory.release_nic(network, id, None, BY).await.unwrap();
     }
 
     /// A network of the plugin's, with a VM on each of these hosts.
@@ -262,19 +262,19 @@ async fn start(
         store.set_setting("controller", Some("on")).await.unwrap();
     }
     let (zone, mut facts) = Zone::new("dc1");
-    let leader = Leader::take(store.clone(), "m1").await.unwrap();
+    let leader = Leader::take_lease(store.clone(), "m1").await.unwrap();
     // As the first host does that knows a newer epoch.
     let epoch = hosts.iter().map(|host| host.state().epoch).max().unwrap_or_default();
     if epoch > leader.epoch().unwrap().number() {
-        leader.raise(epoch).await.unwrap();
+        leader.raise_epoch(epoch).await.unwrap();
     }
     let writers = Writers::new(128);
     let witnesses = setup.witnesses.iter().copied().collect();
     let (linger, dead_after) = (setup.linger, setup.dead_after);
     zone.set_rules(membership::Rules { witnesses, linger, dead_after, ..membership::Rules::default() });
     let times = Times { dead_after, gc: setup.gc, migration: setup.migration };
-    let inventory = Inventory::begin(store.clone(), zone.clone(), times).await.unwrap();
-    zone.acts();
+    let inventory = Inventory::load_from(store.clone(), zone.clone(), times).await.unwrap();
+    zone.start_acting();
     let rules = Rules { brakes: setup.brakes, dead_after };
     let reconciler =
         Reconciler::new(zone.clone(), writers.clone(), leader.clone(), store.clone(), rules).await.unwrap();
@@ -290,16 +290,16 @@ async fn start(
             keep.send(fact).await.unwrap();
         }
     });
-    tasks.spawn(Records::new(store.clone()).keep(kept));
+    tasks.spawn(Records::new(store.clone()).write_facts(kept));
     tasks.spawn(zone.clone().keep_proven());
     tasks.spawn(inventory.clone().keep_keys());
     if setup.rows {
-        tasks.spawn(Rows::new(zone.clone(), store.clone()).keep());
+        tasks.spawn(Rows::new(zone.clone(), store.clone()).keep_rows());
     }
     for row in Records::new(store.clone()).hosts().await.unwrap() {
-        zone.register(row);
+        zone.register_host(row);
     }
-    tasks.spawn(leader.keep());
+    tasks.spawn(leader.keep_lease());
     tasks.spawn(reconciler.clone().run());
     for host in hosts.iter().filter(|host| !host.state().is_down) {
         host.state().epoch = leads.epoch().unwrap().number();
@@ -309,7 +309,7 @@ async fn start(
     tasks.spawn(async move {
         loop {
             sleep(PING).await;
-            all.iter().filter(|host| host.is_connected()).for_each(|host| of.alive(host.host_number()));
+            all.iter().filter(|host| host.is_connected()).for_each(|host| of.host_alive(host.host_number()));
         }
     });
     Running { zone, inventory, reconciler, writers, tasks }

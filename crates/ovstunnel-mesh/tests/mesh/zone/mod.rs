@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use ovstunnel_mesh::difference::{Circumstances, Difference, difference};
+use ovstunnel_mesh::difference::{Circumstances, Difference, mesh_difference};
 use ovstunnel_mesh::membership::Attachment;
 use ovstunnel_mesh::observed::{Bridge, Carries, Host, Mode, Snapshot, Tunnel};
-use ovstunnel_mesh::{Brakes, Earlier, Endpoints, Mesh, Moment, Plan, Request, Sending, plan};
+use ovstunnel_mesh::{Brakes, Earlier, Endpoints, Mesh, Moment, Plan, Request, Sending, plan_requests};
 use ovstunnel_types::{
     FlowsState, GreKey, HealthState, HostId, HostNumber, Ipv6Policy, PortName, RemoteIp, TunnelState,
 };
@@ -198,13 +198,13 @@ impl Zone {
     }
 
     pub fn difference(&self) -> Difference {
-        difference(&self.mesh(), &self.seen(), &Circumstances { now: self.now, ..self.with.clone() })
+        mesh_difference(&self.mesh(), &self.seen(), &Circumstances { now: self.now, ..self.with.clone() })
     }
 
     pub fn plan(&self) -> Plan {
         let difference = self.difference();
-        let holds = self.brakes.holds(std::slice::from_ref(&difference), 100_000, &Earlier::default());
-        plan(&difference, &holds)
+        let holds = self.brakes.hold_back(std::slice::from_ref(&difference), 100_000, &Earlier::default());
+        plan_requests(&difference, &holds)
     }
 
     pub fn send(&mut self, sending: &Sending) -> Result<(), String> {
@@ -230,7 +230,7 @@ impl Zone {
             let wanted: Vec<_> = mesh.tunnels_of(host(*number)).map(|t| (HostId::from(t.to), t.remote_ip)).collect();
             let mut there: Vec<_> = machine.bridge.iter().flatten().map(|(_, to, ip)| (to.clone(), *ip)).collect();
             there.sort_by_key(|(to, _)| HostNumber::try_from(to).ok());
-            machine.bridge.is_some() == mesh.has(host(*number)) && there == wanted
+            machine.bridge.is_some() == mesh.has_member(host(*number)) && there == wanted
         })
     }
 

@@ -12,7 +12,7 @@ use ovstunnel_plan::{Cookie, FlowChange, FlowsSeen};
 use super::connection::{Answers, Connection};
 use super::kept::{Ask, FlowNews, Kept, Unanswered};
 use super::wire::{ANY, Bytes, FLOWS, kind};
-use super::{changes, delete_meter, errors, set_meter};
+use super::{delete_meter, encode_changes, errors, set_meter};
 use crate::CommitError;
 
 /// Connections that are kept at most: each is a file of ours and one of the switch's.
@@ -42,97 +42,98 @@ impl Bridges {
     }
 
     /// What their flow monitors tell.
-    pub fn news(&self) -> &FlowNews {
+    pub fn flow_news(&self) -> &FlowNews {
         &self.news
     }
 
     /// Has changes of a bridge's flows told from now on, unless they are.
-    pub async fn monitor(&self, bridge: &str) -> Result<(), CommitError> {
-        if self.seqno(bridge).is_some() {
+    pub async fn monitor_flows(&self, bridge: &str) -> Result<(), CommitError> {
+        if self.monitor_seqno(bridge).is_some() {
             return Ok(());
         }
-        self.asked(bridge, Ask::Monitor).await.map(drop)
+        self.request_checked(bridge, Ask::Monitor).await.map(drop)
     }
 
     /// The seqno of the monitor of a bridge, where there is one.
-    pub fn seqno(&self, bridge: &str) -> Option<u64> {
-        self.all().get(bridge)?.seqno()
+    pub fn monitor_seqno(&self, bridge: &str) -> Option<u64> {
+        self.lock_kept().get(bridge)?.monitor_seqno()
     }
 
     /// Bridges that are monitored.
-    pub fn monitored(&self) -> usize {
-        self.all().values().filter(|kept| kept.seqno().is_some()).count()
+    pub fn monitored_count(&self) -> usize {
+        self.lock_kept().values().filter(|kept| kept.monitor_seqno().is_some()).count()
     }
 
     /// Changes flows of a bridge as one, after its meters, and reads ours behind it.
-    pub async fn change(&self, bridge: &str, change: &FlowChange) -> Result<FlowsRead, CommitError> {
-        let bodies = changes(change).map_err(|error| CommitError::Refused(error.to_string()))?;
-        self.read(bridge, Ask::Bundle(bodies, our_flows())).await
+    pub async fn change_flows(&self, bridge: &str, change: &FlowChange) -> Result<FlowsRead, CommitError> {
+        let bodies = encode_changes(change).map_err(|error| CommitError::Refused(error.to_string()))?;
+        self.read_answer(bridge, Ask::Bundle(bodies, our_flows())).await
     }
 
     /// Our flows of a bridge.
-    pub async fn flows(&self, bridge: &str) -> Result<FlowsRead, CommitError> {
+    pub async fn read_flows(&self, bridge: &str) -> Result<FlowsRead, CommitError> {
         let question = || Ask::Message(kind::MULTIPART_REQUEST, our_flows());
-        match self.read(bridge, question()).await {
+        match self.read_answer(bridge, question()).await {
             // To a switch that has just ended; a question can be asked twice.
-            Err(CommitError::Unknown(_)) => self.read(bridge, question()).await,
+            Err(CommitError::Unknown(_)) => self.read_answer(bridge, question()).await,
             read => read,
         }
     }
 
-    async fn read(&self, bridge: &str, ask: Ask) -> Result<FlowsRead, CommitError> {
+    async fn read_answer(&self, bridge: &str, ask: Ask) -> Result<FlowsRead, CommitError> {
         // What is told while it is read is not known to be in the answer.
-        let before = self.seqno(bridge);
-        let answers = self.asked(bridge, ask).await?;
+        let before = self.monitor_seqno(bridge);
+        let answers = self.request_checked(bridge, ask).await?;
         let not_understood =
             || CommitError::Unknown(format!("what bridge {bridge} tells of its flows is not understood"));
         let (mut flows, mut garbled) = (BTreeSet::new(), BTreeSet::new());
-        for flow in answers.flows().ok_or_else(not_understood)? {
+        for flow in answers.decode_flows().ok_or_else(not_understood)? {
             match flow {
                 Ok(flow) => drop(flows.insert(flow)),
                 Err(cookie) => drop(garbled.insert(cookie)),
             }
         }
-        let seqno = before.filter(|_| before == self.seqno(bridge));
+        let seqno = before.filter(|_| before == self.monitor_seqno(bridge));
         Ok(FlowsRead { flows: FlowsSeen::Known { flows, garbled }, seqno })
     }
 
     /// Makes a meter, or sets the one that is there.
     pub async fn set_meter(&self, bridge: &str, meter: u32, pps: u32) -> Result<(), CommitError> {
-        let mut answers = self.ask(bridge, Ask::Message(kind::METER_MOD, set_meter(false, meter, pps))).await?;
+        let mut answers =
+            self.request_bridge(bridge, Ask::Message(kind::METER_MOD, set_meter(false, meter, pps))).await?;
         if answers.failed_by(errors::METER_EXISTS) {
-            answers = self.ask(bridge, Ask::Message(kind::METER_MOD, set_meter(true, meter, pps))).await?;
+            answers = self.request_bridge(bridge, Ask::Message(kind::METER_MOD, set_meter(true, meter, pps))).await?;
         }
         without_error(answers).map(drop)
     }
 
     /// Removes a meter.
     pub async fn delete_meter(&self, bridge: &str, meter: u32) -> Result<(), CommitError> {
-        self.asked(bridge, Ask::Message(kind::METER_MOD, delete_meter(meter))).await.map(drop)
+        self.request_checked(bridge, Ask::Message(kind::METER_MOD, delete_meter(meter))).await.map(drop)
     }
 
     /// Forgets connections that have ended.
     pub fn forget_ended(&self) {
-        self.all().retain(|_, kept| !kept.has_ended());
+        self.lock_kept().retain(|_, kept| !kept.has_ended());
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
+    fn lock_kept(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn asked(&self, bridge: &str, ask: Ask) -> Result<Answers, CommitError> {
-        without_error(self.ask(bridge, ask).await?)
+    async fn request_checked(&self, bridge: &str, ask: Ask) -> Result<Answers, CommitError> {
+        without_error(self.request_bridge(bridge, ask).await?)
     }
 
-    async fn ask(&self, bridge: &str, ask: Ask) -> Result<Answers, CommitError> {
+    async fn request_bridge(&self, bridge: &str, ask: Ask) -> Result<Answers, CommitError> {
         let broke = |error| CommitError::Unknown(format!("the connection to bridge {bridge}: {error}"));
-        let ask = match self.kept(bridge).await?.ask(ask).await {
+        let ask = match self.kept_connection(bridge).await?.send_question(ask).await {
             Err(Unanswered::NotSent(ask)) => ask,
             Err(Unanswered::Broke(error)) => return Err(broke(error)),
             Ok(answers) => return Ok(answers),
         };
         // The one that was kept had ended.
-        match self.connect(bridge).await?.ask(ask).await {
+        match self.connect_bridge(bridge).await?.send_question(ask).await {
             Err(Unanswered::NotSent(_)) => {
                 Err(CommitError::Unavailable(format!("bridge {bridge} closes its connections")))
             }
@@ -141,17 +142,17 @@ impl Bridges {
         }
     }
 
-    async fn kept(&self, bridge: &str) -> Result<Kept, CommitError> {
-        let kept = self.all().get(bridge).filter(|kept| !kept.has_ended()).cloned();
+    async fn kept_connection(&self, bridge: &str) -> Result<Kept, CommitError> {
+        let kept = self.lock_kept().get(bridge).filter(|kept| !kept.has_ended()).cloned();
         match kept {
             Some(kept) => Ok(kept),
-            None => self.connect(bridge).await,
+            None => self.connect_bridge(bridge).await,
         }
     }
 
-    async fn connect(&self, bridge: &str) -> Result<Kept, CommitError> {
+    async fn connect_bridge(&self, bridge: &str) -> Result<Kept, CommitError> {
         let connection = Connection::open(&self.rundir.join(format!("{bridge}.mgmt"))).await?;
-        let mut all = self.all();
+        let mut all = self.lock_kept();
         // Somebody else may have connected meanwhile.
         if let Some(kept) = all.get(bridge).filter(|kept| !kept.has_ended()) {
             return Ok(kept.clone());

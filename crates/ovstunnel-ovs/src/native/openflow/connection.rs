@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 
-use super::wire::{Bytes, FLOW_MONITOR, FLOWS, Message, Reader, VERSION, kind, message};
+use super::wire::{Bytes, FLOW_MONITOR, FLOWS, Message, Reader, VERSION, encode_message, kind};
 use super::{decode, errors};
 use crate::CommitError;
 
@@ -56,27 +56,27 @@ impl Connection {
         let mut codec = LengthDelimitedCodec::builder();
         codec.length_field_offset(2).length_field_length(2).num_skip(0);
         let mut connection = Connection { frames: codec.new_read(read), write, unsent: vec![], xid: 0 };
-        connection.greet().await.map_err(|error| match error.kind() {
+        connection.exchange_hello().await.map_err(|error| match error.kind() {
             io::ErrorKind::Unsupported => CommitError::Refused(error.to_string()),
             _ => named(error),
         })?;
         Ok(connection)
     }
 
-    async fn greet(&mut self) -> io::Result<()> {
+    async fn exchange_hello(&mut self) -> io::Result<()> {
         let mut versions = Bytes::default();
         versions.u16(1).u16(8).u32(1 << VERSION);
-        let hello = self.message(kind::HELLO, &versions.0)?;
+        let hello = self.build_message(kind::HELLO, &versions.0)?;
         self.write.write_all(&hello).await?;
         let frame = self.frames.next().await.ok_or(io::ErrorKind::UnexpectedEof)??;
-        let greeting = Message::read(&frame).ok_or(io::ErrorKind::InvalidData)?;
+        let greeting = Message::parse_frame(&frame).ok_or(io::ErrorKind::InvalidData)?;
         match greeting.kind {
-            kind::HELLO if speaks(&greeting) => Ok(()),
+            kind::HELLO if offers_openflow14(&greeting) => Ok(()),
             kind::HELLO => {
                 let words = "the bridge does not speak OpenFlow 1.4: its column `protocols` leaves it out";
                 Err(io::Error::new(io::ErrorKind::Unsupported, words))
             }
-            kind::ERROR => Err(io::Error::new(io::ErrorKind::Unsupported, errors::words(greeting.body))),
+            kind::ERROR => Err(io::Error::new(io::ErrorKind::Unsupported, errors::error_message(greeting.body))),
             other => Err(io::Error::new(io::ErrorKind::InvalidData, format!("greets by a message of kind {other}"))),
         }
     }
@@ -85,13 +85,13 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection ends.
-    pub async fn unasked(&mut self) -> io::Result<Vec<u8>> {
+    pub async fn next_update(&mut self) -> io::Result<Vec<u8>> {
         loop {
             self.answer_echoes().await?;
             let frame = self.frames.next().await.ok_or(io::ErrorKind::UnexpectedEof)??;
-            let message = Message::read(&frame).ok_or(io::ErrorKind::InvalidData)?;
+            let message = Message::parse_frame(&frame).ok_or(io::ErrorKind::InvalidData)?;
             let mut answers = Answers::default();
-            if let Some(answer) = answers.take(&message) {
+            if let Some(answer) = answers.take_message(&message) {
                 self.unsent.extend(answer);
             }
             if let Some(body) = answers.updates.pop() {
@@ -113,44 +113,44 @@ impl Connection {
         Ok(())
     }
 
-    fn message(&mut self, kind: u8, body: &[u8]) -> io::Result<Vec<u8>> {
+    fn build_message(&mut self, kind: u8, body: &[u8]) -> io::Result<Vec<u8>> {
         self.xid = self.xid.wrapping_add(1);
-        message(kind, self.xid, body)
+        encode_message(kind, self.xid, body)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a message is too long"))
     }
 
     /// Changes of flows as one: all of them or none. Behind them a question is asked, by the body of its message.
-    pub async fn bundle(&mut self, bodies: &[Vec<u8>], then: &[u8]) -> io::Result<Answers> {
+    pub async fn send_bundle(&mut self, bodies: &[Vec<u8>], then: &[u8]) -> io::Result<Answers> {
         let control = |what: u16| {
             let mut body = Bytes::default();
             body.u32(BUNDLE).u16(what).u16(ATOMIC_ORDERED);
             body.0
         };
-        let mut sent = self.message(kind::BUNDLE_CONTROL, &control(OPEN))?;
+        let mut sent = self.build_message(kind::BUNDLE_CONTROL, &control(OPEN))?;
         for flow_mod in bodies {
             // The message within has the number of the one around it.
-            let inner =
-                message(kind::FLOW_MOD, self.xid.wrapping_add(1), flow_mod).ok_or(io::ErrorKind::InvalidInput)?;
+            let inner = encode_message(kind::FLOW_MOD, self.xid.wrapping_add(1), flow_mod)
+                .ok_or(io::ErrorKind::InvalidInput)?;
             let mut body = Bytes::default();
             body.u32(BUNDLE).u16(0).u16(ATOMIC_ORDERED).bytes(&inner);
-            sent.extend(self.message(kind::BUNDLE_ADD, &body.0)?);
+            sent.extend(self.build_message(kind::BUNDLE_ADD, &body.0)?);
         }
-        sent.extend(self.message(kind::BUNDLE_CONTROL, &control(COMMIT))?);
-        sent.extend(self.message(kind::BARRIER_REQUEST, &[])?);
-        sent.extend(self.message(kind::MULTIPART_REQUEST, then)?);
-        self.exchange(sent).await
+        sent.extend(self.build_message(kind::BUNDLE_CONTROL, &control(COMMIT))?);
+        sent.extend(self.build_message(kind::BARRIER_REQUEST, &[])?);
+        sent.extend(self.build_message(kind::MULTIPART_REQUEST, then)?);
+        self.exchange_messages(sent).await
     }
 
     /// One message.
-    pub async fn request(&mut self, kind: u8, body: &[u8]) -> io::Result<Answers> {
-        let sent = self.message(kind, body)?;
-        self.exchange(sent).await
+    pub async fn send_request(&mut self, kind: u8, body: &[u8]) -> io::Result<Answers> {
+        let sent = self.build_message(kind, body)?;
+        self.exchange_messages(sent).await
     }
 
     /// Sends messages and a barrier, and reads what comes back meanwhile: a switch whose answers nobody takes reads no more.
-    async fn exchange(&mut self, mut sent: Vec<u8>) -> io::Result<Answers> {
+    async fn exchange_messages(&mut self, mut sent: Vec<u8>) -> io::Result<Answers> {
         sent.splice(0..0, std::mem::take(&mut self.unsent));
-        sent.extend(self.message(kind::BARRIER_REQUEST, &[])?);
+        sent.extend(self.build_message(kind::BARRIER_REQUEST, &[])?);
         let barrier = self.xid;
         let Connection { frames, write, .. } = self;
         let (echoes, mut echoed) = tokio::sync::mpsc::unbounded_channel::<Vec<u8>>();
@@ -165,11 +165,11 @@ impl Connection {
             let mut answers = Answers::default();
             loop {
                 let frame = frames.next().await.ok_or(io::ErrorKind::UnexpectedEof)??;
-                let message = Message::read(&frame).ok_or(io::ErrorKind::InvalidData)?;
+                let message = Message::parse_frame(&frame).ok_or(io::ErrorKind::InvalidData)?;
                 if message.kind == kind::BARRIER_REPLY && message.xid == barrier {
                     break;
                 }
-                if let Some(answer) = answers.take(&message) {
+                if let Some(answer) = answers.take_message(&message) {
                     let _ = echoes.send(answer);
                 }
             }
@@ -182,17 +182,17 @@ impl Connection {
 
 impl Answers {
     /// Takes a message in; gives the answer where one is due.
-    fn take(&mut self, message: &Message<'_>) -> Option<Vec<u8>> {
+    fn take_message(&mut self, message: &Message<'_>) -> Option<Vec<u8>> {
         match message.kind {
             kind::ERROR => {
-                let numbers = errors::numbers(message.body).unwrap_or_default();
-                self.error.get_or_insert_with(|| (numbers, errors::words(message.body)));
+                let numbers = errors::error_numbers(message.body).unwrap_or_default();
+                self.error.get_or_insert_with(|| (numbers, errors::error_message(message.body)));
             }
             kind::MULTIPART_REPLY if message.body.starts_with(&FLOW_MONITOR.to_be_bytes()) => {
                 self.updates.push(message.body.to_vec());
             }
             kind::MULTIPART_REPLY => self.parts.push(message.body.to_vec()),
-            kind::ECHO_REQUEST => return super::wire::message(kind::ECHO_REPLY, message.xid, message.body),
+            kind::ECHO_REQUEST => return super::wire::encode_message(kind::ECHO_REPLY, message.xid, message.body),
             _ => {}
         }
         None
@@ -204,22 +204,22 @@ impl Answers {
     }
 
     /// The flows of a multipart answer; nothing where it is not one, or not whole.
-    pub fn flows(&self) -> Option<Vec<Result<ovstunnel_plan::Flow, ovstunnel_plan::Cookie>>> {
+    pub fn decode_flows(&self) -> Option<Vec<Result<ovstunnel_plan::Flow, ovstunnel_plan::Cookie>>> {
         let (mut found, mut more) = (Vec::new(), true);
         for part in &self.parts {
             let mut reader = Reader(part);
             let (which, flags) = (reader.u16()?, reader.u16()?);
-            reader.take(4)?;
+            reader.take_bytes(4)?;
             (which == FLOWS && more).then_some(())?;
             more = flags & MORE != 0;
-            found.extend(decode::flows(reader.0)?);
+            found.extend(decode::decode_flows(reader.0)?);
         }
         (!more).then_some(found)
     }
 }
 
 /// Whether a greeting offers OpenFlow 1.4. One that has no list of versions offers all up to its own.
-fn speaks(greeting: &Message<'_>) -> bool {
+fn offers_openflow14(greeting: &Message<'_>) -> bool {
     let mut elements = Reader(greeting.body);
     let list = (|| {
         (elements.u16()? == 1).then_some(())?;

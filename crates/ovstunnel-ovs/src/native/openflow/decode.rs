@@ -15,46 +15,46 @@ use super::wire::{
 const PORTS_MAX: u32 = 0xff00;
 
 /// The flows in a part of the answer; nothing where it is none. A flow that is not understood is its cookie.
-pub(super) fn flows(part: &[u8]) -> Option<Vec<Result<Flow, Cookie>>> {
+pub(super) fn decode_flows(part: &[u8]) -> Option<Vec<Result<Flow, Cookie>>> {
     let (mut reader, mut found) = (Reader(part), Vec::new());
     while !reader.0.is_empty() {
         let length = Reader(reader.0).u16()?;
-        found.push(flow(Reader(reader.take(length.into())?))?);
+        found.push(decode_flow(Reader(reader.take_bytes(length.into())?))?);
     }
     Some(found)
 }
 
 /// One entry: nothing where not even its cookie can be told.
-fn flow(mut entry: Reader<'_>) -> Option<Result<Flow, Cookie>> {
+fn decode_flow(mut entry: Reader<'_>) -> Option<Result<Flow, Cookie>> {
     entry.u16()?;
     let table = entry.u8()?;
     // How long it is there.
-    entry.take(1 + 8)?;
+    entry.take_bytes(1 + 8)?;
     let (priority, idle, hard, flags, importance) =
         (entry.u16()?, entry.u16()?, entry.u16()?, entry.u16()?, entry.u16()?);
-    entry.take(2)?;
+    entry.take_bytes(2)?;
     let cookie = Cookie(entry.u64()?);
     // What it has counted.
-    entry.take(16)?;
+    entry.take_bytes(16)?;
     let plain = [idle, hard, flags, importance] == [0; 4];
     let read = || {
         let mut entry = entry;
-        let matches = matches(&mut entry)?;
-        let actions = instructions(entry)?;
+        let matches = decode_match(&mut entry)?;
+        let actions = decode_instructions(entry)?;
         Some(Flow { table, priority, cookie, matches, actions })
     };
     Some(plain.then(read).flatten().ok_or(cookie))
 }
 
-fn matches(entry: &mut Reader<'_>) -> Option<Match> {
+fn decode_match(entry: &mut Reader<'_>) -> Option<Match> {
     let (kind, length) = (entry.u16()?, usize::from(entry.u16()?));
     (kind == 1).then_some(())?;
-    let mut fields = Reader(entry.take(length.checked_sub(4)?)?);
-    entry.take(length.next_multiple_of(8) - length)?;
+    let mut fields = Reader(entry.take_bytes(length.checked_sub(4)?)?);
+    entry.take_bytes(length.next_multiple_of(8) - length)?;
     let mut found = Match::default();
     while !fields.0.is_empty() {
         let (class, number, size) = (fields.u16()?, fields.u8()?, usize::from(fields.u8()?));
-        let value = fields.take(size)?;
+        let value = fields.take_bytes(size)?;
         let (value, mask) = match number & 1 {
             0 => (value, None),
             _ => value.split_at_checked(size / 2).map(|(value, mask)| (value, Some(mask)))?,
@@ -67,11 +67,11 @@ fn matches(entry: &mut Reader<'_>) -> Option<Match> {
 fn take_field(found: &mut Match, name: (u16, u8), value: &[u8], mask: Option<&[u8]>) -> Option<()> {
     let exactly = || mask.is_none().then_some(Reader(value));
     match name {
-        field::IN_PORT => found.in_port = Some(device(exactly()?.u32()?)?),
+        field::IN_PORT => found.in_port = Some(device_port(exactly()?.u32()?)?),
         field::TUNNEL_ID => found.tun_id = Some(exactly()?.u64()?),
         field::REG0 => found.tier = Some(exactly()?.u32()?),
         field::ETH_DST if value == GROUP && mask == Some(&GROUP) => found.dl_dst = Some(MacMatch::Group),
-        field::ETH_DST => found.dl_dst = Some(MacMatch::Exactly(mac(exactly()?.0)?)),
+        field::ETH_DST => found.dl_dst = Some(MacMatch::Exactly(decode_mac(exactly()?.0)?)),
         field::ETH_TYPE => match exactly()?.u16()? {
             ETH_IPV4 => found.ipv4 = Some(Ipv4Match::default()),
             ETH_IPV6 => found.ipv6 = true,
@@ -85,8 +85,8 @@ fn take_field(found: &mut Match, name: (u16, u8), value: &[u8], mask: Option<&[u
 fn take_ipv4_field(ipv4: &mut Ipv4Match, name: (u16, u8), value: &[u8], mask: Option<&[u8]>) -> Option<()> {
     match name {
         field::IP_PROTO if mask.is_none() => ipv4.proto = Some(Reader(value).u8()?),
-        field::IPV4_SRC => ipv4.src = Some(cidr(value, mask)?),
-        field::IPV4_DST => ipv4.dst = Some(cidr(value, mask)?),
+        field::IPV4_SRC => ipv4.src = Some(decode_cidr(value, mask)?),
+        field::IPV4_DST => ipv4.dst = Some(decode_cidr(value, mask)?),
         field::TCP_DST | field::UDP_DST | field::SCTP_DST => {
             let mask = mask.map_or(Some(u16::MAX), |mask| Reader(mask).u16())?;
             ipv4.dst_port = Some(PortMask { value: Reader(value).u16()?, mask });
@@ -96,33 +96,33 @@ fn take_ipv4_field(ipv4: &mut Ipv4Match, name: (u16, u8), value: &[u8], mask: Op
     Some(())
 }
 
-fn cidr(value: &[u8], mask: Option<&[u8]>) -> Option<Cidr> {
+fn decode_cidr(value: &[u8], mask: Option<&[u8]>) -> Option<Cidr> {
     let address = std::net::Ipv4Addr::from(Reader(value).u32()?);
     let mask = mask.map_or(Some(u32::MAX), |mask| Reader(mask).u32())?;
     let prefix = mask.leading_ones();
     (mask.count_ones() == prefix).then(|| format!("{address}/{prefix}").parse().ok()).flatten()
 }
 
-fn mac(value: &[u8]) -> Option<Mac> {
+fn decode_mac(value: &[u8]) -> Option<Mac> {
     let octets: Vec<String> = value.iter().map(|octet| format!("{octet:02x}")).collect();
     octets.join(":").parse().ok()
 }
 
-fn device(port: u32) -> Option<u32> {
+fn device_port(port: u32) -> Option<u32> {
     (port < PORTS_MAX).then_some(port)
 }
 
-fn instructions(mut rest: Reader<'_>) -> Option<Vec<Action>> {
+fn decode_instructions(mut rest: Reader<'_>) -> Option<Vec<Action>> {
     let (mut meter, mut found) = (None, Vec::new());
     while !rest.0.is_empty() {
         let (kind, length) = (rest.u16()?, usize::from(rest.u16()?));
-        let mut body = Reader(rest.take(length.checked_sub(4)?)?);
+        let mut body = Reader(rest.take_bytes(length.checked_sub(4)?)?);
         match kind {
             METER => meter = Some(Action::Meter(body.u32()?)),
             APPLY_ACTIONS => {
-                body.take(4)?;
+                body.take_bytes(4)?;
                 while !body.0.is_empty() {
-                    found.push(action(&mut body)?);
+                    found.push(decode_action(&mut body)?);
                 }
             }
             _ => return None,
@@ -131,13 +131,13 @@ fn instructions(mut rest: Reader<'_>) -> Option<Vec<Action>> {
     Some(meter.into_iter().chain(found).collect())
 }
 
-fn action(rest: &mut Reader<'_>) -> Option<Action> {
+fn decode_action(rest: &mut Reader<'_>) -> Option<Action> {
     let (kind, length) = (rest.u16()?, usize::from(rest.u16()?));
-    let mut body = Reader(rest.take(length.checked_sub(4)?)?);
+    let mut body = Reader(rest.take_bytes(length.checked_sub(4)?)?);
     match kind {
         OUTPUT => match body.u32()? {
             NORMAL => Some(Action::Normal),
-            port => device(port).map(Action::Output),
+            port => device_port(port).map(Action::Output),
         },
         EXPERIMENTER => {
             let resubmit = (body.u32()?, body.u16()?, body.u16()?) == (NICIRA, RESUBMIT_TABLE, NX_IN_PORT);
@@ -147,13 +147,13 @@ fn action(rest: &mut Reader<'_>) -> Option<Action> {
         }
         SET_FIELD => {
             let (class, number, size) = (body.u16()?, body.u8()?, body.u8()?);
-            let value = body.take(size.into())?;
+            let value = body.take_bytes(size.into())?;
             match (class, number >> 1) {
                 _ if number & 1 == 1 => None,
-                field::NX_IN_PORT => Reader(value).u16().map(u32::from).and_then(device).map(Action::SetInPort),
+                field::NX_IN_PORT => Reader(value).u16().map(u32::from).and_then(device_port).map(Action::SetInPort),
                 field::REG0 => Reader(value).u32().map(Action::SetTier),
-                field::ETH_SRC => mac(value).map(Action::SetSource),
-                field::ETH_DST => mac(value).map(Action::SetDestination),
+                field::ETH_SRC => decode_mac(value).map(Action::SetSource),
+                field::ETH_DST => decode_mac(value).map(Action::SetDestination),
                 _ => None,
             }
         }
@@ -168,7 +168,7 @@ mod tests {
     use ovstunnel_plan::FlowChange;
     use proptest::prelude::*;
 
-    use super::super::{changes, wire::Bytes};
+    use super::super::{encode_changes, wire::Bytes};
     use super::*;
 
     /// One of each match and action.
@@ -192,7 +192,7 @@ mod tests {
             add: vec![flow.clone()],
             ..FlowChange::of_plugin(BTreeSet::new())
         };
-        let body = changes(&change).unwrap().concat();
+        let body = encode_changes(&change).unwrap().concat();
         let mut told = Bytes::default();
         told.u16(u16::try_from(48 + body.len() - 40).unwrap()).u8(flow.table).zeros(9).u16(flow.priority).u16(0);
         told.u16(hard_timeout).zeros(6).u64(flow.cookie.0).zeros(16).bytes(&body[40..]);
@@ -206,9 +206,9 @@ mod tests {
         let mut expected: Vec<Result<Flow, Cookie>> = read.iter().cloned().map(Ok).collect();
         // The bridge's own port has no number of a device: `ovs-ofctl` prints its name there, which no flow of ours has.
         expected[2] = Err(read[2].cookie);
-        assert_eq!(flows(&part), Some(expected));
-        assert_eq!(flows(&told(&read[0], 5)), Some(vec![Err(read[0].cookie)]), "ours have no time-out");
-        assert_eq!(flows(&part[..part.len() - 1]), None, "cut off");
+        assert_eq!(decode_flows(&part), Some(expected));
+        assert_eq!(decode_flows(&told(&read[0], 5)), Some(vec![Err(read[0].cookie)]), "ours have no time-out");
+        assert_eq!(decode_flows(&part[..part.len() - 1]), None, "cut off");
     }
 
     proptest! {
@@ -217,8 +217,8 @@ mod tests {
             let mut part = told(&LINES[flow].parse().unwrap(), 0);
             let length = part.len();
             part[at % length] = byte;
-            let _ = flows(&part);
-            let _ = flows(&part[..cut.min(length)]);
+            let _ = decode_flows(&part);
+            let _ = decode_flows(&part[..cut.min(length)]);
         }
     }
 }

@@ -7,7 +7,7 @@ use ovstunnel_plan::{Action, Cookie, Flow, FlowChange, Ipv4Match, MacMatch, Matc
 
 use super::wire::{
     ANY, APPLY_ACTIONS, Bytes, ETH_IPV4, ETH_IPV6, EXPERIMENTER, METER, NICIRA, NORMAL, NX_IN_PORT, OUTPUT,
-    RESUBMIT_TABLE, SET_FIELD, field, port,
+    RESUBMIT_TABLE, SET_FIELD, field, openflow14_port,
 };
 
 /// What a message does to flows.
@@ -29,40 +29,40 @@ pub(super) const GROUP: [u8; 6] = [1, 0, 0, 0, 0, 0];
 pub(crate) struct TooLong(String);
 
 /// The bodies of the messages that carry a change out, in the order of its lines.
-pub(crate) fn changes(change: &FlowChange) -> Result<Vec<Vec<u8>>, TooLong> {
+pub(crate) fn encode_changes(change: &FlowChange) -> Result<Vec<Vec<u8>>, TooLong> {
     let all_ours = || flow_mod(DELETE, (Cookie::OURS, Cookie::MASK), (ALL_TABLES, 0));
     let deletes: Vec<Vec<u8>> = match &change.delete {
         None => vec![with_match(all_ours(), &Fields::default()).0],
-        Some(cookies) => cookies.iter().map(|cookie| delete(*cookie)).collect(),
+        Some(cookies) => cookies.iter().map(|cookie| encode_delete(*cookie)).collect(),
     };
     let plain =
         Flow { table: 0, priority: 0, cookie: Cookie(0), matches: Match::default(), actions: vec![Action::Normal] };
     let mut bodies = deletes;
     bodies.extend(change.plugins.iter().map(delete_plugins));
     for flow in change.add.iter().chain(change.plain.then_some(&plain)) {
-        bodies.push(add(flow).ok_or_else(|| TooLong(flow.to_string()))?);
+        bodies.push(encode_add(flow).ok_or_else(|| TooLong(flow.to_string()))?);
     }
     Ok(bodies)
 }
 
-fn delete(cookie: Cookie) -> Vec<u8> {
+fn encode_delete(cookie: Cookie) -> Vec<u8> {
     with_match(flow_mod(DELETE, (cookie, Cookie(u64::MAX)), (ALL_TABLES, 0)), &Fields::default()).0
 }
 
 fn delete_plugins(flow: &PluginFlow) -> Vec<u8> {
     let mut fields = Fields::default();
     let group = |fields: &mut Fields, to: &PluginGroup| match to {
-        PluginGroup::Broadcast => fields.exact(field::ETH_DST, &[0xff; 6]),
+        PluginGroup::Broadcast => fields.push_exact(field::ETH_DST, &[0xff; 6]),
         PluginGroup::LocalMulticast => {
-            fields.exact(field::ETH_TYPE, &ETH_IPV4.to_be_bytes());
-            fields.masked(field::IPV4_DST, &[224, 0, 0, 0], &[255, 255, 255, 0]);
+            fields.push_exact(field::ETH_TYPE, &ETH_IPV4.to_be_bytes());
+            fields.push_masked(field::IPV4_DST, &[224, 0, 0, 0], &[255, 255, 255, 0]);
         }
     };
     match flow {
-        PluginFlow::Ipv6 => fields.exact(field::ETH_TYPE, &ETH_IPV6.to_be_bytes()),
+        PluginFlow::Ipv6 => fields.push_exact(field::ETH_TYPE, &ETH_IPV6.to_be_bytes()),
         PluginFlow::ToVifs { to, .. } => group(&mut fields, to),
         PluginFlow::FromVif { port: number, to } | PluginFlow::FromTunnel { port: number, to } => {
-            fields.exact(field::IN_PORT, &port(*number).to_be_bytes());
+            fields.push_exact(field::IN_PORT, &openflow14_port(*number).to_be_bytes());
             group(&mut fields, to);
         }
     }
@@ -70,10 +70,10 @@ fn delete_plugins(flow: &PluginFlow) -> Vec<u8> {
     with_match(head, &fields).0
 }
 
-fn add(flow: &Flow) -> Option<Vec<u8>> {
-    let fields = Fields::of(&flow.matches);
+fn encode_add(flow: &Flow) -> Option<Vec<u8>> {
+    let fields = Fields::from_match(&flow.matches);
     let mut body = with_match(flow_mod(ADD, (flow.cookie, Cookie(0)), (flow.table, flow.priority)), &fields);
-    instructions(&mut body, &flow.actions)?;
+    encode_instructions(&mut body, &flow.actions)?;
     // The bundle's own head and the message's come before it.
     (body.0.len() + 2 * super::wire::HEADER + 8 <= usize::from(u16::MAX)).then_some(body.0)
 }
@@ -87,7 +87,7 @@ fn flow_mod(command: u8, (cookie, mask): (Cookie, Cookie), (table, priority): (u
 }
 
 fn with_match(mut body: Bytes, fields: &Fields) -> Bytes {
-    fields.write(&mut body);
+    fields.write_to(&mut body);
     body
 }
 
@@ -96,31 +96,31 @@ fn with_match(mut body: Bytes, fields: &Fields) -> Bytes {
 struct Fields(Bytes);
 
 impl Fields {
-    fn of(matches: &Match) -> Self {
+    fn from_match(matches: &Match) -> Self {
         let Match { in_port, tun_id, tier, dl_dst, ipv4, ipv6, ethertype } = matches;
         let mut fields = Fields::default();
-        in_port.iter().for_each(|number| fields.exact(field::IN_PORT, &port(*number).to_be_bytes()));
+        in_port.iter().for_each(|number| fields.push_exact(field::IN_PORT, &openflow14_port(*number).to_be_bytes()));
         match dl_dst {
-            Some(MacMatch::Group) => fields.masked(field::ETH_DST, &GROUP, &GROUP),
-            Some(MacMatch::Exactly(mac)) => fields.exact(field::ETH_DST, &mac.octets()),
+            Some(MacMatch::Group) => fields.push_masked(field::ETH_DST, &GROUP, &GROUP),
+            Some(MacMatch::Exactly(mac)) => fields.push_exact(field::ETH_DST, &mac.octets()),
             None => {}
         }
         let kind = ethertype.or(ipv6.then_some(ETH_IPV6)).or(ipv4.map(|_| ETH_IPV4));
-        kind.iter().for_each(|kind| fields.exact(field::ETH_TYPE, &kind.to_be_bytes()));
-        ipv4.iter().for_each(|ipv4| fields.ipv4(ipv4));
-        tun_id.iter().for_each(|id| fields.exact(field::TUNNEL_ID, &id.to_be_bytes()));
-        tier.iter().for_each(|tier| fields.exact(field::REG0, &tier.to_be_bytes()));
+        kind.iter().for_each(|kind| fields.push_exact(field::ETH_TYPE, &kind.to_be_bytes()));
+        ipv4.iter().for_each(|ipv4| fields.push_ipv4(ipv4));
+        tun_id.iter().for_each(|id| fields.push_exact(field::TUNNEL_ID, &id.to_be_bytes()));
+        tier.iter().for_each(|tier| fields.push_exact(field::REG0, &tier.to_be_bytes()));
         fields
     }
 
-    fn ipv4(&mut self, Ipv4Match { proto, src, dst, dst_port }: &Ipv4Match) {
-        proto.iter().for_each(|proto| self.exact(field::IP_PROTO, &[*proto]));
+    fn push_ipv4(&mut self, Ipv4Match { proto, src, dst, dst_port }: &Ipv4Match) {
+        proto.iter().for_each(|proto| self.push_exact(field::IP_PROTO, &[*proto]));
         for (field, cidr) in [(field::IPV4_SRC, src), (field::IPV4_DST, dst)] {
             let Some(cidr) = cidr else { continue };
             let mask = u32::MAX.checked_shl(32 - u32::from(cidr.prefix())).unwrap_or_default();
             match mask {
-                u32::MAX => self.exact(field, &cidr.address().octets()),
-                mask => self.masked(field, &cidr.address().octets(), &mask.to_be_bytes()),
+                u32::MAX => self.push_exact(field, &cidr.address().octets()),
+                mask => self.push_masked(field, &cidr.address().octets(), &mask.to_be_bytes()),
             }
         }
         let Some(ports) = dst_port else { return };
@@ -130,41 +130,41 @@ impl Fields {
             _ => field::UDP_DST,
         };
         match ports.mask {
-            u16::MAX => self.exact(field, &ports.value.to_be_bytes()),
-            mask => self.masked(field, &ports.value.to_be_bytes(), &mask.to_be_bytes()),
+            u16::MAX => self.push_exact(field, &ports.value.to_be_bytes()),
+            mask => self.push_masked(field, &ports.value.to_be_bytes(), &mask.to_be_bytes()),
         }
     }
 
-    fn exact(&mut self, field: (u16, u8), value: &[u8]) {
-        head(&mut self.0, field, false, value.len());
+    fn push_exact(&mut self, field: (u16, u8), value: &[u8]) {
+        field_header(&mut self.0, field, false, value.len());
         self.0.bytes(value);
     }
 
-    fn masked(&mut self, field: (u16, u8), value: &[u8], mask: &[u8]) {
-        head(&mut self.0, field, true, 2 * value.len());
+    fn push_masked(&mut self, field: (u16, u8), value: &[u8], mask: &[u8]) {
+        field_header(&mut self.0, field, true, 2 * value.len());
         self.0.bytes(value).bytes(mask);
     }
 
-    fn write(&self, body: &mut Bytes) {
+    fn write_to(&self, body: &mut Bytes) {
         // Of some dozen bytes each; there are at most eight.
         let length = 4 + u16::try_from(self.0.0.len()).unwrap_or_default();
-        body.u16(1).u16(length).bytes(&self.0.0).padded();
+        body.u16(1).u16(length).bytes(&self.0.0).pad_to_eight();
     }
 }
 
 /// What stands before a field's value.
-fn head(to: &mut Bytes, (class, number): (u16, u8), masked: bool, length: usize) {
+fn field_header(to: &mut Bytes, (class, number): (u16, u8), masked: bool, length: usize) {
     to.u16(class).u8(number << 1 | u8::from(masked)).u8(u8::try_from(length).unwrap_or_default());
 }
 
 /// A meter is an instruction of its own, before the actions. No instruction at all is `drop`.
-fn instructions(body: &mut Bytes, actions: &[Action]) -> Option<()> {
+fn encode_instructions(body: &mut Bytes, actions: &[Action]) -> Option<()> {
     let mut written = Bytes::default();
     for action in actions {
         match action {
             Action::Meter(meter) => drop(body.u16(METER).u16(8).u32(*meter)),
-            Action::Normal => output(&mut written, NORMAL),
-            Action::Output(number) => output(&mut written, port(*number)),
+            Action::Normal => encode_output(&mut written, NORMAL),
+            Action::Output(number) => encode_output(&mut written, openflow14_port(*number)),
             Action::Resubmit(table) => {
                 written.u16(EXPERIMENTER).u16(16).u32(NICIRA).u16(RESUBMIT_TABLE).u16(NX_IN_PORT).u8(*table).zeros(3);
             }
@@ -183,13 +183,13 @@ fn instructions(body: &mut Bytes, actions: &[Action]) -> Option<()> {
     Some(())
 }
 
-fn output(to: &mut Bytes, port: u32) {
+fn encode_output(to: &mut Bytes, port: u32) {
     to.u16(OUTPUT).u16(16).u32(port).u16(0).zeros(6);
 }
 
 fn set_field(to: &mut Bytes, field: (u16, u8), value: &[u8]) {
     let mut body = Bytes::default();
-    head(&mut body, field, false, value.len());
+    field_header(&mut body, field, false, value.len());
     body.bytes(value);
     let length = (4 + body.0.len()).next_multiple_of(8);
     to.u16(SET_FIELD).u16(u16::try_from(length).unwrap_or_default()).bytes(&body.0).zeros(length - 4 - body.0.len());

@@ -39,14 +39,14 @@ const CODES: [((u16, u16), &str); 8] = [
 ];
 
 /// Type and code of an error message's body.
-pub(super) fn numbers(body: &[u8]) -> Option<(u16, u16)> {
+pub(super) fn error_numbers(body: &[u8]) -> Option<(u16, u16)> {
     let mut reader = Reader(body);
     Some((reader.u16()?, reader.u16()?))
 }
 
 /// An error message in words.
-pub(super) fn words(body: &[u8]) -> String {
-    let Some((kind, code)) = numbers(body) else { return "OFPT_ERROR without a type".to_owned() };
+pub(super) fn error_message(body: &[u8]) -> String {
+    let Some((kind, code)) = error_numbers(body) else { return "OFPT_ERROR without a type".to_owned() };
     let known = TYPES.iter().find(|(number, _)| *number == kind).map_or("unknown type", |(_, name)| name);
     let code_known = CODES.iter().find(|(number, _)| *number == (kind, code)).map(|(_, name)| format!(": {name}"));
     // Only the text of a greeting that failed is text; elsewhere the message that failed comes back.

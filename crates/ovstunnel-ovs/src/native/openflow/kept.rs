@@ -66,16 +66,16 @@ pub struct FlowsTold {
 
 impl FlowNews {
     /// Waits until something was told.
-    pub async fn noted(&self) {
+    pub async fn wait_noted(&self) {
         self.0.wake.notified().await;
     }
 
     /// What was told since it was last taken, by bridge.
-    pub fn take(&self) -> BTreeMap<String, FlowsTold> {
+    pub fn take_news(&self) -> BTreeMap<String, FlowsTold> {
         std::mem::take(&mut self.0.noted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn note(&self, bridge: &str, change: impl FnOnce(&mut FlowsTold)) {
+    fn note_change(&self, bridge: &str, change: impl FnOnce(&mut FlowsTold)) {
         change(self.0.noted.lock().unwrap_or_else(PoisonError::into_inner).entry(bridge.to_owned()).or_default());
         self.0.wake.notify_one();
     }
@@ -111,12 +111,12 @@ impl Kept {
     }
 
     /// The seqno of its monitor: the same as long as no flow of ours was changed by others. Nothing where that is not told.
-    pub fn seqno(&self) -> Option<u64> {
+    pub fn monitor_seqno(&self) -> Option<u64> {
         Some(self.seqno.load(Ordering::Acquire)).filter(|seqno| *seqno != 0)
     }
 
     /// Asks, and waits for the answer. Whoever does not wait for it ends the connection.
-    pub async fn ask(&self, ask: Ask) -> Result<Answers, Unanswered> {
+    pub async fn send_question(&self, ask: Ask) -> Result<Answers, Unanswered> {
         let (reply, answer) = oneshot::channel();
         if let Err(mpsc::error::SendError((ask, _))) = self.asks.send((ask, reply)).await {
             return Err(Unanswered::NotSent(ask));
@@ -135,10 +135,10 @@ struct Owner {
 
 impl Owner {
     async fn run(mut self, mut asked: mpsc::Receiver<(Ask, Reply)>) {
-        let ended = self.serve(&mut asked).await;
+        let ended = self.serve_questions(&mut asked).await;
         let watched = self.seqno.swap(0, Ordering::AcqRel) != 0;
         if let (true, Some(reason)) = (watched, ended) {
-            self.news.note(&self.bridge, |told| told.ended = Some(reason));
+            self.news.note_change(&self.bridge, |told| told.ended = Some(reason));
         }
         asked.close();
         while let Some((ask, reply)) = asked.recv().await {
@@ -147,11 +147,11 @@ impl Owner {
     }
 
     /// Serves until the connection ends, and says why; without a reason where nobody keeps it any more.
-    async fn serve(&mut self, asked: &mut mpsc::Receiver<(Ask, Reply)>) -> Option<String> {
+    async fn serve_questions(&mut self, asked: &mut mpsc::Receiver<(Ask, Reply)>) -> Option<String> {
         loop {
             tokio::select! {
-                told = self.connection.unasked() => match told {
-                    Ok(body) => self.take(&body),
+                told = self.connection.next_update() => match told {
+                    Ok(body) => self.take_update(&body),
                     Err(error) => return Some(error.to_string()),
                 },
                 asked = asked.recv() => {
@@ -161,7 +161,7 @@ impl Owner {
                         drop(reply.send(Err(Unanswered::NotSent(ask))));
                         return Some(error.to_string());
                     }
-                    if let Err(reason) = self.answer(ask, reply).await {
+                    if let Err(reason) = self.answer_question(ask, reply).await {
                         return Some(reason);
                     }
                 }
@@ -172,23 +172,23 @@ impl Owner {
     /// Takes what has come by now, an end too.
     fn take_what_came(&mut self) -> io::Result<()> {
         for _ in 0..AT_ONCE {
-            let Some(told) = self.connection.unasked().now_or_never() else { break };
-            self.take(&told?);
+            let Some(told) = self.connection.next_update().now_or_never() else { break };
+            self.take_update(&told?);
         }
         Ok(())
     }
 
     /// Carries out what is asked; an error is the reason why the connection is of no use any more.
-    async fn answer(&mut self, ask: Ask, mut reply: Reply) -> Result<(), String> {
+    async fn answer_question(&mut self, ask: Ask, mut reply: Reply) -> Result<(), String> {
         let monitors = matches!(ask, Ask::Monitor);
         let answers = tokio::select! {
             biased;
-            answers = exchange(&mut self.connection, ask) => answers,
+            answers = run_question(&mut self.connection, ask) => answers,
             () = reply.closed() => return Err("an answer was not waited for".to_owned()),
         };
         let (answered, result) = match answers {
             Ok(answers) => {
-                answers.updates.iter().for_each(|body| self.take(body));
+                answers.updates.iter().for_each(|body| self.take_update(body));
                 if monitors && answers.error.is_none() {
                     self.seqno.store(self.news.next_seqno(), Ordering::Release);
                 }
@@ -204,34 +204,34 @@ impl Owner {
     }
 
     /// Takes what a monitor has told.
-    fn take(&self, body: &[u8]) {
-        let monitor::Told { ours, others, paused, resumed } = monitor::read(body);
+    fn take_update(&self, body: &[u8]) {
+        let monitor::Told { ours, others, paused, resumed } = monitor::parse_updates(body);
         if paused {
             self.seqno.store(0, Ordering::Release);
             let words = "Open vSwitch has paused it: what it told was not taken fast enough";
-            self.news.note(&self.bridge, |told| told.ended = Some(words.to_owned()));
+            self.news.note_change(&self.bridge, |told| told.ended = Some(words.to_owned()));
         }
-        let watched = resumed || self.seqno().is_some();
+        let watched = resumed || self.load_seqno().is_some();
         if watched && (ours || resumed) {
             self.seqno.store(self.news.next_seqno(), Ordering::Release);
         }
         if watched && (ours || others || resumed) {
-            self.news.note(&self.bridge, |told| {
+            self.news.note_change(&self.bridge, |told| {
                 told.ours |= ours || resumed;
                 told.others |= others || resumed;
             });
         }
     }
 
-    fn seqno(&self) -> Option<u64> {
+    fn load_seqno(&self) -> Option<u64> {
         Some(self.seqno.load(Ordering::Acquire)).filter(|seqno| *seqno != 0)
     }
 }
 
-async fn exchange(connection: &mut Connection, ask: Ask) -> io::Result<Answers> {
+async fn run_question(connection: &mut Connection, ask: Ask) -> io::Result<Answers> {
     match ask {
-        Ask::Message(kind, body) => connection.request(kind, &body).await,
-        Ask::Monitor => connection.request(kind::MULTIPART_REQUEST, &monitor::request()).await,
-        Ask::Bundle(bodies, then) => connection.bundle(&bodies, &then).await,
+        Ask::Message(kind, body) => connection.send_request(kind, &body).await,
+        Ask::Monitor => connection.send_request(kind::MULTIPART_REQUEST, &monitor::monitor_request_body()).await,
+        Ask::Bundle(bodies, then) => connection.send_bundle(&bodies, &then).await,
     }
 }

@@ -14,5 +14,5 @@ mod wire;
 
 pub(crate) use bridges::Bridges;
 pub use bridges::FlowsRead;
-use encode::{changes, delete_meter, set_meter};
+use encode::{delete_meter, encode_changes, set_meter};
 pub use kept::{FlowNews, FlowsTold};

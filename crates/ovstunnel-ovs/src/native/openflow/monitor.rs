@@ -21,7 +21,7 @@ mod event {
 }
 
 /// The body of the request for a monitor of all tables.
-pub(super) fn request() -> Vec<u8> {
+pub(super) fn monitor_request_body() -> Vec<u8> {
     let mut body = Bytes::default();
     body.u16(FLOW_MONITOR).u16(0).zeros(4);
     // Its number, any port, any group; all tables; it is added, for each match.
@@ -43,14 +43,14 @@ pub(super) struct Told {
 }
 
 impl Told {
-    fn add(&mut self, mut update: Reader<'_>) -> Option<()> {
+    fn add_update(&mut self, mut update: Reader<'_>) -> Option<()> {
         match update.u16()? {
             event::ABBREVIATED => {}
             event::PAUSED => self.paused = true,
             event::RESUMED => self.resumed = true,
             kind @ (event::ADDED | event::REMOVED | event::MODIFIED) => {
                 // Table, reason, time-outs and priority.
-                update.take(1 + 1 + 2 + 2 + 2 + 4)?;
+                update.take_bytes(1 + 1 + 2 + 2 + 2 + 4)?;
                 let cookie = Cookie(update.u64()?);
                 let is_ours = cookie.0 & Cookie::MASK.0 == Cookie::OURS.0;
                 if cookie.0 & Cookie::MASK.0 == Cookie::TEMPORARY.0 {
@@ -68,15 +68,15 @@ impl Told {
 }
 
 /// What a message of a monitor says; where it is not understood that anything may have changed.
-pub(super) fn read(body: &[u8]) -> Told {
+pub(super) fn parse_updates(body: &[u8]) -> Told {
     let mut told = Told::default();
     let mut updates = Reader(body.get(8..).unwrap_or_default());
     let mut read = || {
         while !updates.0.is_empty() {
             let length = usize::from(Reader(updates.0).u16()?);
-            let mut update = Reader(updates.take(length)?);
+            let mut update = Reader(updates.take_bytes(length)?);
             update.u16()?;
-            told.add(update)?;
+            told.add_update(update)?;
         }
         Some(())
     };
@@ -99,7 +99,7 @@ mod tests {
     fn told(updates: &[Vec<u8>]) -> Told {
         let mut body = Bytes::default();
         body.u16(FLOW_MONITOR).u16(0).zeros(4).bytes(&updates.concat());
-        read(&body.0)
+        parse_updates(&body.0)
     }
 
     #[test]

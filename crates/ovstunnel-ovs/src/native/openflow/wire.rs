@@ -69,7 +69,7 @@ const PORTS_MAX: u32 = 0xff00;
 const RESERVED: u32 = 0xffff_0000;
 
 /// A port's number of OpenFlow 1.0, which the database and `ovs-ofctl` use, in 1.4.
-pub(super) fn port(number: u32) -> u32 {
+pub(super) fn openflow14_port(number: u32) -> u32 {
     if (PORTS_MAX..=0xffff).contains(&number) { number | RESERVED } else { number }
 }
 
@@ -105,13 +105,13 @@ impl Bytes {
     }
 
     /// Fills up to a whole number of eight bytes.
-    pub fn padded(&mut self) -> &mut Self {
+    pub fn pad_to_eight(&mut self) -> &mut Self {
         self.zeros(self.0.len().next_multiple_of(8) - self.0.len())
     }
 }
 
 /// A message; nothing where it would be longer than one can be.
-pub(super) fn message(kind: u8, xid: u32, body: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn encode_message(kind: u8, xid: u32, body: &[u8]) -> Option<Vec<u8>> {
     let length = u16::try_from(HEADER + body.len()).ok()?;
     let mut message = Bytes(Vec::with_capacity(length.into()));
     message.u8(VERSION).u8(kind).u16(length).u32(xid).bytes(body);
@@ -123,30 +123,30 @@ pub(super) fn message(kind: u8, xid: u32, body: &[u8]) -> Option<Vec<u8>> {
 pub(super) struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+    pub fn take_bytes(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
+    fn take_array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take_bytes(N)?.try_into().ok()
     }
 
     pub fn u8(&mut self) -> Option<u8> {
-        self.array().map(u8::from_be_bytes)
+        self.take_array().map(u8::from_be_bytes)
     }
 
     pub fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_be_bytes)
+        self.take_array().map(u16::from_be_bytes)
     }
 
     pub fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_be_bytes)
+        self.take_array().map(u32::from_be_bytes)
     }
 
     pub fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_be_bytes)
+        self.take_array().map(u64::from_be_bytes)
     }
 }
 
@@ -160,7 +160,7 @@ pub(super) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    pub fn read(frame: &'a [u8]) -> Option<Self> {
+    pub fn parse_frame(frame: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(frame);
         let (version, kind, _, xid) = (reader.u8()?, reader.u8()?, reader.u16()?, reader.u32()?);
         Some(Message { version, kind, xid, body: reader.0 })

@@ -48,7 +48,7 @@ impl View for World {
     fn key_users(&self, key: GreKey) -> Vec<String> {
         self.bridges
             .values()
-            .filter(|bridge| DesiredBridge::keys(bridge).contains(&key))
+            .filter(|bridge| DesiredBridge::recorded_keys(bridge).contains(&key))
             .map(|b| b.name.clone())
             .collect()
     }
@@ -95,14 +95,14 @@ impl World {
 
     /// What a change set takes, as the daemon plans it.
     pub fn plan(&self, change_set: &ChangeSet, settings: &Settings) -> Plan {
-        let settings = EffectiveSettings::of(settings, Capabilities::ALL);
-        change_set.plan(&settings, |bridge| self.flows.get(&bridge.name).cloned().unwrap_or_default())
+        let settings = EffectiveSettings::for_switch(settings, Capabilities::ALL);
+        change_set.build_plan(&settings, |bridge| self.flows.get(&bridge.name).cloned().unwrap_or_default())
     }
 
     /// Applies changes as one change set and carries its plan out; says what became of each.
     pub fn change(&mut self, changes: &[Change]) -> Vec<Result<Option<PortName>, Rejected>> {
         let (mut change_set, settings) = (ChangeSet::default(), Settings::default());
-        let results = changes.iter().map(|change| change_set.apply(self, &settings, change)).collect();
+        let results = changes.iter().map(|change| change_set.apply_change(self, &settings, change)).collect();
         self.carry_out(self.plan(&change_set, &settings));
         results
     }
@@ -110,7 +110,7 @@ impl World {
     /// What a look at every bridge would mend.
     pub fn repairs(&self) -> Plan {
         let mut change_set = ChangeSet::default();
-        self.bridges.keys().filter_map(|name| name.parse().ok()).for_each(|name| change_set.touch(self, &name));
+        self.bridges.keys().filter_map(|name| name.parse().ok()).for_each(|name| change_set.touch_bridge(self, &name));
         self.plan(&change_set, &Settings::default())
     }
 
@@ -124,16 +124,16 @@ impl World {
     /// The database stage by stage, and no flow.
     pub fn carry_out_database(&mut self, plan: &Plan) {
         let stages = plan.transactions();
-        assert_eq!(stages.iter().map(Vec::len).sum::<usize>(), plan.database().count(), "a stage lost a step");
+        assert_eq!(stages.iter().map(Vec::len).sum::<usize>(), plan.database_steps().count(), "a stage lost a step");
         for stage in stages.iter().chain([&plan.says_flooding()]) {
             self.expect_nothing_is_taken_that_is_there(stage);
             stage.iter().for_each(|step| self.step(step));
-            assert!(visible(stage, self), "carried out, but not seen: {stage:?}");
+            assert!(steps_visible(stage, self), "carried out, but not seen: {stage:?}");
         }
     }
 
     fn change_flows(&mut self, bridge: &str, change: &FlowChange) {
-        let lines = change.bundle();
+        let lines = change.bundle_lines();
         let plugins = |line: &str| line.starts_with("delete_strict cookie=0x0/-1,table=0,priority=");
         let ours = |line: &str| line.contains("cookie=0x6f767374");
         let plain = |line: &str| change.plain && line == "add cookie=0x0,table=0,priority=0,actions=NORMAL";
@@ -174,22 +174,22 @@ impl World {
                 assert_eq!(gone.uuid, *uuid);
                 let of_agent = gone.other_config.contains_key(ids::HOST_SETUP);
                 assert!(
-                    DesiredBridge::mark(&gone) == Mark::Ours || of_agent,
+                    DesiredBridge::bridge_mark(&gone) == Mark::Ours || of_agent,
                     "{bridge} is neither ours nor the agent's"
                 );
                 self.flows.remove(bridge.as_str());
             }
             Step::AddTunnel { bridge, tunnel } => {
-                let name = tunnel.port().to_string();
+                let name = tunnel.port_name().to_string();
                 assert!(self.bridge_of_port(&name).is_none(), "there is a port of the name {name}");
                 let external_ids =
                     tunnel.external_ids().into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
                 let vlan = Vlan { tag: tunnel.second.then_some(NO_VLAN), ..Vlan::default() };
                 let port = ObservedPort { name, protected: true, external_ids, vlan, ..ObservedPort::default() };
-                self.add(bridge.as_str(), port, tunnel.encap.kind().interface_type(), &tunnel.options());
+                self.add(bridge.as_str(), port, tunnel.encap.kind().interface_type(), &tunnel.interface_options());
                 let port =
-                    self.bridges.get_mut(bridge.as_str()).unwrap().ports.get_mut(tunnel.port().as_str()).unwrap();
-                let bfd = tunnel.bfd.into_iter().flat_map(|interval| interval.column());
+                    self.bridges.get_mut(bridge.as_str()).unwrap().ports.get_mut(tunnel.port_name().as_str()).unwrap();
+                let bfd = tunnel.bfd.into_iter().flat_map(|interval| interval.bfd_column());
                 port.interfaces[0].bfd = bfd.map(|(key, value)| (key.to_owned(), value)).collect();
             }
             Step::EditTunnel { bridge, port, edits, .. } => {
@@ -249,7 +249,7 @@ impl World {
 /// Port name and identity of what the steps of a stage take anew.
 fn newly_taken(world: &World, stage: &[Step]) -> Vec<(String, TunnelEndpoint)> {
     let claims = stage.iter().filter_map(|step| match step {
-        Step::AddTunnel { tunnel, .. } => Some((tunnel.port().to_string(), tunnel.endpoint())),
+        Step::AddTunnel { tunnel, .. } => Some((tunnel.port_name().to_string(), tunnel.endpoint())),
         Step::EditTunnel { bridge, port, edits, .. } => {
             let mut port = world.bridges[bridge.as_str()].ports[port.as_str()].clone();
             let before = port.interface().and_then(|i| i.tunnel_endpoint());

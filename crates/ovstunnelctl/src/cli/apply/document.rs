@@ -52,7 +52,7 @@ fn null_or_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Stri
 
 impl Entry {
     /// A bridge as it is; none for a VPC's, which is not set up by a request for a bridge.
-    pub(super) fn of(bridge: &Bridge) -> Option<Self> {
+    pub(super) fn from_bridge(bridge: &Bridge) -> Option<Self> {
         let id = |text: &str| values::id(text).unwrap_or_else(|_| Id::Text(text.to_owned()));
         let tunnels = bridge.tunnels.iter().map(|tunnel| PutTunnel {
             to: id(&tunnel.to),
@@ -72,7 +72,7 @@ impl Entry {
     }
 
     /// The body of the request that sets it up.
-    pub(super) fn body(&self) -> PutBridge {
+    pub(super) fn request_body(&self) -> PutBridge {
         let Entry { name: _, key, network_uuid, host_id, ipv6, uplink, kind, tunnels } = self.clone();
         PutBridge { key, network_uuid, host_id, ipv6, uplink, kind, tunnels }
     }
@@ -86,12 +86,13 @@ impl Entry {
 pub(super) fn read_all(paths: &[PathBuf]) -> Result<Vec<Entry>, Failure> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut places: BTreeMap<String, PathBuf> = BTreeMap::new();
-    for (file, text) in texts(paths)? {
-        for entry in parse(&text).map_err(|reason| bad(&file, &reason))? {
-            values::bridge(&entry.name).map_err(|rule| bad(&file, &format!("bridge `{}`: {rule}", entry.name)))?;
+    for (file, text) in read_texts(paths)? {
+        for entry in parse_entries(&text).map_err(|reason| refused_file(&file, &reason))? {
+            values::bridge(&entry.name)
+                .map_err(|rule| refused_file(&file, &format!("bridge `{}`: {rule}", entry.name)))?;
             if let Some(other) = places.insert(entry.name.clone(), file.clone()) {
                 let text = format!("bridge {} is there twice; the other one is in {}", entry.name, other.display());
-                return Err(bad(&file, &text));
+                return Err(refused_file(&file, &text));
             }
             entries.push(entry);
         }
@@ -100,7 +101,7 @@ pub(super) fn read_all(paths: &[PathBuf]) -> Result<Vec<Entry>, Failure> {
 }
 
 /// The files that are meant: those of a folder by name, without those of folders in it.
-fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+fn expand_paths(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {
@@ -113,7 +114,7 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         let ending = |file: &Path| file.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
         found.retain(|file| file.is_file() && ending(file));
         if found.is_empty() {
-            return Err(bad(path, "no file in it ends with .yaml, .yml or .json"));
+            return Err(refused_file(path, "no file in it ends with .yaml, .yml or .json"));
         }
         found.sort();
         files.extend(found);
@@ -125,11 +126,11 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 ///
 /// # Errors
 /// Names the file that cannot be read.
-pub(in crate::cli) fn texts(paths: &[PathBuf]) -> Result<Vec<(PathBuf, String)>, Failure> {
-    files(paths)?.into_iter().map(|file| read(&file).map(|text| (file, text))).collect()
+pub(in crate::cli) fn read_texts(paths: &[PathBuf]) -> Result<Vec<(PathBuf, String)>, Failure> {
+    expand_paths(paths)?.into_iter().map(|file| read_file(&file).map(|text| (file, text))).collect()
 }
 
-fn read(file: &Path) -> Result<String, Failure> {
+fn read_file(file: &Path) -> Result<String, Failure> {
     let failed = |source| Failure::File { action: "read", path: file.to_owned(), source };
     let mut text = String::new();
     match file.as_os_str() == "-" {
@@ -141,8 +142,8 @@ fn read(file: &Path) -> Result<String, Failure> {
 }
 
 /// The bridges of a text.
-pub(super) fn parse(text: &str) -> Result<Vec<Entry>, String> {
-    let documents: Vec<Document> = documents(text, "bridges:")?;
+pub(super) fn parse_entries(text: &str) -> Result<Vec<Entry>, String> {
+    let documents: Vec<Document> = parse_documents(text, "bridges:")?;
     Ok(documents.into_iter().flat_map(|document| document.bridges).collect())
 }
 
@@ -150,7 +151,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Entry>, String> {
 ///
 /// # Errors
 /// What is wrong with it, and where; or that there is none, and what was expected.
-pub(in crate::cli) fn documents<T: DeserializeOwned>(text: &str, expected: &str) -> Result<Vec<T>, String> {
+pub(in crate::cli) fn parse_documents<T: DeserializeOwned>(text: &str, expected: &str) -> Result<Vec<T>, String> {
     // Most JSON is YAML, but for tabs.
     if let (true, Ok(document)) = (text.trim_start().starts_with('{'), serde_json::from_str(text)) {
         return Ok(vec![document]);
@@ -163,7 +164,7 @@ pub(in crate::cli) fn documents<T: DeserializeOwned>(text: &str, expected: &str)
 }
 
 /// That a file is refused.
-pub(in crate::cli) fn bad(file: &Path, reason: &str) -> Failure {
+pub(in crate::cli) fn refused_file(file: &Path, reason: &str) -> Failure {
     let file = if file.as_os_str() == "-" { "standard input".to_owned() } else { file.display().to_string() };
     Failure::Document(format!("{file}: {reason}; nothing was changed"))
 }
@@ -190,17 +191,17 @@ bridges:
 
     #[test]
     fn a_file_may_have_several_documents_and_leave_out_what_stays() {
-        let entries = parse(YAML).unwrap();
+        let entries = parse_entries(YAML).unwrap();
         let bodies: Vec<serde_json::Value> =
-            entries.iter().map(|entry| serde_json::to_value(entry.body()).unwrap()).collect();
+            entries.iter().map(|entry| serde_json::to_value(entry.request_body()).unwrap()).collect();
         let tunnels = serde_json::json!([
             {"to": 2, "remote_ip": "192.0.2.2"}, {"to": "host-3", "remote_ip": "192.0.2.3"}
         ]);
         assert_eq!(bodies[0], serde_json::json!({"key": 1001, "host_id": 1, "ipv6": "drop", "tunnels": tunnels}));
         assert_eq!(bodies[1], serde_json::json!({"key": 1002, "uplink": null}));
         let json = serde_json::to_string(&Document { bridges: entries.clone() }).unwrap();
-        assert_eq!(parse(&json).unwrap(), entries, "JSON says the same");
-        assert_eq!(parse("{\n\t\"bridges\": []\n}"), Ok(vec![]));
+        assert_eq!(parse_entries(&json).unwrap(), entries, "JSON says the same");
+        assert_eq!(parse_entries("{\n\t\"bridges\": []\n}"), Ok(vec![]));
     }
 
     #[test]
@@ -214,7 +215,7 @@ bridges:
             ("bridges:\n  - name: a\n    key: 1\n    tunnels: [{to: 2.5, remote_ip: 192.0.2.2}]\n", "whole number"),
         ];
         for (text, words) in cases {
-            let error = parse(text).unwrap_err();
+            let error = parse_entries(text).unwrap_err();
             assert!(error.contains(words) && !error.contains('\n'), "{text}: {error}");
         }
     }
@@ -224,10 +225,10 @@ bridges:
     fn what_is_written_is_read_as_it_was() {
         for id in ["007", "no", "1e3", "a: b", "2", "~"] {
             let tunnel = PutTunnel { to: values::id(id).unwrap(), remote_ip: "192.0.2.2".to_owned(), from: None };
-            let entry = Entry { tunnels: Some(vec![tunnel]), ..parse(YAML).unwrap()[1].clone() };
+            let entry = Entry { tunnels: Some(vec![tunnel]), ..parse_entries(YAML).unwrap()[1].clone() };
             let document = Document { bridges: vec![entry] };
             let text = serde_saphyr::to_string(&document).unwrap();
-            assert_eq!(parse(&text), Ok(document.bridges), "{text}");
+            assert_eq!(parse_entries(&text), Ok(document.bridges), "{text}");
         }
     }
 }

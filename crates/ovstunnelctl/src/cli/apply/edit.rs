@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
 
-use super::{Document, apply, document, exported};
+use super::{Document, apply_entries, document, exportable_bridges};
 use crate::cli::apply_args::{Apply, Edit};
 use crate::cli::show::Page;
 use crate::cli::{Failure, Report};
@@ -14,7 +14,7 @@ use crate::client::Client;
 
 pub(crate) async fn run(client: &Client, args: &Edit, json: bool) -> Result<Report, Failure> {
     let bridge = client.bridge(&args.bridge).await?;
-    let (entries, left) = exported(std::slice::from_ref(&bridge));
+    let (entries, left) = exportable_bridges(std::slice::from_ref(&bridge));
     if !left.is_empty() {
         return Err(Failure::Document(format!("bridge {} is a VPC's: its management server sets it up", args.bridge)));
     }
@@ -34,11 +34,12 @@ pub(crate) async fn run(client: &Client, args: &Edit, json: bool) -> Result<Repo
             page
         });
     }
-    let entries = document::parse(&after).map_err(|reason| Failure::Document(format!("{reason}; nothing was changed")));
+    let entries =
+        document::parse_entries(&after).map_err(|reason| Failure::Document(format!("{reason}; nothing was changed")));
     let applied = match entries {
         Ok(entries) => {
             let args = Apply { files: vec![], dry_run: args.dry_run, prune: false, yes: args.yes };
-            apply(client, &entries, &args, json).await
+            apply_entries(client, &entries, &args, json).await
         }
         Err(failure) => Err(failure),
     };

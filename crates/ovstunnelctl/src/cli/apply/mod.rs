@@ -51,26 +51,26 @@ struct Task<'a> {
 
 pub(super) async fn run(client: &Client, args: &Apply, json: bool) -> Result<Report, Failure> {
     let entries = document::read_all(&args.files)?;
-    apply(client, &entries, args, json).await
+    apply_entries(client, &entries, args, json).await
 }
 
 /// Plans all, shows it, asks, and carries it out.
-async fn apply(client: &Client, entries: &[Entry], args: &Apply, json: bool) -> Result<Report, Failure> {
+async fn apply_entries(client: &Client, entries: &[Entry], args: &Apply, json: bool) -> Result<Report, Failure> {
     let there = client.bridges().await?.bridges;
     let named = |bridge: &&Bridge| entries.iter().any(|entry| entry.name == bridge.name);
     let others: Vec<&Bridge> = there.iter().filter(|bridge| args.prune && !named(bridge)).collect();
     let (left, pruned): (Vec<&Bridge>, Vec<&Bridge>) = others.into_iter().partition(|bridge| bridge.vpc.is_some());
     let left: Vec<String> = left.into_iter().map(|bridge| bridge.name.clone()).collect();
-    let tasks = plan(client, entries, &pruned).await?;
-    let planned = Applied { dry_run: true, bridges: tasks.iter().map(planned).collect(), left: left.clone() };
+    let tasks = plan_entries(client, entries, &pruned).await?;
+    let planned = Applied { dry_run: true, bridges: tasks.iter().map(planned_entry).collect(), left: left.clone() };
     if args.dry_run {
         return Report::new(json, &planned, plan_page);
     }
     if !json {
-        Report::page(plan_page(&planned)).print()?;
+        Report::from_page(plan_page(&planned)).print()?;
     }
-    let removals = removals(entries, &there, &pruned);
-    confirm::removals(&removals, args.yes)?;
+    let removals = removal_words(entries, &there, &pruned);
+    confirm::confirm_removals(&removals, args.yes)?;
     let mut bridges = Vec::new();
     for task in &tasks {
         bridges.push(carry_out(client, task).await?);
@@ -80,7 +80,11 @@ async fn apply(client: &Client, entries: &[Entry], args: &Apply, json: bool) -> 
 }
 
 /// The plan of each. Nothing is changed, also where one of the last is refused.
-async fn plan<'a>(client: &Client, entries: &'a [Entry], pruned: &[&'a Bridge]) -> Result<Vec<Task<'a>>, Failure> {
+async fn plan_entries<'a>(
+    client: &Client,
+    entries: &'a [Entry],
+    pruned: &[&'a Bridge],
+) -> Result<Vec<Task<'a>>, Failure> {
     let mut tasks = Vec::new();
     for bridge in pruned {
         let plan =
@@ -88,7 +92,7 @@ async fn plan<'a>(client: &Client, entries: &'a [Entry], pruned: &[&'a Bridge]) 
         tasks.push(Task { bridge: &bridge.name, entry: None, plan });
     }
     for entry in entries {
-        let plan = client.dry_run().put_bridge(&entry.name, &entry.body()).await;
+        let plan = client.dry_run().put_bridge(&entry.name, &entry.request_body()).await;
         let plan = plan.map_err(|error| of_bridge(&entry.name, error))?;
         tasks.push(Task { bridge: &entry.name, entry: Some(entry), plan });
     }
@@ -106,17 +110,17 @@ fn of_bridge(bridge: &str, error: ClientError) -> Failure {
     }
 }
 
-fn planned(task: &Task<'_>) -> AppliedOne {
+fn planned_entry(task: &Task<'_>) -> AppliedOne {
     let PlanAnswer { outcome, changes, .. } = &task.plan;
     AppliedOne { bridge: task.bridge.to_owned(), outcome: Some(*outcome), changes: changes.clone(), problem: None }
 }
 
 /// What is asked about before it goes, in words.
-fn removals(entries: &[Entry], there: &[Bridge], pruned: &[&Bridge]) -> Vec<String> {
+fn removal_words(entries: &[Entry], there: &[Bridge], pruned: &[&Bridge]) -> Vec<String> {
     let mut words: Vec<String> = pruned.iter().map(|bridge| confirm::of_bridge(bridge)).collect();
     for entry in entries {
         let bridge = there.iter().find(|bridge| bridge.name == entry.name);
-        let (Some(bridge), Some(tunnels)) = (bridge, entry.body().tunnels) else { continue };
+        let (Some(bridge), Some(tunnels)) = (bridge, entry.request_body().tunnels) else { continue };
         words.extend(confirm::lost_tunnels(bridge, &tunnels));
     }
     words
@@ -129,7 +133,7 @@ async fn carry_out(client: &Client, task: &Task<'_>) -> Result<AppliedOne, Clien
         _ if task.plan.outcome == Outcome::Unchanged => Ok((Outcome::Unchanged, vec![])),
         None => client.delete_bridge(task.bridge).await.map(|answer| (answer.outcome, answer.changes)),
         Some(entry) => {
-            client.put_bridge(task.bridge, &entry.body()).await.map(|answer| (answer.outcome, answer.changes))
+            client.put_bridge(task.bridge, &entry.request_body()).await.map(|answer| (answer.outcome, answer.changes))
         }
     };
     let (outcome, changes, problem) = match done {
@@ -149,7 +153,7 @@ fn plan_page(planned: &Applied) -> Page {
         }
         changes.iter().for_each(|change| page.line(format!("  {change}")));
     }
-    left(&mut page, &planned.left);
+    list_left_out(&mut page, &planned.left);
     let total = planned.bridges.len();
     let changed = planned.bridges.iter().filter(|one| one.outcome != Some(Outcome::Unchanged)).count();
     page.line(format!("{changed} of {total} bridges to be changed."));
@@ -168,14 +172,14 @@ fn done_page(applied: &Applied) -> Page {
     page
 }
 
-fn left(page: &mut Page, names: &[String]) {
+fn list_left_out(page: &mut Page, names: &[String]) {
     for name in names {
         page.line(format!("bridge {name}: stays, it is a VPC's and the management server removes it"));
     }
 }
 
 /// `export`: these bridges, or all but those of VPCs.
-pub(super) async fn export(client: &Client, args: &Export, json: bool) -> Result<Report, Failure> {
+pub(super) async fn export_bridges(client: &Client, args: &Export, json: bool) -> Result<Report, Failure> {
     let mut all = Vec::new();
     match args.bridges.is_empty() {
         true => all.extend(client.bridges().await?.bridges),
@@ -185,16 +189,16 @@ pub(super) async fn export(client: &Client, args: &Export, json: bool) -> Result
             }
         }
     }
-    let (entries, left) = exported(&all);
+    let (entries, left) = exportable_bridges(&all);
     for name in left {
         eprintln!("bridge {name} is left out: it is a VPC's, which the management server sets up");
     }
     let document = Document { bridges: entries };
-    if json { Report::new(true, &document, |_| Page::new()) } else { Report::yaml(&document) }
+    if json { Report::new(true, &document, |_| Page::new()) } else { Report::from_yaml(&document) }
 }
 
 /// What a file can say of these bridges, and the names of those of which it can say nothing.
-fn exported(bridges: &[Bridge]) -> (Vec<Entry>, Vec<&str>) {
-    let left = bridges.iter().filter(|bridge| Entry::of(bridge).is_none()).map(|bridge| bridge.name.as_str());
-    (bridges.iter().filter_map(Entry::of).collect(), left.collect())
+fn exportable_bridges(bridges: &[Bridge]) -> (Vec<Entry>, Vec<&str>) {
+    let left = bridges.iter().filter(|bridge| Entry::from_bridge(bridge).is_none()).map(|bridge| bridge.name.as_str());
+    (bridges.iter().filter_map(Entry::from_bridge).collect(), left.collect())
 }

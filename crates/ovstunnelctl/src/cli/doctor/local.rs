@@ -37,13 +37,13 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn look(socket: &Path, files: Files<'_>) -> Self {
+    pub(super) fn from_host(socket: &Path, files: Files<'_>) -> Self {
         Facts {
             socket: socket.to_owned(),
             socket_there: fs::metadata(socket).is_ok_and(|about| about.file_type().is_socket()),
             // The owner of a process's own folder is who it acts for.
             uid: fs::metadata("/proc/self").map_or(0, |about| about.uid()),
-            pid: daemon(),
+            pid: daemon_pid(),
             config: files.config.to_owned(),
             config_there: files.config.exists(),
             database_there: Path::new(DATABASE).exists(),
@@ -54,7 +54,7 @@ impl Facts {
 }
 
 /// The process id of this host's daemon: not a look of `--once`, and not one of a container or of another namespace.
-fn daemon() -> Option<u32> {
+fn daemon_pid() -> Option<u32> {
     let network = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
     let ours = network("self");
     let entries = fs::read_dir("/proc").ok()?.flatten();
@@ -82,7 +82,7 @@ fn last_error(text: &str) -> Option<String> {
     text.lines().rev().find(tells).map(str::to_owned)
 }
 
-pub(super) fn finding(check: &str, level: Level, reason: impl Into<String>, remedy: impl Into<String>) -> Finding {
+pub(super) fn new_finding(check: &str, level: Level, reason: impl Into<String>, remedy: impl Into<String>) -> Finding {
     Finding { check: check.to_owned(), level, subject: None, reason: reason.into(), remedy: Some(remedy.into()) }
 }
 
@@ -90,16 +90,16 @@ pub(super) fn finding(check: &str, level: Level, reason: impl Into<String>, reme
 pub(super) fn not_answering(error: &ClientError) -> Finding {
     let causes = std::iter::successors(error.source(), |&cause| cause.source()).map(ToString::to_string);
     let reason = std::iter::once(error.to_string()).chain(causes).collect::<Vec<_>>().join(": ");
-    finding("daemon", Level::Fail, reason, error.hint().unwrap_or_else(|| "see the daemon's log".to_owned()))
+    new_finding("daemon", Level::Fail, reason, error.hint().unwrap_or_else(|| "see the daemon's log".to_owned()))
 }
 
-pub(super) fn check(facts: &Facts, error: &ClientError) -> Vec<Finding> {
+pub(super) fn check_facts(facts: &Facts, error: &ClientError) -> Vec<Finding> {
     let mut findings = vec![daemon_finding(facts, error)];
     if facts.uid != 0 {
         // Little of what follows can be seen by others than root.
         return findings;
     }
-    let fail = |check, reason: String, remedy: &str| finding(check, Level::Fail, reason, remedy);
+    let fail = |check, reason: String, remedy: &str| new_finding(check, Level::Fail, reason, remedy);
     if !facts.config_there {
         let reason = format!(
             "there is no configuration file {}: without `[tls]` the daemon does not start",
@@ -118,7 +118,7 @@ pub(super) fn check(facts: &Facts, error: &ClientError) -> Vec<Finding> {
     }
     if let Some(line) = &facts.last_error {
         let reason = format!("the last error in {}: {line}", facts.log.display());
-        findings.push(finding(
+        findings.push(new_finding(
             "log",
             Level::Warn,
             reason,
@@ -132,13 +132,13 @@ fn daemon_finding(facts: &Facts, error: &ClientError) -> Finding {
     let socket = facts.socket.display();
     let start = "`systemctl start ovstunneld`; why it ended is in `journalctl -u ovstunneld` and its log";
     match error {
-        ClientError::Problem(_) | ClientError::Unexpected { .. } => finding(
+        ClientError::Problem(_) | ClientError::Unexpected { .. } => new_finding(
             "version",
             Level::Fail,
             format!("what answers at {socket} knows no `doctor`: {error}"),
             "is the daemon of an older version? `systemctl restart ovstunneld` after an upgrade",
         ),
-        ClientError::Unreachable { kind: Some(io::ErrorKind::PermissionDenied), .. } => finding(
+        ClientError::Unreachable { kind: Some(io::ErrorKind::PermissionDenied), .. } => new_finding(
             "daemon",
             Level::Fail,
             format!("the socket {socket} is for root, and this runs as uid {}", facts.uid),
@@ -157,9 +157,9 @@ fn daemon_finding(facts: &Facts, error: &ClientError) -> Finding {
                 (None, true) => (format!("no ovstunneld runs; its socket {socket} is left over"), start),
                 (None, false) => (format!("no ovstunneld runs: there is no socket {socket}"), start),
             };
-            finding("daemon", Level::Fail, reason, remedy)
+            new_finding("daemon", Level::Fail, reason, remedy)
         }
-        ClientError::NoAnswer { .. } => finding(
+        ClientError::NoAnswer { .. } => new_finding(
             "daemon",
             Level::Fail,
             format!("{error}: it is stuck, or waits for Open vSwitch"),
@@ -191,12 +191,12 @@ mod tests {
     }
 
     fn silence() -> ClientError {
-        ClientError::NoAnswer { peer: Peer::daemon("/run/o.sock"), timeout: Duration::from_secs(40) }
+        ClientError::NoAnswer { peer: Peer::daemon_at("/run/o.sock"), timeout: Duration::from_secs(40) }
     }
 
     #[test]
     fn what_is_there_without_the_daemon_is_told() {
-        let checks = |facts: &Facts| check(facts, &silence()).into_iter().map(|f| f.check).collect::<Vec<_>>();
+        let checks = |facts: &Facts| check_facts(facts, &silence()).into_iter().map(|f| f.check).collect::<Vec<_>>();
         assert_eq!(checks(&facts()), ["daemon"]);
         let nothing =
             Facts { config_there: false, database_there: false, last_error: Some("ERROR x".into()), ..facts() };

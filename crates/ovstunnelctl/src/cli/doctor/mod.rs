@@ -29,8 +29,8 @@ pub(super) struct Asking<'a> {
 }
 
 pub(super) async fn run(asking: Asking<'_>, probe: bool, all: bool, json: bool) -> Result<Report, Failure> {
-    let answer = examine(asking, probe).await?;
-    let report = Report::new(json, &answer, |answer| show::diagnosis(answer, all))?;
+    let answer = examine_host(asking, probe).await?;
+    let report = Report::new(json, &answer, |answer| show::doctor_page(answer, all))?;
     Ok(report.with_status(match answer.level {
         Level::Ok => 0,
         Level::Warn => 1,
@@ -42,7 +42,7 @@ pub(super) async fn run(asking: Asking<'_>, probe: bool, all: bool, json: bool) 
 ///
 /// # Errors
 /// When the daemon answers with an error of its own.
-pub(super) async fn examine(asking: Asking<'_>, probe: bool) -> Result<DoctorAnswer, ClientError> {
+pub(super) async fn examine_host(asking: Asking<'_>, probe: bool) -> Result<DoctorAnswer, ClientError> {
     match asking.client.doctor(probe).await {
         Ok(answer) => Ok(with_version(answer)),
         Err(ClientError::Problem(problem)) if problem.status != 404 => Err(ClientError::Problem(problem)),
@@ -57,14 +57,14 @@ fn with_version(mut answer: DoctorAnswer) -> DoctorAnswer {
     if answer.version != ours {
         let reason = format!("the daemon is version {}, this command {ours}", answer.version);
         let remedy = "restart the daemon after an upgrade: `systemctl restart ovstunneld`; no VM notices";
-        answer.findings.push(local::finding("version", Level::Warn, reason, remedy));
+        answer.findings.push(local::new_finding("version", Level::Warn, reason, remedy));
     }
     worst_first(answer.findings, answer.version)
 }
 
 fn without_answer(asking: Asking<'_>, error: &ClientError) -> DoctorAnswer {
     let findings = match asking.endpoint {
-        Endpoint::Unix(socket) => local::check(&Facts::look(socket, asking.files), error),
+        Endpoint::Unix(socket) => local::check_facts(&Facts::from_host(socket, asking.files), error),
         Endpoint::Https { .. } => vec![local::not_answering(error)],
     };
     worst_first(findings, "unknown".to_owned())

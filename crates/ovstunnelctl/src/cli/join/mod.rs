@@ -76,8 +76,8 @@ struct Done<'a> {
     restarted: bool,
 }
 
-pub(super) async fn join(args: &Join, timeout: Duration, json: bool) -> Result<Report, Failure> {
-    let token = token(&args.token)?;
+pub(super) async fn join_zone(args: &Join, timeout: Duration, json: bool) -> Result<Report, Failure> {
+    let token = read_token(&args.token)?;
     let name = match &args.name {
         Some(name) => name.clone(),
         None => own_name()?,
@@ -86,32 +86,32 @@ pub(super) async fn join(args: &Join, timeout: Duration, json: bool) -> Result<R
         Some(address) => address,
         None => own_address(&args.manager)?,
     };
-    let settings = Settings::plan(&args.config, &args.dir, &name, address, args.port)?;
-    let fingerprint = TokenText::read(&token).map_or("", |parts| parts.fingerprint);
-    let joining = Joining::begin(&args.manager, fingerprint, timeout).await.map_err(Failure::Manager)?;
-    let request = Request::begin(&args.dir, &name, &[address], joining.ca())?;
+    let settings = Settings::plan_settings(&args.config, &args.dir, &name, address, args.port)?;
+    let fingerprint = TokenText::parse_token(&token).map_or("", |parts| parts.fingerprint);
+    let joining = Joining::fetch_ca(&args.manager, fingerprint, timeout).await.map_err(Failure::Manager)?;
+    let request = Request::for_host(&args.dir, &name, &[address], joining.ca())?;
     let api = match address {
         IpAddr::V4(address) => format!("https://{address}:{}", args.port),
         IpAddr::V6(address) => format!("https://[{address}]:{}", args.port),
     };
     let csr = request.text().to_owned();
     let body = PostJoin { token, name: name.to_string(), csr, api, number: args.number };
-    let joined = match ask(&joining, &body).await {
+    let joined = match ask_leader(&joining, &body).await {
         Ok(joined) => joined,
-        Err(source) if may_have_joined(&source) => return Err(Failure::Unanswered { source, key: request.keep() }),
+        Err(source) if may_have_joined(&source) => return Err(Failure::Unanswered { source, key: request.keep_key() }),
         Err(refused) => return Err(Failure::Manager(refused)),
     };
-    let files = request.finish(&joined.certificate, &joined.ca)?;
+    let files = request.write_certificate(&joined.certificate, &joined.ca)?;
     let after = |what: String| Failure::Joined { name: name.to_string(), what };
     keeps::write(&args.dir, std::slice::from_ref(&args.manager)).map_err(after)?;
-    settings.write().map_err(after)?;
+    settings.write_checked().map_err(after)?;
     let restarted = !args.no_restart && programs::has_systemd();
     if restarted {
-        programs::restart().map_err(after)?;
+        programs::restart_daemon().map_err(after)?;
     }
     let [certificate, key, ca] = &files;
-    let (expires, config, set) = (joined.expires.as_str(), args.config.as_path(), settings.set());
-    Report::new(json, &Done { host: &joined.host, certificate, key, ca, expires, config, set, restarted }, page)
+    let (expires, config, set) = (joined.expires.as_str(), args.config.as_path(), settings.new_settings());
+    Report::new(json, &Done { host: &joined.host, certificate, key, ca, expires, config, set, restarted }, joined_page)
 }
 
 /// Whether the manager may have let the host in all the same.
@@ -124,20 +124,20 @@ fn may_have_joined(error: &ClientError) -> bool {
 }
 
 /// Asks, and where another manager leads, that one.
-async fn ask(joining: &Joining, body: &PostJoin) -> Result<Joined, ClientError> {
+async fn ask_leader(joining: &Joining, body: &PostJoin) -> Result<Joined, ClientError> {
     let first = joining.join(body).await;
     let leader = match &first {
         Err(ClientError::Problem(problem)) if problem.code == Code::NotLeader => problem.leader.clone(),
         _ => None,
     };
     match leader.and_then(|leader| Endpoint::parse_url(&leader).ok()) {
-        Some(leader) => joining.at(&leader)?.join(body).await,
+        Some(leader) => joining.at_manager(&leader)?.join(body).await,
         None => first,
     }
 }
 
 /// The token; what is wrong with one is told without it.
-fn token(given: &str) -> Result<String, Failure> {
+fn read_token(given: &str) -> Result<String, Failure> {
     let mut text = given.to_owned();
     if given == "-" {
         text.clear();
@@ -145,7 +145,7 @@ fn token(given: &str) -> Result<String, Failure> {
         read.map_err(|source| Failure::File { action: "read", path: "standard input".into(), source })?;
     }
     let text = text.trim().to_owned();
-    if TokenText::read(&text).is_none() {
+    if TokenText::parse_token(&text).is_none() {
         return Err(Failure::Usage(format!(
             "--token must be ID.SECRET.FINGERPRINT, of 8, 40 and 64 lower hexadecimal digits, as `zone token create` told it; it has {} \
              characters",
@@ -181,7 +181,7 @@ fn own_address(manager: &Url) -> Result<IpAddr, Failure> {
     Ok(address)
 }
 
-fn page(done: &Done) -> Page {
+fn joined_page(done: &Done) -> Page {
     let mut page = Page::new();
     page.line(format!(
         "{} has joined: number {}, mode {}, {}",
@@ -217,9 +217,9 @@ mod tests {
     #[test]
     fn a_token_that_is_none_is_told_without_it() {
         let good = format!("{}.{}.{}", "0a".repeat(4), "1b".repeat(20), "2c".repeat(32));
-        assert_eq!(token(&format!(" {good}\n")).unwrap(), good);
+        assert_eq!(read_token(&format!(" {good}\n")).unwrap(), good);
         for bad in [&good[1..], &good.to_uppercase(), &format!("{good}.00"), "", "secret"] {
-            let said = token(bad).unwrap_err().to_string();
+            let said = read_token(bad).unwrap_err().to_string();
             assert!(said.starts_with("--token must be ID.SECRET.FINGERPRINT"), "{said}");
             assert!(bad.is_empty() || !said.contains(bad), "{said}");
         }
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn the_key_stays_where_the_answer_was_lost_and_only_there() {
-        let peer = crate::client::Peer::daemon("https://manager:8444");
+        let peer = crate::client::Peer::daemon_at("https://manager:8444");
         let source = ClientError::NoAnswer { peer: peer.clone(), timeout: Duration::from_secs(9) };
         assert!(may_have_joined(&source) && !may_have_joined(&ClientError::OtherCa { peer }));
         let failure = Failure::Unanswered { source, key: "/k/h1.key.asked".into() };

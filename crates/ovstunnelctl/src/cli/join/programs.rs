@@ -13,7 +13,7 @@ pub(in crate::cli) fn has_systemd() -> bool {
 }
 
 /// What the daemon of this package says of it; nothing where there is none.
-pub(super) fn check(config: &Path) -> Result<(), String> {
+pub(super) fn check_config(config: &Path) -> Result<(), String> {
     let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join("ovstunneld")));
     let Some(program) = beside.into_iter().chain([PathBuf::from("/usr/sbin/ovstunneld")]).find(|path| path.is_file())
     else {
@@ -28,7 +28,7 @@ pub(super) fn check(config: &Path) -> Result<(), String> {
 }
 
 /// Has the daemon run with its configuration as it is now; an error says what is left to do.
-pub(super) fn restart() -> Result<(), String> {
+pub(super) fn restart_daemon() -> Result<(), String> {
     let what = "the daemon still runs as before: systemctl restart ovstunneld";
     let output = Command::new("systemctl").args(["restart", "ovstunneld"]).output();
     let output = output.map_err(|e| format!("{what} (cannot run it: {e})"))?;

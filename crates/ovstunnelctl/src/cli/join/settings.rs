@@ -30,29 +30,35 @@ pub(super) struct Settings {
 
 impl Settings {
     /// With the files of the host `name` in `dir`, listening on `port` of any address.
-    pub(super) fn plan(path: &Path, dir: &Path, name: &Name, address: IpAddr, port: u16) -> Result<Settings, Failure> {
-        let (before, mode) = read(path)?;
+    pub(super) fn plan_settings(
+        path: &Path,
+        dir: &Path,
+        name: &Name,
+        address: IpAddr,
+        port: u16,
+    ) -> Result<Settings, Failure> {
+        let (before, mode) = read_file(path)?;
         let bad = |what: String| Failure::Document(format!("{}: {what}; nothing was changed", path.display()));
         let mut document: DocumentMut = before.parse().map_err(|error: toml_edit::TomlError| {
             let line = error.span().map_or(1, |span| before[..span.start].matches('\n').count() + 1);
             bad(format!("line {line}: {}", error.message()))
         })?;
         let mut set = Vec::new();
-        let (api, listen) = (section(&mut document, "api").map_err(&bad)?, listen(address, port));
+        let (api, listen) = (section_table(&mut document, "api").map_err(&bad)?, listen_address(address, port));
         match api.get("listen").map(Item::as_str) {
-            None | Some(Some("off")) => put(api, "api", "listen", &listen.to_string(), &mut set),
+            None | Some(Some("off")) => put_key(api, "api", "listen", &listen.to_string(), &mut set),
             Some(found) if found.and_then(|text| text.parse().ok()).is_none_or(|at: SocketAddr| at.port() != port) => {
                 let found = found.unwrap_or("no text");
                 return Err(bad(format!("`listen` in [api] is `{found}`, which is not port {port} of --port")));
             }
             Some(_) => {}
         }
-        let tls = section(&mut document, "tls").map_err(&bad)?;
+        let tls = section_table(&mut document, "tls").map_err(&bad)?;
         let file = |ending: &str| dir.join(format!("{name}.{ending}"));
         for (key, file) in [("certificate", file("crt")), ("key", file("key")), ("client_ca", dir.join("ca.crt"))] {
             let file = file.to_str().ok_or_else(|| bad(format!("--dir {} is not UTF-8", dir.display())))?;
             match tls.get(key) {
-                None => put(tls, "tls", key, file, &mut set),
+                None => put_key(tls, "tls", key, file, &mut set),
                 Some(found) if found.as_str() == Some(file) => {}
                 Some(found) => {
                     let found = found.as_str().unwrap_or("no text");
@@ -66,12 +72,12 @@ impl Settings {
     }
 
     /// What is new in it, such as `[tls] key`.
-    pub(super) fn set(&self) -> &[String] {
+    pub(super) fn new_settings(&self) -> &[String] {
         &self.set
     }
 
     /// Writes it where it is found good, or says what is in the way; then the file is as it was.
-    pub(super) fn write(&self) -> Result<(), String> {
+    pub(super) fn write_checked(&self) -> Result<(), String> {
         let failed = |e: io::Error| format!("cannot write {}, which is as it was: {e}", self.path.display());
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = NamedTempFile::with_suffix_in(".toml", folder).map_err(failed)?;
@@ -80,14 +86,14 @@ impl Settings {
             file.as_file().sync_all()
         });
         written.map_err(failed)?;
-        programs::check(file.path())
+        programs::check_config(file.path())
             .map_err(|said| format!("{} would not be good, and is as it was: {said}", self.path.display()))?;
         file.persist(&self.path).map_err(|e| failed(e.error))?;
         Ok(())
     }
 }
 
-fn read(path: &Path) -> Result<(String, u32), Failure> {
+fn read_file(path: &Path) -> Result<(String, u32), Failure> {
     let failed = |source| Failure::File { action: "read", path: path.to_owned(), source };
     match fs::metadata(path) {
         Ok(found) => Ok((fs::read_to_string(path).map_err(failed)?, found.permissions().mode() & 0o7777)),
@@ -96,17 +102,17 @@ fn read(path: &Path) -> Result<(String, u32), Failure> {
     }
 }
 
-fn listen(address: IpAddr, port: u16) -> SocketAddr {
+fn listen_address(address: IpAddr, port: u16) -> SocketAddr {
     let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     (any, port).into()
 }
 
-fn section<'a>(document: &'a mut DocumentMut, name: &str) -> Result<&'a mut Table, String> {
+fn section_table<'a>(document: &'a mut DocumentMut, name: &str) -> Result<&'a mut Table, String> {
     let item = document.entry(name).or_insert_with(|| Item::Table(Table::new()));
     item.as_table_mut().ok_or_else(|| format!("`{name}` must be a section: [{name}]"))
 }
 
-fn put(table: &mut Table, section: &str, key: &str, text: &str, set: &mut Vec<String>) {
+fn put_key(table: &mut Table, section: &str, key: &str, text: &str, set: &mut Vec<String>) {
     match table.get_mut(key).and_then(Item::as_value_mut) {
         // Its place and its comment stay.
         Some(old) => {
@@ -130,7 +136,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("d.toml");
         fs::write(&path, text).unwrap();
-        let planned = Settings::plan(&path, Path::new("/k"), &"h1".parse().unwrap(), [192, 0, 2, 1].into(), 8443);
+        let planned =
+            Settings::plan_settings(&path, Path::new("/k"), &"h1".parse().unwrap(), [192, 0, 2, 1].into(), 8443);
         planned.map_err(|failure| failure.to_string())
     }
 

@@ -10,9 +10,12 @@ mod things;
 mod words;
 
 pub(super) use page::{Page, Row, Tone, printable, quoted};
-pub(super) use summary::{diagnosis, status};
-pub(super) use takeover::{released, takeover, takeover_plan};
-pub(super) use things::{bridge, bridge_answer, bridges, gone, interface, plan, reconcile, tunnel_answer, tunnels};
+pub(super) use summary::{doctor_page, status_page};
+pub(super) use takeover::{released_page, takeover_page, takeover_plan};
+pub(super) use things::{
+    bridge_answer, bridge_list_page, bridge_page, interface_page, plan_page, reconcile_page, removed_page,
+    tunnel_answer, tunnel_list_page,
+};
 
 #[cfg(test)]
 mod tests;

@@ -3,12 +3,12 @@
 use ovstunnel_api::{Bridge, DoctorAnswer, Finding, FlowsState, Level, Ready, ReconcileRun, Tunnel};
 
 use super::things::bridge_rows;
-use super::words::{counted, health_word, with_states, write_reason};
+use super::words::{counted_noun, health_word, with_states, write_reason};
 use super::{Page, Tone};
 use crate::cli::status::{Status, needs_attention};
 
 /// `status`: what is there in numbers, then a table of the bridges that need attention, or of `all`.
-pub(in crate::cli) fn status(status: &Status, all: bool) -> Page {
+pub(in crate::cli) fn status_page(status: &Status, all: bool) -> Page {
     let mut page = Page::new();
     write_status(&mut page, status, all);
     page
@@ -16,7 +16,7 @@ pub(in crate::cli) fn status(status: &Status, all: bool) -> Page {
 
 pub(super) fn write_status(page: &mut Page, status: &Status, all: bool) {
     let mut pairs = vec![
-        ("Daemon", readiness(&status.ready, &status.daemon)),
+        ("Daemon", readiness_line(&status.ready, &status.daemon)),
         ("Open vSwitch", status.ready.ovs_version.clone().unwrap_or_else(|| "unknown".to_owned())),
     ];
     let Some(bridges) = &status.bridges else { return page.pairs(&pairs) };
@@ -29,10 +29,10 @@ pub(super) fn write_status(page: &mut Page, status: &Status, all: bool) {
     pairs.extend(status.ready.health.as_ref().map(|health| ("Health", health_word(health))));
     pairs.push((
         "Last look",
-        status.ready.last_reconcile.as_ref().map_or_else(|| "none yet".to_owned(), |at| look(page, at)),
+        status.ready.last_reconcile.as_ref().map_or_else(|| "none yet".to_owned(), |at| run_sentence(page, at)),
     ));
     let repair = status.ready.last_repair.as_ref();
-    pairs.push(("Last repair", repair.map_or_else(|| "none".to_owned(), |at| look(page, at))));
+    pairs.push(("Last repair", repair.map_or_else(|| "none".to_owned(), |at| run_sentence(page, at))));
     page.pairs(&pairs);
     // Beside the look that found it, or it would be said twice.
     repair.iter().flat_map(|look| &look.words).for_each(|words| page.line(format!("  {words}")));
@@ -64,7 +64,7 @@ fn bridges_word(all: usize, attention: usize) -> String {
 }
 
 /// `2026-05-01T03:12:07Z (5m ago), the interval has passed: 2 differed, 1 NOT REPAIRED`
-fn look(page: &Page, look: &ReconcileRun) -> String {
+fn run_sentence(page: &Page, look: &ReconcileRun) -> String {
     let ReconcileRun { at, why, found, failed, .. } = look;
     let at = page.time(at);
     let found = if *found == 0 { "nothing differed".to_owned() } else { format!("{found} differed") };
@@ -73,7 +73,7 @@ fn look(page: &Page, look: &ReconcileRun) -> String {
 }
 
 /// `doctor`: each finding with its reason and its remedy; with `all` also what is as it should be.
-pub(in crate::cli) fn diagnosis(answer: &DoctorAnswer, all: bool) -> Page {
+pub(in crate::cli) fn doctor_page(answer: &DoctorAnswer, all: bool) -> Page {
     let mut page = Page::new();
     let (fine, bad): (Vec<&Finding>, Vec<&Finding>) = answer.findings.iter().partition(|f| f.level == Level::Ok);
     for Finding { check, level, subject, reason, remedy } in &bad {
@@ -87,20 +87,20 @@ pub(in crate::cli) fn diagnosis(answer: &DoctorAnswer, all: bool) -> Page {
     }
     let count = |level| bad.iter().filter(|finding| finding.level == level).count();
     page.line(match (count(Level::Fail), count(Level::Warn), fine.len()) {
-        (0, 0, fine) => format!("Nothing is wrong: {} made.", counted(fine, "check")),
+        (0, 0, fine) => format!("Nothing is wrong: {} made.", counted_noun(fine, "check")),
         (fails, warns, fine) => {
             format!(
                 "{}, {}, {} found nothing wrong.",
-                counted(fails, "failure"),
-                counted(warns, "warning"),
-                counted(fine, "check")
+                counted_noun(fails, "failure"),
+                counted_noun(warns, "warning"),
+                counted_noun(fine, "check")
             )
         }
     });
     page
 }
 
-fn readiness(ready: &Ready, peer: &str) -> String {
+fn readiness_line(ready: &Ready, peer: &str) -> String {
     let daemon = format!("{peer}, version {}", ready.version);
     match (ready.ready, &ready.reason) {
         (true, _) => format!("ready ({daemon})"),
@@ -122,5 +122,5 @@ fn all_flows(bridges: &[Bridge]) -> String {
 }
 
 fn on_bridges(count: usize) -> String {
-    counted(count, "bridge")
+    counted_noun(count, "bridge")
 }

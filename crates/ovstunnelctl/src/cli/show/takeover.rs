@@ -6,7 +6,7 @@ use super::Page;
 use super::things::write_plan;
 
 /// `takeover`.
-pub(in crate::cli) fn takeover(answer: &TakeoverAnswer) -> Page {
+pub(in crate::cli) fn takeover_page(answer: &TakeoverAnswer) -> Page {
     let mut page = Page::new();
     write_takeover(&mut page, answer);
     page
@@ -54,8 +54,8 @@ fn write_bridges(page: &mut Page, bridges: &[TakeoverBridge], dry_run: bool) {
             true => format!("would change {change}"),
             false => format!("changed {change}"),
         }));
-        done.extend(bridge.ipv6.filter(|_| bridge.state == TakeoverState::TakenOver).map(ipv6));
-        done.extend(bridge.spanning_tree.as_ref().map(order));
+        done.extend(bridge.ipv6.filter(|_| bridge.state == TakeoverState::TakenOver).map(ipv6_policy));
+        done.extend(bridge.spanning_tree.as_ref().map(takeover_order));
         if bridge.announced > 0 {
             done.push(format!("addresses of VMs announced to the other hosts: {}", bridge.announced));
         }
@@ -70,7 +70,7 @@ fn write_bridges(page: &mut Page, bridges: &[TakeoverBridge], dry_run: bool) {
 }
 
 /// What becomes of IPv6.
-fn ipv6(policy: Ipv6Policy) -> String {
+fn ipv6_policy(policy: Ipv6Policy) -> String {
     match policy {
         Ipv6Policy::Allow => "IPv6: passes, as before: the plugin has no flow that drops it".to_owned(),
         Ipv6Policy::Drop => "IPv6: dropped, as before".to_owned(),
@@ -78,7 +78,7 @@ fn ipv6(policy: Ipv6Policy) -> String {
 }
 
 /// When the host of a bridge with STP has its turn among all hosts of the network.
-fn order(SpanningTree { bridge_id, root_id, root_port }: &SpanningTree) -> String {
+fn takeover_order(SpanningTree { bridge_id, root_id, root_port }: &SpanningTree) -> String {
     match root_port {
         Some(port) => format!("STP: bridge {bridge_id}, root {root_id} behind {port}: highest id first, the root last"),
         None => format!("STP: bridge {bridge_id} is the root: last, after `takeover` was run twice on each other host"),
@@ -96,7 +96,7 @@ fn state_word(state: TakeoverState, dry_run: bool) -> &'static str {
 }
 
 /// `release`.
-pub(in crate::cli) fn released(name: &str, outcome: Outcome) -> Page {
+pub(in crate::cli) fn released_page(name: &str, outcome: Outcome) -> Page {
     let mut page = Page::new();
     page.line(match outcome {
         Outcome::Unchanged => format!("bridge {name}: unchanged (nothing of ours was there)"),

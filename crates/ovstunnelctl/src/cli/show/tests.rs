@@ -134,7 +134,7 @@ fn status_tells_of_what_is_wrong() {
     let up = net("xapi12", 1001, vec![tunnel(2, TunnelState::Up), tunnel(3, TunnelState::Error)], FlowsState::InSync);
     let wide = net("a-bridge-of-15c", 2_147_483_647, vec![tunnel(2, TunnelState::Up)], FlowsState::Drifted);
     let status = status(true, Some(vec![up, wide]));
-    assert!(status.wrong());
+    assert!(status.needs_attention());
     insta::assert_snapshot!(page(|p| write_status(p, &status, false)));
 }
 
@@ -144,7 +144,7 @@ fn status_lists_what_needs_attention_and_counts_the_rest() {
     let mut slow = well("degraded");
     slow.health.state = HealthState::Degraded;
     let status = status(true, Some(vec![well("a"), slow, well("b")]));
-    assert!(!status.wrong(), "it works");
+    assert!(!status.needs_attention(), "it works");
     let text = page(|p| write_status(p, &status, false));
     assert!(text.contains("Bridges:       3 (1 needs attention)\n"), "{text}");
     assert!(text.ends_with("\n2 bridges are well: --all lists all.\n"), "{text}");
@@ -168,22 +168,22 @@ fn each_finding_has_its_reason_and_its_remedy() {
     let log = finding("log", Level::Ok, None, None);
     let answer = |findings: Vec<Finding>| DoctorAnswer { level: Level::Fail, version: "0.1.0".to_owned(), findings };
     let bad = answer(vec![stp, mtu, log.clone()]);
-    insta::assert_snapshot!(String::from(diagnosis(&bad, false)), @r"
+    insta::assert_snapshot!(String::from(doctor_page(&bad, false)), @r"
     FAIL  stp (xapi12): what was found of stp
           remedy: switch it off
     WARN  mtu: what was found of mtu
           remedy: make it smaller
     1 failure, 1 warning, 1 check found nothing wrong.
     ");
-    assert_eq!(String::from(diagnosis(&answer(vec![log.clone()]), false)), "Nothing is wrong: 1 check made.\n");
-    let all = String::from(diagnosis(&answer(vec![log]), true));
+    assert_eq!(String::from(doctor_page(&answer(vec![log.clone()]), false)), "Nothing is wrong: 1 check made.\n");
+    let all = String::from(doctor_page(&answer(vec![log]), true));
     assert!(all.starts_with("OK    log: what was found of log\n"), "{all}");
 }
 
 #[test]
 fn status_says_why_it_is_not_ready() {
     let status = status(false, None);
-    assert!(status.wrong());
+    assert!(status.needs_attention());
     insta::assert_snapshot!(page(|p| write_status(p, &status, false)));
 }
 
@@ -191,7 +191,7 @@ fn status_says_why_it_is_not_ready() {
 fn what_is_not_known_yet_is_not_wrong() {
     let pending = net("br0", 7, vec![tunnel(2, TunnelState::Pending)], FlowsState::Unknown);
     let status = status(true, Some(vec![pending]));
-    assert!(!status.wrong());
+    assert!(!status.needs_attention());
     insta::assert_snapshot!(page(|p| write_status(p, &status, false)));
 }
 
@@ -224,9 +224,9 @@ fn a_plan_can_be_copied_into_a_shell() {
         changes: vec!["mark bridge br0 as ours".to_owned()],
         commands: vec![PlannedCommand { argv: vsctl.map(str::to_owned).into(), stdin: None }, flows],
     };
-    insta::assert_snapshot!(String::from(plan(&answer)));
+    insta::assert_snapshot!(String::from(plan_page(&answer)));
     let nothing = PlanAnswer { outcome: Outcome::Unchanged, changes: vec![], commands: vec![], ..answer };
-    insta::assert_snapshot!(String::from(plan(&nothing)));
+    insta::assert_snapshot!(String::from(plan_page(&nothing)));
 }
 
 #[test]
@@ -240,13 +240,13 @@ fn an_interface_without_address() {
         mtu: 1500,
         max_guest_mtu: 1458,
     };
-    insta::assert_snapshot!(String::from(interface(&eth0)));
+    insta::assert_snapshot!(String::from(interface_page(&eth0)));
 }
 
 #[test]
 fn reconcile_says_what_it_found_and_what_stays() {
     let clean = ReconcileAnswer { bridges: 1, tunnels: 2, ..ReconcileAnswer::default() };
-    insta::assert_snapshot!(String::from(reconcile(&clean)));
+    insta::assert_snapshot!(String::from(reconcile_page(&clean)));
     let dirty = ReconcileAnswer {
         found: vec!["br0: 1 flow is missing".to_owned()],
         done: vec!["br0: flows installed".to_owned()],
@@ -259,13 +259,16 @@ fn reconcile_says_what_it_found_and_what_stays() {
         failed: vec!["br1: t7-1-2: refused".to_owned()],
         ..clean
     };
-    insta::assert_snapshot!(String::from(reconcile(&dirty)));
+    insta::assert_snapshot!(String::from(reconcile_page(&dirty)));
 }
 
 #[test]
 fn a_removal_says_whether_something_was_there() {
-    assert_eq!(String::from(gone("bridge br0", Outcome::Removed)), "bridge br0: removed\n");
-    assert_eq!(String::from(gone("bridge br0", Outcome::Unchanged)), "bridge br0: unchanged (it was not there)\n");
+    assert_eq!(String::from(removed_page("bridge br0", Outcome::Removed)), "bridge br0: removed\n");
+    assert_eq!(
+        String::from(removed_page("bridge br0", Outcome::Unchanged)),
+        "bridge br0: unchanged (it was not there)\n"
+    );
 }
 
 fn tree(root_port: Option<&str>) -> SpanningTree {
@@ -322,9 +325,9 @@ fn a_takeover_says_what_it_found_did_and_left() {
 
 #[test]
 fn a_release_says_whether_there_was_anything_to_release() {
-    assert_eq!(String::from(released("br0", Outcome::Removed)), "bridge br0: released\n");
+    assert_eq!(String::from(released_page("br0", Outcome::Removed)), "bridge br0: released\n");
     let unchanged = "bridge br0: unchanged (nothing of ours was there)\n";
-    assert_eq!(String::from(released("br0", Outcome::Unchanged)), unchanged);
+    assert_eq!(String::from(released_page("br0", Outcome::Unchanged)), unchanged);
 }
 
 #[test]

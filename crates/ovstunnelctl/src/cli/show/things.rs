@@ -6,13 +6,14 @@ use ovstunnel_api::{
 };
 
 use super::words::{
-    counted, flows_word, health_tone, health_word, state_of_health, state_word, tunnel_tone, with_states, write_reason,
+    counted_noun, flows_word, health_tone, health_word, state_of_health, state_word, tunnel_tone, with_states,
+    write_reason,
 };
 use super::{Page, Row, quoted};
 use crate::cli::tunnel::TunnelList;
 
 /// `bridge list`.
-pub(in crate::cli) fn bridges(all: &[Bridge], wide: bool, headers: bool) -> Page {
+pub(in crate::cli) fn bridge_list_page(all: &[Bridge], wide: bool, headers: bool) -> Page {
     let mut page = Page::with_headers(headers);
     write_bridges(&mut page, all, wide);
     page
@@ -77,7 +78,7 @@ fn tunnels_word(bridge: &Bridge) -> String {
 }
 
 /// `bridge show`.
-pub(in crate::cli) fn bridge(bridge: &Bridge) -> Page {
+pub(in crate::cli) fn bridge_page(bridge: &Bridge) -> Page {
     let mut page = Page::new();
     write_bridge(&mut page, bridge);
     page
@@ -98,8 +99,8 @@ pub(super) fn write_bridge(page: &mut Page, bridge: &Bridge) {
         ("Adopted", if bridge.adopted { "yes: destroy leaves the bridge itself" } else { "no" }.to_owned()),
         ("Flows", flows_word(&bridge.flows)),
         ("Health", health_word(&bridge.health) + &as_of(page, bridge)),
-        ("VIFs", listed(vifs.collect())),
-        ("Other ports", listed(bridge.other_ports.clone())),
+        ("VIFs", joined_names(vifs.collect())),
+        ("Other ports", joined_names(bridge.other_ports.clone())),
         ("Tunnels", with_states(bridge.tunnels.iter().map(|t| t.state))),
     ];
     if let Some(uplink) = &bridge.uplink {
@@ -139,7 +140,7 @@ fn write_vpc(page: &mut Page, vpc: &Vpc) {
         ("VPC", vpc.id.clone()),
         ("Topology", number(vpc.topology_sequence)),
         ("Policies", number(vpc.policies_sequence)),
-        ("VIFs in no tier", listed(vpc.unplaced_vifs.clone())),
+        ("VIFs in no tier", joined_names(vpc.unplaced_vifs.clone())),
     ]);
     if !vpc.tiers.is_empty() {
         page.line("");
@@ -152,7 +153,7 @@ fn write_vpc(page: &mut Page, vpc: &Vpc) {
 }
 
 /// `tunnel list`.
-pub(in crate::cli) fn tunnels(list: &TunnelList, wide: bool, headers: bool) -> Page {
+pub(in crate::cli) fn tunnel_list_page(list: &TunnelList, wide: bool, headers: bool) -> Page {
     let mut page = Page::with_headers(headers);
     write_tunnels(&mut page, list, wide);
     page
@@ -212,7 +213,7 @@ pub(in crate::cli) fn tunnel_answer(bridge: &str, answer: &TunnelAnswer) -> Page
 }
 
 /// `bridge destroy`, `tunnel destroy`.
-pub(in crate::cli) fn gone(what: &str, outcome: Outcome) -> Page {
+pub(in crate::cli) fn removed_page(what: &str, outcome: Outcome) -> Page {
     let mut page = Page::new();
     match outcome {
         Outcome::Unchanged => page.line(format!("{what}: unchanged (it was not there)")),
@@ -222,7 +223,7 @@ pub(in crate::cli) fn gone(what: &str, outcome: Outcome) -> Page {
 }
 
 /// `interface`.
-pub(in crate::cli) fn interface(interface: &Interface) -> Page {
+pub(in crate::cli) fn interface_page(interface: &Interface) -> Page {
     let mut page = Page::new();
     page.pairs(&[
         ("Label", interface.label.clone()),
@@ -244,10 +245,10 @@ pub(in crate::cli) fn interface(interface: &Interface) -> Page {
 }
 
 /// `reconcile`.
-pub(in crate::cli) fn reconcile(answer: &ReconcileAnswer) -> Page {
+pub(in crate::cli) fn reconcile_page(answer: &ReconcileAnswer) -> Page {
     let mut page = Page::new();
-    let bridges = counted(answer.bridges as usize, "bridge");
-    let tunnels = counted(answer.tunnels as usize, "tunnel");
+    let bridges = counted_noun(answer.bridges as usize, "bridge");
+    let tunnels = counted_noun(answer.tunnels as usize, "tunnel");
     page.line(format!("Looked at {bridges} and {tunnels}."));
     if answer.found.is_empty() {
         page.line("Nothing differed from the record.");
@@ -265,7 +266,7 @@ pub(in crate::cli) fn reconcile(answer: &ReconcileAnswer) -> Page {
 }
 
 /// What `--dry-run` shows: the changes in words, then commands that can be copied into a shell.
-pub(in crate::cli) fn plan(plan: &PlanAnswer) -> Page {
+pub(in crate::cli) fn plan_page(plan: &PlanAnswer) -> Page {
     let mut page = Page::new();
     write_plan(&mut page, plan);
     page
@@ -282,12 +283,12 @@ pub(super) fn write_plan(page: &mut Page, plan: &PlanAnswer) {
     if !plan.commands.is_empty() {
         page.line("");
         page.line("Commands:");
-        plan.commands.iter().for_each(|command| page.block(&shell(command)));
+        plan.commands.iter().for_each(|command| page.block(&shell_line(command)));
     }
 }
 
 /// A command as a line of a shell; what goes to its standard input follows as a here-document.
-fn shell(command: &PlannedCommand) -> String {
+fn shell_line(command: &PlannedCommand) -> String {
     let line = command.argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
     let Some(stdin) = &command.stdin else { return line };
     let mut end = "EOF".to_owned();
@@ -311,7 +312,7 @@ fn ipv6_word(policy: Ipv6Policy) -> &'static str {
     }
 }
 
-fn listed(names: Vec<String>) -> String {
+fn joined_names(names: Vec<String>) -> String {
     if names.is_empty() { dash() } else { names.join(", ") }
 }
 

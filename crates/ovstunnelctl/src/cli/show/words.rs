@@ -50,7 +50,7 @@ pub(super) fn write_reason(page: &mut Page, reason: &Reason) {
 }
 
 /// `1 tunnel`, `2 tunnels`.
-pub(super) fn counted(count: usize, what: &str) -> String {
+pub(super) fn counted_noun(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 

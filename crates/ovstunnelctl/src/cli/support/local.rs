@@ -43,15 +43,15 @@ const SHOWN: [&str; 28] = [
 ];
 
 /// The configuration file without comments and without the values of keys that are not known.
-pub(super) fn configuration(file: &Path) -> String {
+pub(super) fn redacted_config(file: &Path) -> String {
     match fs::read_to_string(file) {
-        Ok(text) => text.lines().filter_map(shown).map(|line| format!("{line}\n")).collect(),
+        Ok(text) => text.lines().filter_map(shown_line).map(|line| format!("{line}\n")).collect(),
         Err(error) => format!("{} cannot be read: {error}\n", file.display()),
     }
 }
 
 /// A line as it is shown; none where there is nothing on it.
-fn shown(line: &str) -> Option<String> {
+fn shown_line(line: &str) -> Option<String> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return None;
@@ -109,11 +109,11 @@ mod tests {
         let text = "# token abc\n[api]\nlisten = \"off\" # token abc\nsocket = \"/run/x\"\npassword = \"abc\"\n\n[[tls.clients]]\nname = \"ops\"\n\
                     abc\nweird \"abc\" = 1\n";
         fs::write(&file, text).unwrap();
-        let shown = configuration(&file);
+        let shown = redacted_config(&file);
         assert_eq!(
             shown,
             "[api]\nlisten = \"off\"\nsocket = \"/run/x\"\npassword = (left out)\n[[tls.clients]]\nname = \"ops\"\n(a line is left out)\n"
         );
-        assert!(configuration(&dir.path().join("none")).contains("cannot be read"));
+        assert!(redacted_config(&dir.path().join("none")).contains("cannot be read"));
     }
 }

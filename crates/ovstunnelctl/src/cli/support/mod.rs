@@ -8,12 +8,14 @@ mod local;
 
 use std::path::{Path, PathBuf};
 
-use ovstunnel_bundle::{Part, create, finish, host, host_name, stamp, write};
+use ovstunnel_bundle::{
+    Part, create_archive, file_timestamp, host_name, host_versions, redact_and_bound, write_archive,
+};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::doctor::{Asking, examine};
+use super::doctor::{Asking, examine_host};
 use super::show::Page;
 use super::{Failure, Report};
 use crate::client::{ClientError, Endpoint};
@@ -36,39 +38,39 @@ pub(super) async fn run(asking: Asking<'_>, output: Option<&Path>, json: bool) -
         return Err(Failure::Usage("support-bundle is made on the host itself, as root: leave --url out".to_owned()));
     }
     let now = OffsetDateTime::now_utc();
-    let name = format!("ovstunnel-support-{}-{}", host_name(), stamp(now));
+    let name = format!("ovstunnel-support-{}-{}", host_name(), file_timestamp(now));
     let file = output.map_or_else(|| PathBuf::from(format!("{name}.tar.gz")), Path::to_owned);
     let failed = |source| Failure::File { action: "write", path: file.clone(), source };
     // Before anybody waits for the rest.
-    let new = create(&file).map_err(failed)?;
-    let (parts, without_daemon) = collect(asking, now).await;
+    let new = create_archive(&file).map_err(failed)?;
+    let (parts, without_daemon) = collect_parts(asking, now).await;
     let names = parts.iter().map(|part| part.name.clone()).collect();
-    let size = write(new, &name, &parts, now).map_err(|error| {
+    let size = write_archive(new, &name, &parts, now).map_err(|error| {
         let _ = std::fs::remove_file(&file);
         failed(error)
     })?;
     let bundle = Bundle { file, size, parts: names, without_daemon };
-    Report::new(json, &bundle, page)
+    Report::new(json, &bundle, bundle_page)
 }
 
 /// All parts, without secrets and within the limit; and why the daemon's are missing.
-async fn collect(asking: Asking<'_>, now: OffsetDateTime) -> (Vec<Part>, Option<String>) {
+async fn collect_parts(asking: Asking<'_>, now: OffsetDateTime) -> (Vec<Part>, Option<String>) {
     let (mut parts, error) = match asking.client.support().await {
         Ok(answer) => (answer.parts.into_iter().map(|part| Part::new(&part.name, part.text)).collect(), None),
         Err(error) => (Vec::new(), Some(error)),
     };
     let without = error.as_ref().map(in_words);
     if without.is_some() {
-        let found = examine(asking, false).await.map_err(|error| in_words(&error));
+        let found = examine_host(asking, false).await.map_err(|error| in_words(&error));
         let found = found.and_then(|found| serde_json::to_string_pretty(&found).map_err(|error| error.to_string()));
         parts.push(Part::new("doctor.json", found.unwrap_or_else(|error| error)));
         parts.push(Part::new("log.txt", local::log_end(asking.files.log)));
         parts.push(Part::new("audit.txt", local::log_end(&local::audit_beside(asking.files.log))));
     }
-    parts.push(Part::new("configuration-file.txt", local::configuration(asking.files.config)));
-    parts.push(Part::new("host.txt", host(concat!("ovstunnelctl ", env!("CARGO_PKG_VERSION")))));
-    parts.push(Part::new("README.txt", readme(now, without.as_deref())));
-    (finish(parts), without)
+    parts.push(Part::new("configuration-file.txt", local::redacted_config(asking.files.config)));
+    parts.push(Part::new("host.txt", host_versions(concat!("ovstunnelctl ", env!("CARGO_PKG_VERSION")))));
+    parts.push(Part::new("README.txt", readme_text(now, without.as_deref())));
+    (redact_and_bound(parts), without)
 }
 
 fn in_words(error: &ClientError) -> String {
@@ -76,7 +78,7 @@ fn in_words(error: &ClientError) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-fn readme(now: OffsetDateTime, without: Option<&str>) -> String {
+fn readme_text(now: OffsetDateTime, without: Option<&str>) -> String {
     let at = now.format(&Rfc3339).unwrap_or_default();
     let daemon =
         without.map_or_else(|| "The daemon answered.".to_owned(), |why| format!("The daemon gave nothing: {why}"));
@@ -87,7 +89,7 @@ fn readme(now: OffsetDateTime, without: Option<&str>) -> String {
     )
 }
 
-fn page(bundle: &Bundle) -> Page {
+fn bundle_page(bundle: &Bundle) -> Page {
     let mut page = Page::default();
     if let Some(why) = &bundle.without_daemon {
         page.line(format!("The daemon gave nothing ({why}): what can be read without it is in the bundle."));

@@ -284,7 +284,7 @@ pub(in crate::cli) enum HostStateWord {
 }
 
 impl HostStateWord {
-    pub(in crate::cli) fn is(self, state: HostState) -> bool {
+    pub(in crate::cli) fn matches_state(self, state: HostState) -> bool {
         let own = match self {
             HostStateWord::Ok => HostState::Ok,
             HostStateWord::Degraded => HostState::Degraded,

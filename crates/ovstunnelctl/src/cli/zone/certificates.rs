@@ -9,19 +9,19 @@ use crate::cli::show::{Page, Row, Tone};
 use crate::cli::{Failure, Report, watch};
 use crate::client::Manager;
 
-pub(super) async fn certificates(manager: &Manager, listing: Listing, json: bool) -> Result<Report, Failure> {
-    let view = listing.view(json)?;
-    watch::repeat(watch::Source::Manager(manager), view.watch, async || {
+pub(super) async fn list_certificates(manager: &Manager, listing: Listing, json: bool) -> Result<Report, Failure> {
+    let view = listing.resolve_view(json)?;
+    watch::repeat_report(watch::Source::Manager(manager), view.watch, async || {
         let mut list = manager.hosts().await?;
         // RFC 3339 in UTC sorts as text does. Those that have shown none are last.
         list.hosts.sort_by_key(|host| (host.certificate_expires.is_none(), host.certificate_expires.clone()));
-        let page = |list: &HostList, wide| shown(&list.hosts, wide, view.headers);
-        Report::list(view.format, &list, page, |list| list.hosts.iter().map(|host| host.name.clone()).collect())
+        let page = |list: &HostList, wide| certificate_page(&list.hosts, wide, view.headers);
+        Report::for_list(view.format, &list, page, |list| list.hosts.iter().map(|host| host.name.clone()).collect())
     })
     .await
 }
 
-fn shown(hosts: &[Host], wide: bool, headers: bool) -> Page {
+fn certificate_page(hosts: &[Host], wide: bool, headers: bool) -> Page {
     let now = SystemTime::now();
     let mut page = Page::with_headers(headers);
     let row = |host: &Host| {
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_that_ended_an_hour_ago_has_less_than_no_day_left() {
+    fn a_certificate_expired_an_hour_ago_has_negative_days_left() {
         let now = UNIX_EPOCH + Duration::from_secs(20_000 * 86_400);
         let of = |text| days_left(text, now);
         assert_eq!(of("2024-10-04T00:00:00Z"), Some(0));

@@ -46,13 +46,13 @@ struct Changed {
 }
 
 /// A time as the manager takes it.
-pub(super) fn written(time: SystemTime) -> String {
+pub(super) fn format_time(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 
-pub(super) async fn diff(manager: &Manager, args: DiffArgs, json: bool) -> Result<Report, Failure> {
+pub(super) async fn show_diff(manager: &Manager, args: DiffArgs, json: bool) -> Result<Report, Failure> {
     let DiffArgs { since, on: host, network } = args;
-    let since = written(since);
+    let since = format_time(since);
     let mut wanted =
         EventsWanted { limit: Some(EVENTS), since: Some(since.clone()), host, network, ..EventsWanted::default() };
     let mut newest_first = Vec::new();
@@ -64,11 +64,11 @@ pub(super) async fn diff(manager: &Manager, args: DiffArgs, json: bool) -> Resul
             break;
         }
     }
-    let diff = compare(since, newest_first.into_iter().rev());
-    Report::new(json, &diff, show)
+    let diff = compare_events(since, newest_first.into_iter().rev());
+    Report::new(json, &diff, diff_page)
 }
 
-fn compare(since: String, oldest_first: impl Iterator<Item = Event>) -> Diff {
+fn compare_events(since: String, oldest_first: impl Iterator<Item = Event>) -> Diff {
     let mut diff = Diff { since, networks: BTreeMap::new(), hosts: BTreeMap::new(), zone: Vec::new() };
     for event in oldest_first {
         let Event { kind, host, network, text, before, after, at, .. } = event;
@@ -91,35 +91,35 @@ fn compare(since: String, oldest_first: impl Iterator<Item = Event>) -> Diff {
     diff
 }
 
-fn proof(proof: Option<&ProofSummary>) -> String {
+fn proof_text(proof: Option<&ProofSummary>) -> String {
     let Some(ProofSummary { whole, wanted, proven, .. }) = proof else { return "-".to_owned() };
     if *whole { format!("whole, {proven}") } else { format!("not whole, {proven} of {wanted}") }
 }
 
-fn row(name: &str, changed: &Changed, is_network: bool) -> Row {
+fn diff_row(name: &str, changed: &Changed, is_network: bool) -> Row {
     let events: Vec<String> = changed.events.iter().map(|(kind, n)| format!("{kind} {n}")).collect();
     let mut cells = vec![name.to_owned()];
     if is_network {
-        cells.extend([proof(changed.then.as_ref()), proof(changed.now.as_ref())]);
+        cells.extend([proof_text(changed.then.as_ref()), proof_text(changed.now.as_ref())]);
     }
     cells.extend([events.join(", "), changed.last.clone()]);
     let is_bad = changed.now.as_ref().is_some_and(|now| !now.whole);
     Row { cells, tone: if is_bad { Tone::Bad } else { Tone::Plain } }
 }
 
-fn show(diff: &Diff) -> Page {
+fn diff_page(diff: &Diff) -> Page {
     let mut page = Page::new();
     if diff.networks.is_empty() && diff.hosts.is_empty() && diff.zone.is_empty() {
         page.line(format!("Nothing has changed since {}.", diff.since));
         return page;
     }
     page.line(format!("Since {}:", diff.since));
-    let networks: Vec<Row> = diff.networks.iter().map(|(name, changed)| row(name, changed, true)).collect();
+    let networks: Vec<Row> = diff.networks.iter().map(|(name, changed)| diff_row(name, changed, true)).collect();
     if !networks.is_empty() {
         page.line("");
         page.table(&["NETWORK", "TUNNELS THEN", "TUNNELS NOW", "EVENTS", "LAST"], &[], networks);
     }
-    let hosts: Vec<Row> = diff.hosts.iter().map(|(name, changed)| row(name, changed, false)).collect();
+    let hosts: Vec<Row> = diff.hosts.iter().map(|(name, changed)| diff_row(name, changed, false)).collect();
     if !hosts.is_empty() {
         page.line("");
         page.table(&["HOST", "EVENTS", "LAST"], &[], hosts);
@@ -164,9 +164,12 @@ mod tests {
         (second.before, second.after) = (proof_of(false, 6, 4), proof_of(true, 6, 6));
         let others = [event(2, "nic_prepared", Some("web"), Some("h3")), event(4, "leader", None, None)];
         let [prepared, led] = others;
-        let diff = compare("t0".into(), [first, prepared, second, led].into_iter());
+        let diff = compare_events("t0".into(), [first, prepared, second, led].into_iter());
         let web = &diff.networks["web"];
-        assert_eq!((proof(web.then.as_ref()), proof(web.now.as_ref())), ("whole, 2".into(), "whole, 6".into()));
+        assert_eq!(
+            (proof_text(web.then.as_ref()), proof_text(web.now.as_ref())),
+            ("whole, 2".into(), "whole, 6".into())
+        );
         assert_eq!(web.events, BTreeMap::from([("nic_prepared".into(), 1), ("proof".into(), 2)]));
         assert_eq!((web.last.as_str(), diff.hosts["h3"].last.as_str()), ("proof 3", "nic_prepared 2"));
         assert_eq!(diff.zone, ["t4 leader 4"]);
@@ -179,7 +182,10 @@ mod tests {
         first.after = proof_of(false, 2, 0);
         let mut second = event(2, "proof", Some("web"), None);
         (second.before, second.after) = (proof_of(false, 2, 0), proof_of(false, 2, 1));
-        let web = &compare("t0".into(), [first, second].into_iter()).networks["web"];
-        assert_eq!((proof(web.then.as_ref()), proof(web.now.as_ref())), ("-".into(), "not whole, 1 of 2".into()));
+        let web = &compare_events("t0".into(), [first, second].into_iter()).networks["web"];
+        assert_eq!(
+            (proof_text(web.then.as_ref()), proof_text(web.now.as_ref())),
+            ("-".into(), "not whole, 1 of 2".into())
+        );
     }
 }

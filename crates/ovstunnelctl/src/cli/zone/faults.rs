@@ -26,21 +26,21 @@ pub(in crate::cli) struct FaultsArgs {
     listing: Listing,
 }
 
-pub(super) async fn list(manager: &Manager, args: FaultsArgs, json: bool) -> Result<Report, Failure> {
-    let view = args.listing.view(json)?;
+pub(super) async fn list_faults(manager: &Manager, args: FaultsArgs, json: bool) -> Result<Report, Failure> {
+    let view = args.listing.resolve_view(json)?;
     let FaultsArgs { on: host, network, kind, limit, .. } = args;
     let wanted = FaultsWanted { host, network, kind, limit: Some(limit) };
-    watch::repeat(watch::Source::Manager(manager), view.watch, async || {
+    watch::repeat_report(watch::Source::Manager(manager), view.watch, async || {
         let list = manager.faults(&wanted).await?;
-        let page = |list: &FaultList, wide| page(list, wide, view.headers);
+        let page = |list: &FaultList, wide| fault_page(list, wide, view.headers);
         let ids = |list: &FaultList| list.faults.iter().map(|fault| fault.id.clone()).collect();
-        Ok(Report::list(view.format, &list, page, ids)?.wrong_if(list.total > 0))
+        Ok(Report::for_list(view.format, &list, page, ids)?.wrong_if(list.total > 0))
     })
     .await
 }
 
 /// `h1 -> h2, network acme`
-fn place(fault: &Fault) -> String {
+fn fault_place(fault: &Fault) -> String {
     let place = &fault.place;
     let hosts = match (&place.host, &place.peer, fault.kind.as_str()) {
         (Some(one), Some(other), "pair" | "tunnel") => Some(format!("{one} and {other}")),
@@ -57,20 +57,20 @@ fn place(fault: &Fault) -> String {
     hosts.into_iter().chain(racks).chain(networks).collect::<Vec<_>>().join(", ")
 }
 
-fn command(command: &FaultCommand) -> String {
+fn command_line(command: &FaultCommand) -> String {
     let FaultCommand { host, run } = command;
     host.as_ref().map_or_else(|| format!("    {run}"), |host| format!("    {run}    (on {host})"))
 }
 
-fn page(list: &FaultList, wide: bool, headers: bool) -> Page {
+fn fault_page(list: &FaultList, wide: bool, headers: bool) -> Page {
     let mut page = Page::with_headers(headers);
     for fault in &list.faults {
         let since = page.time(&fault.since);
         let hides = if fault.hides == 0 { String::new() } else { format!(" (and {} findings more)", fault.hides) };
-        page.line(format!("{}: {}, since {since}", fault.kind, place(fault)));
+        page.line(format!("{}: {}, since {since}", fault.kind, fault_place(fault)));
         page.line(format!("  seen: {}{hides}", fault.evidence));
         page.line(format!("  do:   {}", fault.remedy));
-        fault.commands.iter().for_each(|line| page.line(command(line)));
+        fault.commands.iter().for_each(|line| page.line(command_line(line)));
         if wide {
             page.line(format!("  id:   {}", fault.id));
         }

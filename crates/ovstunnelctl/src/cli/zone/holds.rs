@@ -33,17 +33,17 @@ pub(in crate::cli) enum HoldCommand {
     },
 }
 
-pub(super) async fn list(manager: &Manager, args: HoldsArgs, json: bool) -> Result<Report, Failure> {
-    let view = args.listing.view(json)?;
-    watch::repeat(watch::Source::Nobody, view.watch, async || {
+pub(super) async fn list_holds(manager: &Manager, args: HoldsArgs, json: bool) -> Result<Report, Failure> {
+    let view = args.listing.resolve_view(json)?;
+    watch::repeat_report(watch::Source::Nobody, view.watch, async || {
         let list = manager.holds().await?;
-        let page = |list: &HoldList, wide| table(list, wide, view.headers);
-        Report::list(view.format, &list, page, |list| list.holds.iter().map(|hold| hold.id.to_string()).collect())
+        let page = |list: &HoldList, wide| hold_table(list, wide, view.headers);
+        Report::for_list(view.format, &list, page, |list| list.holds.iter().map(|hold| hold.id.to_string()).collect())
     })
     .await
 }
 
-pub(super) async fn decide(manager: &Manager, command: HoldCommand, json: bool) -> Result<Report, Failure> {
+pub(super) async fn decide_hold(manager: &Manager, command: HoldCommand, json: bool) -> Result<Report, Failure> {
     let (id, approve) = match command {
         HoldCommand::Approve { id } => (id, true),
         HoldCommand::Refuse { id } => (id, false),
@@ -51,12 +51,12 @@ pub(super) async fn decide(manager: &Manager, command: HoldCommand, json: bool) 
     Report::new(json, &manager.decide_hold(id, approve).await?, |hold| {
         let mut page = Page::new();
         let word = if approve { "approved: it goes" } else { "refused: it stays" };
-        page.line(format!("hold {} is {word}; {}", hold.id, what(hold)));
+        page.line(format!("hold {} is {word}; {}", hold.id, hold_subject(hold)));
         page
     })
 }
 
-fn what(hold: &Hold) -> String {
+fn hold_subject(hold: &Hold) -> String {
     let of = match (hold.scope, &hold.network) {
         (HoldScope::FirstPass, _) => "of the first pass after the controller was switched on".to_owned(),
         (HoldScope::Network, Some(network)) => format!("of network {network} that nobody asked for by name"),
@@ -69,7 +69,7 @@ fn what(hold: &Hold) -> String {
     format!("{} of {} tunnels{gone}, {of}, because of {}", hold.tunnels, hold.of, hold.hosts.join(", "))
 }
 
-fn table(list: &HoldList, wide: bool, headers: bool) -> Page {
+fn hold_table(list: &HoldList, wide: bool, headers: bool) -> Page {
     let mut page = Page::with_headers(headers);
     let row = |hold: &Hold| {
         let said = match hold.state {
@@ -77,7 +77,10 @@ fn table(list: &HoldList, wide: bool, headers: bool) -> Page {
             HoldState::Approved => "approved",
             HoldState::Refused => "refused",
         };
-        Row { cells: vec![hold.id.to_string(), said.to_owned(), hold.since.clone(), what(hold)], tone: Tone::Warn }
+        Row {
+            cells: vec![hold.id.to_string(), said.to_owned(), hold.since.clone(), hold_subject(hold)],
+            tone: Tone::Warn,
+        }
     };
     page.table(&["ID", "STATE", "SINCE", "WHAT WOULD GO"], &[0], list.holds.iter().map(row).collect());
     if wide {

@@ -34,17 +34,17 @@ enum ByWord {
     Rack,
 }
 
-pub(super) async fn mesh(manager: &Manager, args: MeshArgs, json: bool) -> Result<Report, Failure> {
-    watch::repeat(watch::Source::Manager(manager), args.watch, async || {
-        let matrix = ask(manager, &args, json).await?;
+pub(super) async fn show_mesh(manager: &Manager, args: MeshArgs, json: bool) -> Result<Report, Failure> {
+    watch::repeat_report(watch::Source::Manager(manager), args.watch, async || {
+        let matrix = fetch_matrix(manager, &args, json).await?;
         let wrong = matrix.count.proven < matrix.count.wanted;
-        Ok(Report::new(json, &matrix, page)?.wrong_if(wrong))
+        Ok(Report::new(json, &matrix, matrix_page)?.wrong_if(wrong))
     })
     .await
 }
 
 /// By racks where there are several, and more hosts than can be shown.
-async fn ask(manager: &Manager, args: &MeshArgs, json: bool) -> Result<Matrix, ClientError> {
+async fn fetch_matrix(manager: &Manager, args: &MeshArgs, json: bool) -> Result<Matrix, ClientError> {
     let get = async |by| match &args.network {
         Some(network) => manager.mesh(network, by).await,
         None => manager.zone_matrix(by).await,
@@ -62,7 +62,7 @@ async fn ask(manager: &Manager, args: &MeshArgs, json: bool) -> Result<Matrix, C
 }
 
 /// A sign that is told from the others without its colour, too.
-fn sign(state: CellState) -> (Tone, char) {
+fn cell_sign(state: CellState) -> (Tone, char) {
     match state {
         CellState::Bad => (Tone::Bad, 'x'),
         CellState::OneSided => (Tone::Bad, '/'),
@@ -78,7 +78,7 @@ struct Cells {
 }
 
 impl Cells {
-    fn of(matrix: &Matrix) -> Cells {
+    fn from_matrix(matrix: &Matrix) -> Cells {
         let size = matrix.lines.len();
         let mut cells = vec![None; size * size];
         for run in &matrix.runs {
@@ -90,13 +90,14 @@ impl Cells {
         Cells { size, cells }
     }
 
-    fn at(&self, from: usize, to: usize) -> Option<CellState> {
+    fn cell_at(&self, from: usize, to: usize) -> Option<CellState> {
         self.cells[from * self.size + to]
     }
 
     /// The lines, the worst first: by the worst cell of their row and column, then by how many are not proven.
-    fn order(&self) -> Vec<usize> {
-        let both = |line: usize| (0..self.size).flat_map(move |other| [self.at(line, other), self.at(other, line)]);
+    fn worst_first(&self) -> Vec<usize> {
+        let both =
+            |line: usize| (0..self.size).flat_map(move |other| [self.cell_at(line, other), self.cell_at(other, line)]);
         let mut order: Vec<usize> = (0..self.size).collect();
         order.sort_by_cached_key(|line| {
             let worst = both(*line).max().flatten();
@@ -106,7 +107,7 @@ impl Cells {
     }
 }
 
-fn page(matrix: &Matrix) -> Page {
+fn matrix_page(matrix: &Matrix) -> Page {
     let mut page = Page::new();
     let count = &matrix.count;
     let what = matrix.network.as_deref().map_or_else(|| "the zone".to_owned(), |name| format!("network {name}"));
@@ -116,17 +117,17 @@ fn page(matrix: &Matrix) -> Page {
         (all, 0) => page.verdict(Tone::Plain, "OK", &format!(": {what}: each of {all} directions is proven")),
         (all, n) => page.verdict(Tone::Bad, "FAIL", &format!(": {what}: {n} of {all} directions are not proven")),
     }
-    let cells = Cells::of(matrix);
-    let order = cells.order();
+    let cells = Cells::from_matrix(matrix);
+    let order = cells.worst_first();
     let shown = &order[..order.len().min(SHOWN)];
     if shown.len() > 1 || missing > 0 {
-        draw(&mut page, matrix, &cells, shown);
-        key(&mut page, matrix);
+        draw_cells(&mut page, matrix, &cells, shown);
+        draw_legend(&mut page, matrix);
     }
     let hidden = order.len() - shown.len();
     if hidden > 0 {
         let wrong =
-            order[SHOWN..].iter().filter(|line| (0..cells.size).any(|to| cells.at(**line, to).is_some())).count();
+            order[SHOWN..].iter().filter(|line| (0..cells.size).any(|to| cells.cell_at(**line, to).is_some())).count();
         page.line(format!(
             "{hidden} more lines are not shown; from {wrong} of them something is not proven (--json has all)"
         ));
@@ -137,18 +138,18 @@ fn page(matrix: &Matrix) -> Page {
             matrix.left_off
         ));
     }
-    hint(&mut page, matrix, &cells, &order);
+    add_hint(&mut page, matrix, &cells, &order);
     page
 }
 
-fn name(line: &MatrixLine) -> &str {
+fn line_name(line: &MatrixLine) -> &str {
     line.name.as_deref().unwrap_or("(no rack)")
 }
 
 /// Numbers of the columns from above to below, then a row for each line with its number and name.
-fn draw(page: &mut Page, matrix: &Matrix, cells: &Cells, shown: &[usize]) {
+fn draw_cells(page: &mut Page, matrix: &Matrix, cells: &Cells, shown: &[usize]) {
     let digits = shown.len().to_string().len();
-    let widest = shown.iter().map(|line| name(&matrix.lines[*line]).chars().count()).max().unwrap_or(0);
+    let widest = shown.iter().map(|line| line_name(&matrix.lines[*line]).chars().count()).max().unwrap_or(0);
     let indent = digits + 1 + widest;
     page.line("row = from, column = to");
     for digit in 0..digits {
@@ -156,10 +157,11 @@ fn draw(page: &mut Page, matrix: &Matrix, cells: &Cells, shown: &[usize]) {
         page.line(format!("{:indent$}  {}", "", numbers.flat_map(|digit| [digit, ' ']).collect::<String>().trim_end()));
     }
     for (n, from) in shown.iter().enumerate() {
-        let mut pieces = vec![(Tone::Plain, format!("{:>digits$} {:<widest$}  ", n + 1, name(&matrix.lines[*from])))];
+        let mut pieces =
+            vec![(Tone::Plain, format!("{:>digits$} {:<widest$}  ", n + 1, line_name(&matrix.lines[*from])))];
         for to in shown {
-            let (tone, sign) = match cells.at(*from, *to) {
-                Some(state) => sign(state),
+            let (tone, sign) = match cells.cell_at(*from, *to) {
+                Some(state) => cell_sign(state),
                 None if from == to && matrix.by == MatrixBy::Host => (Tone::Plain, '\\'),
                 None => (Tone::Plain, '.'),
             };
@@ -169,7 +171,7 @@ fn draw(page: &mut Page, matrix: &Matrix, cells: &Cells, shown: &[usize]) {
     }
 }
 
-fn key(page: &mut Page, matrix: &Matrix) {
+fn draw_legend(page: &mut Page, matrix: &Matrix) {
     let count = &matrix.count;
     let mut pieces = vec![(Tone::Plain, String::new())];
     let of = [
@@ -179,7 +181,7 @@ fn key(page: &mut Page, matrix: &Matrix) {
         (CellState::NotKnown, "not known", count.not_known),
     ];
     for (state, word, n) in of {
-        let (tone, sign) = sign(state);
+        let (tone, sign) = cell_sign(state);
         pieces.push((tone, sign.to_string()));
         pieces.push((Tone::Plain, format!(" {word} {n}   ")));
     }
@@ -192,13 +194,17 @@ fn key(page: &mut Page, matrix: &Matrix) {
 }
 
 /// The question that leads from the worst direction to its cause.
-fn hint(page: &mut Page, matrix: &Matrix, cells: &Cells, order: &[usize]) {
+fn add_hint(page: &mut Page, matrix: &Matrix, cells: &Cells, order: &[usize]) {
     let worst = order.iter().flat_map(|from| order.iter().map(move |to| (*from, *to)));
-    let worst = worst.filter_map(|(from, to)| cells.at(from, to).map(|state| (state, from, to)));
+    let worst = worst.filter_map(|(from, to)| cells.cell_at(from, to).map(|state| (state, from, to)));
     let Some((_, from, to)) = worst.reduce(|one, other| if other.0 > one.0 { other } else { one }) else { return };
     if matrix.by == MatrixBy::Rack {
         return page.line("What is wrong, each cause once: ovstunnelctl zone faults");
     }
     let network = matrix.network.as_ref().map(|network| format!(" --network {network}")).unwrap_or_default();
-    page.line(format!("Why: ovstunnelctl zone why {} {}{network}", name(&matrix.lines[from]), name(&matrix.lines[to])));
+    page.line(format!(
+        "Why: ovstunnelctl zone why {} {}{network}",
+        line_name(&matrix.lines[from]),
+        line_name(&matrix.lines[to])
+    ));
 }

@@ -36,16 +36,16 @@ impl From<RoleWord> for LinkRole {
     }
 }
 
-pub(super) async fn open(manager: &Manager, args: OpenArgs, json: bool) -> Result<Report, Failure> {
+pub(super) async fn open_page(manager: &Manager, args: OpenArgs, json: bool) -> Result<Report, Failure> {
     let mut link = manager.link(args.role.map(Into::into)).await?;
     // The name by which the manager was reached from here is the one that works.
     if manager.peer().starts_with("https://") {
         link.url = format!("{}{}", manager.peer().trim_end_matches('/'), link.path);
     }
-    Report::new(json, &link, page)
+    Report::new(json, &link, link_page)
 }
 
-fn page(link: &Link) -> Page {
+fn link_page(link: &Link) -> Page {
     let mut page = Page::new();
     page.line(&link.url);
     page.line(format!(

@@ -8,7 +8,7 @@ use ovstunnel_manager_api::{
 use super::Status;
 use crate::cli::show::{Page, Row, Tone};
 
-fn count(n: u64, one: &str, several: &str) -> String {
+fn counted_noun(n: u64, one: &str, several: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { several })
 }
 
@@ -18,11 +18,11 @@ fn with_parts(all: u32, parts: &[(u32, &str)]) -> String {
     if there.is_empty() { all.to_string() } else { format!("{all} ({})", there.join(", ")) }
 }
 
-fn age(seconds: Option<f64>) -> String {
+fn age_text(seconds: Option<f64>) -> String {
     seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1} s"))
 }
 
-pub(super) fn status(status: &Status) -> Page {
+pub(super) fn status_page(status: &Status) -> Page {
     let mut page = Page::new();
     let overview = &status.overview;
     let (networks, hosts, tunnels) = (&overview.networks, &overview.hosts, &overview.tunnels);
@@ -32,12 +32,12 @@ pub(super) fn status(status: &Status) -> Page {
     page.pairs(&[
         ("Zone", format!("{} ({})", overview.zone, status.manager)),
         ("Controller", if overview.controller { "on" } else { "off: it only looks" }.to_owned()),
-        ("Leader", leader(overview)),
+        ("Leader", leader_text(overview)),
         ("Networks", with_parts(networks.all, &of_networks)),
         ("Hosts", with_parts(hosts.all, &of_hosts)),
         ("Tunnels", format!("{} wanted, {} proven", tunnels.wanted, tunnels.proven)),
-        ("Faults", faults(overview.faults)),
-        ("Oldest word", age(overview.age)),
+        ("Faults", fault_count(overview.faults)),
+        ("Oldest word", age_text(overview.age)),
     ]);
     overview.troubles.iter().for_each(|trouble| write_trouble(&mut page, trouble));
     if !status.hosts.is_empty() {
@@ -56,7 +56,7 @@ pub(super) fn status(status: &Status) -> Page {
 }
 
 /// Who leads, and whether that is the manager which answers.
-fn leader(overview: &Overview) -> String {
+fn leader_text(overview: &Overview) -> String {
     let Some(leader) = &overview.leader else {
         return if overview.controller { "none is known" } else { "none" }.to_owned();
     };
@@ -70,7 +70,7 @@ fn leader(overview: &Overview) -> String {
     format!("{}{at}, epoch {}{since}{own}", leader.name, leader.epoch)
 }
 
-fn faults(n: u32) -> String {
+fn fault_count(n: u32) -> String {
     if n == 0 { "none".to_owned() } else { format!("{n}: ovstunnelctl zone faults") }
 }
 
@@ -82,7 +82,7 @@ fn tone_of_host(state: HostState) -> Tone {
     }
 }
 
-pub(super) fn hosts(hosts: &[Host], wide: bool, headers: bool) -> Page {
+pub(super) fn host_list_page(hosts: &[Host], wide: bool, headers: bool) -> Page {
     let mut page = Page::with_headers(headers);
     write_hosts(&mut page, hosts, wide);
     page
@@ -95,7 +95,7 @@ fn write_hosts(page: &mut Page, hosts: &[Host], wide: bool) {
             host.name.clone(),
             host.number.to_string(),
             host.state.as_str().to_owned(),
-            age(host.age),
+            age_text(host.age),
             dash(&host.ip),
             host.bridges.to_string(),
             host.tunnels.to_string(),
@@ -128,7 +128,7 @@ fn write_trouble(page: &mut Page, trouble: &Trouble) {
     page.line(format!("  remedy: {}", trouble.remedy));
 }
 
-pub(super) fn host(host: &Host) -> Page {
+pub(super) fn host_page(host: &Host) -> Page {
     let mut page = Page::new();
     let mut pairs = vec![
         ("Host", format!("{} (number {})", host.name, host.number)),
@@ -137,7 +137,7 @@ pub(super) fn host(host: &Host) -> Page {
             "Daemon",
             format!("{}{}", host.api, host.daemon.as_ref().map(|v| format!(", version {v}")).unwrap_or_default()),
         ),
-        ("Last word", age(host.age)),
+        ("Last word", age_text(host.age)),
         ("Mode", host.mode.as_str().to_owned()),
     ];
     let optional =
@@ -150,9 +150,9 @@ pub(super) fn host(host: &Host) -> Page {
         "Has",
         format!(
             "{}, {}, {}",
-            count(bridges, "bridge", "bridges"),
-            count(tunnels, "tunnel", "tunnels"),
-            count(vifs, "VIF", "VIFs")
+            counted_noun(bridges, "bridge", "bridges"),
+            counted_noun(tunnels, "tunnel", "tunnels"),
+            counted_noun(vifs, "VIF", "VIFs")
         ),
     ));
     if host.age.is_some() && !host.watched {
@@ -163,7 +163,7 @@ pub(super) fn host(host: &Host) -> Page {
     page
 }
 
-pub(super) fn registered(name: &str, answer: &HostAnswer, dry_run: bool) -> Page {
+pub(super) fn registered_page(name: &str, answer: &HostAnswer, dry_run: bool) -> Page {
     let mut page = Page::new();
     if dry_run {
         page.line(format!("host {name} would be {}; nothing was changed", answer.outcome.as_str()));
@@ -175,7 +175,7 @@ pub(super) fn registered(name: &str, answer: &HostAnswer, dry_run: bool) -> Page
 }
 
 /// A host's new name or number.
-pub(super) fn identified(name: &str, what: &str, to: &str, outcome: Outcome, dry_run: bool) -> Page {
+pub(super) fn identified_page(name: &str, what: &str, to: &str, outcome: Outcome, dry_run: bool) -> Page {
     let mut page = Page::new();
     page.line(match (outcome, dry_run) {
         (Outcome::Unchanged, _) => format!("host {name} has the {what} {to} already"),
@@ -185,7 +185,7 @@ pub(super) fn identified(name: &str, what: &str, to: &str, outcome: Outcome, dry
     page
 }
 
-pub(super) fn removed(name: &str, answer: &HostAnswer, dry_run: bool) -> Page {
+pub(super) fn removed_page(name: &str, answer: &HostAnswer, dry_run: bool) -> Page {
     let mut page = Page::new();
     page.line(match (dry_run, answer.outcome) {
         (true, Outcome::Removed) => format!("host {name} would be forgotten; nothing was changed"),
@@ -195,7 +195,7 @@ pub(super) fn removed(name: &str, answer: &HostAnswer, dry_run: bool) -> Page {
     page
 }
 
-pub(super) fn networks(networks: &[Network], wide: bool, headers: bool) -> Page {
+pub(super) fn network_list_page(networks: &[Network], wide: bool, headers: bool) -> Page {
     let mut page = Page::with_headers(headers);
     write_networks(&mut page, networks, wide);
     page
@@ -209,7 +209,7 @@ fn tone_of_network(state: NetworkState) -> Tone {
     }
 }
 
-fn sentence(finding: &Finding) -> String {
+fn finding_sentence(finding: &Finding) -> String {
     let to = finding.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
     format!("{} on {}{to}: {}", finding.what, finding.host, finding.evidence)
 }
@@ -226,7 +226,7 @@ fn write_networks(page: &mut Page, networks: &[Network], wide: bool) {
         if wide {
             cells.push(network.since.clone());
         }
-        cells.push(network.reason.as_ref().map(sentence).unwrap_or_default());
+        cells.push(network.reason.as_ref().map(finding_sentence).unwrap_or_default());
         Row { cells, tone: tone_of_network(network.state) }
     };
     let mut header = vec!["NETWORK", "STATE", "HOSTS", "TUNNELS", "PROVEN"];
@@ -237,7 +237,7 @@ fn write_networks(page: &mut Page, networks: &[Network], wide: bool) {
     page.table(&header, &[2, 3, 4], networks.iter().map(row).collect());
 }
 
-pub(super) fn network(network: &Network) -> Page {
+pub(super) fn network_page(network: &Network) -> Page {
     let mut page = Page::new();
     let since = page.time(&network.since);
     let key = network.key.map_or_else(|| "no key yet".to_owned(), |key| format!("GRE key {key}"));
@@ -273,7 +273,7 @@ fn write_finding(page: &mut Page, finding: &Finding) {
     page.line(format!("  remedy: {}", finding.remedy));
 }
 
-pub(super) fn proof(proof: &Proof) -> Page {
+pub(super) fn proof_page(proof: &Proof) -> Page {
     let mut page = Page::new();
     let tone = if proof.whole { Tone::Plain } else { Tone::Bad };
     let word = if proof.whole { "whole" } else { "not whole" };
@@ -295,7 +295,7 @@ pub(super) fn proof(proof: &Proof) -> Page {
     page
 }
 
-pub(super) fn plan(plan: &NetworkPlan) -> Page {
+pub(super) fn plan_page(plan: &NetworkPlan) -> Page {
     let mut page = Page::new();
     write_plan(&mut page, plan);
     page
@@ -323,12 +323,12 @@ pub(super) fn write_plan(page: &mut Page, plan: &NetworkPlan) {
         );
     }
     if plan.withheld > 0 {
-        let withheld = count(u64::from(plan.withheld), "superfluous tunnel stays", "superfluous tunnels stay");
+        let withheld = counted_noun(u64::from(plan.withheld), "superfluous tunnel stays", "superfluous tunnels stay");
         page.line(format!("{withheld} until each host of the network has said what it has"));
     }
 }
 
-pub(super) fn events(events: &[Event], wide: bool, headers: bool) -> Page {
+pub(super) fn event_page(events: &[Event], wide: bool, headers: bool) -> Page {
     let mut page = Page::with_headers(headers);
     let row = |event: &Event| {
         let subject = event.network.as_ref().or(event.host.as_ref()).cloned().unwrap_or_else(|| "-".to_owned());

@@ -6,12 +6,12 @@ use ovstunnel_manager_api::{Key, KeyList, NetworkAnswer, Nic, NicAnswer, NicOutc
 use super::show;
 use crate::cli::show::{Page, Row, Tone};
 
-fn dash(text: Option<&String>) -> String {
+fn or_dash(text: Option<&String>) -> String {
     text.cloned().unwrap_or_else(|| "-".to_owned())
 }
 
 /// What became of a thing; `more` reads on from that.
-pub(super) fn done(what: &str, name: &str, outcome: Outcome, dry_run: bool, more: String) -> Page {
+pub(super) fn outcome_page(what: &str, name: &str, outcome: Outcome, dry_run: bool, more: String) -> Page {
     let mut page = Page::new();
     page.line(match dry_run {
         true => format!("{what} {name} would be {}; nothing was changed", outcome.as_str()),
@@ -20,16 +20,16 @@ pub(super) fn done(what: &str, name: &str, outcome: Outcome, dry_run: bool, more
     page
 }
 
-pub(super) fn recorded(name: &str, answer: &NetworkAnswer, dry_run: bool) -> Page {
+pub(super) fn recorded_page(name: &str, answer: &NetworkAnswer, dry_run: bool) -> Page {
     let record = answer.network.as_ref().and_then(|network| Some((network, network.record.as_ref()?)));
     let more = record.map(|(network, record)| {
         let key = network.key.map_or_else(|| "no key yet".to_owned(), |key| format!("key {key}"));
         format!(", number {}, {key}", record.number)
     });
-    done("network", name, answer.outcome, dry_run, more.unwrap_or_default())
+    outcome_page("network", name, answer.outcome, dry_run, more.unwrap_or_default())
 }
 
-pub(super) fn removed(what: &str, name: &str, outcome: Outcome, dry_run: bool) -> Page {
+pub(super) fn removed_page(what: &str, name: &str, outcome: Outcome, dry_run: bool) -> Page {
     let mut page = Page::new();
     page.line(match (dry_run, outcome) {
         (true, Outcome::Removed) => format!("{what} {name} would be forgotten; nothing was changed"),
@@ -39,12 +39,13 @@ pub(super) fn removed(what: &str, name: &str, outcome: Outcome, dry_run: bool) -
     page
 }
 
-pub(super) fn nics(nics: &[Nic], wide: bool, headers: bool) -> Page {
+pub(super) fn nic_list_page(nics: &[Nic], wide: bool, headers: bool) -> Page {
     let mut page = Page::with_headers(headers);
     let row = |nic: &Nic| {
-        let mut cells = vec![nic.id.clone(), nic.host.clone(), dash(nic.moving_to.as_ref()), dash(nic.vm.as_ref())];
+        let mut cells =
+            vec![nic.id.clone(), nic.host.clone(), or_dash(nic.moving_to.as_ref()), or_dash(nic.vm.as_ref())];
         if wide {
-            cells.extend([dash(nic.mac.as_ref()), dash(nic.ip.as_ref())]);
+            cells.extend([or_dash(nic.mac.as_ref()), or_dash(nic.ip.as_ref())]);
         }
         Row { cells, tone: if nic.moving_to.is_some() { Tone::Warn } else { Tone::Plain } }
     };
@@ -57,14 +58,14 @@ pub(super) fn nics(nics: &[Nic], wide: bool, headers: bool) -> Page {
 }
 
 /// Where a NIC is, as it reads on.
-fn place(nic: &Nic) -> String {
+fn nic_place(nic: &Nic) -> String {
     match &nic.moving_to {
         Some(to) => format!("moving from host {} to host {to}", nic.host),
         None => format!("on host {}", nic.host),
     }
 }
 
-pub(super) fn prepared(network: &str, answer: &NicAnswer, dry_run: bool) -> Page {
+pub(super) fn prepared_page(network: &str, answer: &NicAnswer, dry_run: bool) -> Page {
     let mut page = Page::new();
     let nic = &answer.nic;
     let verb = if dry_run { "would be recorded" } else { "is recorded" };
@@ -74,12 +75,12 @@ pub(super) fn prepared(network: &str, answer: &NicAnswer, dry_run: bool) -> Page
     page.verdict(
         tone,
         answer.outcome.as_str(),
-        &format!(": NIC {} of network {network} {verb}, {}{sent}", nic.id, place(nic)),
+        &format!(": NIC {} of network {network} {verb}, {}{sent}", nic.id, nic_place(nic)),
     );
     let number = |number: Option<u32>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
     page.pairs(&[
         ("Key", answer.key.map_or_else(|| "none yet".to_owned(), |key| key.to_string())),
-        ("Bridge", dash(answer.bridge.as_ref())),
+        ("Bridge", or_dash(answer.bridge.as_ref())),
         ("Guest MTU", number(answer.mtu)),
         ("Tunnels", format!("{} wanted, {} up", answer.tunnels.wanted, answer.tunnels.up)),
     ]);
@@ -93,13 +94,13 @@ pub(super) fn prepared(network: &str, answer: &NicAnswer, dry_run: bool) -> Page
     page
 }
 
-pub(super) fn moved(id: &str, answer: &NicReleased, dry_run: bool) -> Page {
+pub(super) fn moved_page(id: &str, answer: &NicReleased, dry_run: bool) -> Page {
     let mut page = Page::new();
     let would = if dry_run { " would be" } else { " is" };
     page.line(match (&answer.nic, answer.outcome) {
         (_, Outcome::Removed) => format!("NIC {id}{would} released"),
-        (Some(nic), Outcome::Unchanged) => format!("NIC {id} is {} already", place(nic)),
-        (Some(nic), _) => format!("NIC {id}{would} {}", place(nic)),
+        (Some(nic), Outcome::Unchanged) => format!("NIC {id} is {} already", nic_place(nic)),
+        (Some(nic), _) => format!("NIC {id}{would} {}", nic_place(nic)),
         (None, _) => format!("NIC {id} is not there"),
     });
     page
@@ -114,7 +115,7 @@ pub(super) fn physical_networks(networks: &[PhysicalNetwork], wide: bool, header
         cells.extend(counts);
         if wide {
             let labels = [&network.label, &network.label_xen, &network.label_kvm];
-            cells.extend(labels.map(|label| dash(label.as_ref())));
+            cells.extend(labels.map(|label| or_dash(label.as_ref())));
         }
         cells.push(if keys.warned { "nearly used up".to_owned() } else { String::new() });
         Row { cells, tone: if keys.warned { Tone::Warn } else { Tone::Plain } }
@@ -129,13 +130,17 @@ pub(super) fn physical_networks(networks: &[PhysicalNetwork], wide: bool, header
     page
 }
 
-pub(super) fn keys(list: &KeyList, wide: bool, headers: bool) -> Page {
+pub(super) fn key_list_page(list: &KeyList, wide: bool, headers: bool) -> Page {
     let mut page = Page::with_headers(headers);
     let row = |key: &Key| {
-        let mut cells =
-            vec![key.key.to_string(), key.state.as_str().to_owned(), dash(key.network.as_ref()), key.hosts.join(",")];
+        let mut cells = vec![
+            key.key.to_string(),
+            key.state.as_str().to_owned(),
+            or_dash(key.network.as_ref()),
+            key.hosts.join(","),
+        ];
         if wide {
-            cells.push(dash(key.since.as_ref()));
+            cells.push(or_dash(key.since.as_ref()));
         }
         cells.push(
             key.troubles.first().map_or_else(String::new, |trouble| format!("{}: {}", trouble.kind, trouble.evidence)),

@@ -17,17 +17,17 @@ pub(in crate::cli) struct SweepArgs {
     mtu: bool,
 }
 
-pub(super) async fn sweep(manager: &Manager, args: SweepArgs, json: bool) -> Result<Report, Failure> {
+pub(super) async fn run_sweep(manager: &Manager, args: SweepArgs, json: bool) -> Result<Report, Failure> {
     let sweep = manager.sweep(&args.network, args.mtu).await?;
     let status = match (sweep.failures, sweep.unknown) {
         (0, 0) => 0,
         (0, _) => 1,
         _ => 2,
     };
-    Ok(Report::new(json, &sweep, page)?.with_status(status))
+    Ok(Report::new(json, &sweep, sweep_page)?.with_status(status))
 }
 
-fn page(sweep: &Sweep) -> Page {
+fn sweep_page(sweep: &Sweep) -> Page {
     let mut page = Page::new();
     let Sweep { network, size, probed, passed, unknown, failures, .. } = sweep;
     let of = format!(": {passed} of {probed} tunnels of network {network} carry frames of {size} bytes");

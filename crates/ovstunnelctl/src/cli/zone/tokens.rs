@@ -44,15 +44,15 @@ fn lifetime(text: &str) -> Result<Duration, String> {
     }
 }
 
-pub(super) async fn tokens(manager: &Manager, command: TokenCommand, json: bool) -> Result<Report, Failure> {
+pub(super) async fn run_tokens(manager: &Manager, command: TokenCommand, json: bool) -> Result<Report, Failure> {
     match command {
         TokenCommand::Create { hosts, ttl } => {
             let ttl = u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX);
             let made = manager.post_token(&PostToken { hosts, ttl }).await?;
             let peer = manager.peer().to_owned();
-            Report::new(json, &made, |made| created(made, &peer))
+            Report::new(json, &made, |made| created_page(made, &peer))
         }
-        TokenCommand::List => Report::new(json, &manager.tokens().await?, |list| listed(&list.tokens)),
+        TokenCommand::List => Report::new(json, &manager.tokens().await?, |list| token_page(&list.tokens)),
         TokenCommand::Remove { id } => Report::new(json, &manager.delete_token(&id).await?, |token| {
             let mut page = Page::new();
             page.line(format!(
@@ -66,7 +66,7 @@ pub(super) async fn tokens(manager: &Manager, command: TokenCommand, json: bool)
     }
 }
 
-fn created(made: &NewToken, peer: &str) -> Page {
+fn created_page(made: &NewToken, peer: &str) -> Page {
     let url = if peer.starts_with("https://") { peer.trim_end_matches('/') } else { "https://MANAGER:8444" };
     let (mut page, token) = (Page::new(), &made.token);
     page.line(&made.text);
@@ -78,7 +78,7 @@ fn created(made: &NewToken, peer: &str) -> Page {
     page
 }
 
-fn listed(tokens: &[Token]) -> Page {
+fn token_page(tokens: &[Token]) -> Page {
     let mut page = Page::new();
     if tokens.is_empty() {
         page.line("No token is kept: `ovstunnelctl zone token create` makes one.");

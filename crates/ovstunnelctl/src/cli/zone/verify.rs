@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ovstunnel_manager_api::{Proof, Signature, hex};
+use ovstunnel_manager_api::{Proof, Signature, to_hex};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use serde::Serialize;
@@ -40,7 +40,7 @@ struct Verified {
 }
 
 /// Checks a file.
-pub(in crate::cli) fn verify(file: &Path, ca: Option<&PathBuf>, json: bool) -> Result<Report, Failure> {
+pub(in crate::cli) fn verify_proof(file: &Path, ca: Option<&PathBuf>, json: bool) -> Result<Report, Failure> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| Failure::File { action: "read", path, source }
@@ -48,15 +48,15 @@ pub(in crate::cli) fn verify(file: &Path, ca: Option<&PathBuf>, json: bool) -> R
     let text = std::fs::read(file).map_err(failed(file))?;
     let proof: Proof = serde_json::from_slice(&text)
         .map_err(|error| Failure::Document(format!("{} is no proof as --json writes it: {error}", file.display())))?;
-    let anchors = ca.map(|path| authorities(path)).transpose()?;
+    let anchors = ca.map(|path| read_authorities(path)).transpose()?;
     let digest_matches = proof.compute_digest() == proof.digest;
     let signature = proof.signature.as_ref();
-    let certificate = signature.and_then(|signature| certificate(&signature.certificate));
+    let certificate = signature.and_then(|signature| parse_certificate(&signature.certificate));
     let signature_matches =
         signature.map(|signature| certificate.as_ref().is_some_and(|own| is_of(signature, own, &proof.digest)));
     let certificate_is_trusted =
         signature.and(anchors.as_ref()).map(|anchors| certificate.as_ref().is_some_and(|own| is_trusted(own, anchors)));
-    let fingerprint = certificate.as_ref().map(|own| hex(&Sha256::digest(own.as_ref())));
+    let fingerprint = certificate.as_ref().map(|own| to_hex(&Sha256::digest(own.as_ref())));
     let verified = Verified {
         digest_matches,
         signature_matches,
@@ -67,14 +67,14 @@ pub(in crate::cli) fn verify(file: &Path, ca: Option<&PathBuf>, json: bool) -> R
         at: proof.at,
     };
     let good = digest_matches && signature_matches == Some(true) && certificate_is_trusted != Some(false);
-    Ok(Report::new(json, &verified, page)?.wrong_if(!good))
+    Ok(Report::new(json, &verified, verified_page)?.wrong_if(!good))
 }
 
-fn certificate(pem: &str) -> Option<CertificateDer<'static>> {
+fn parse_certificate(pem: &str) -> Option<CertificateDer<'static>> {
     CertificateDer::from_pem_slice(pem.as_bytes()).ok()
 }
 
-fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let bad = |what: String| Failure::Document(format!("--ca {}: {what}", path.display()));
     match read {
@@ -86,7 +86,7 @@ fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
 
 fn is_of(signature: &Signature, certificate: &CertificateDer<'_>, digest: &str) -> bool {
     let algorithm = SCHEMES.iter().find(|(name, _)| *name == signature.scheme).map(|(_, algorithm)| *algorithm);
-    let (Some(algorithm), Some(value)) = (algorithm, unhex(&signature.value)) else { return false };
+    let (Some(algorithm), Some(value)) = (algorithm, from_hex(&signature.value)) else { return false };
     let Ok(certificate) = EndEntityCert::try_from(certificate) else { return false };
     certificate.verify_signature(algorithm, digest.as_bytes(), &value).is_ok()
 }
@@ -100,14 +100,14 @@ fn is_trusted(certificate: &CertificateDer<'_>, authorities: &[CertificateDer<'_
     for_usage(KeyUsage::client_auth()).is_ok() || for_usage(KeyUsage::server_auth()).is_ok()
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+fn from_hex(text: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let pair = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
     if rest.is_empty() { pairs.iter().map(pair).collect() } else { None }
 }
 
-fn page(verified: &Verified) -> Page {
+fn verified_page(verified: &Verified) -> Page {
     let mut page = Page::new();
     let word = |good: bool| if good { (Tone::Plain, "good") } else { (Tone::Bad, "bad") };
     let (tone, digest) = word(verified.digest_matches);

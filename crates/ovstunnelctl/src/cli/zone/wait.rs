@@ -22,19 +22,19 @@ pub(in crate::cli) struct WaitArgs {
     time: Duration,
 }
 
-pub(super) async fn wait(manager: &Manager, args: WaitArgs, json: bool) -> Result<Report, Failure> {
+pub(super) async fn wait_whole(manager: &Manager, args: WaitArgs, json: bool) -> Result<Report, Failure> {
     let started = Instant::now();
     loop {
         let network = manager.network(&args.network).await?;
         let is_whole = network.state == NetworkState::Whole;
         if is_whole || started.elapsed() >= args.time {
-            return Ok(Report::new(json, &network, |network| page(network, args.time))?.wrong_if(!is_whole));
+            return Ok(Report::new(json, &network, |network| waited_page(network, args.time))?.wrong_if(!is_whole));
         }
         tokio::time::sleep(AGAIN).await;
     }
 }
 
-fn page(network: &Network, time: Duration) -> Page {
+fn waited_page(network: &Network, time: Duration) -> Page {
     let mut page = Page::new();
     let (name, tunnels) = (&network.name, format!("{} of {} tunnels are proven", network.proven, network.wanted));
     match (&network.reason, network.state) {

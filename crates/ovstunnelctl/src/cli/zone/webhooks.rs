@@ -6,9 +6,9 @@ use crate::cli::show::{Page, Row, Tone};
 use crate::cli::{Failure, Report};
 use crate::client::Manager;
 
-pub(super) async fn webhooks(manager: &Manager, redeliver: Option<String>, json: bool) -> Result<Report, Failure> {
+pub(super) async fn run_webhooks(manager: &Manager, redeliver: Option<String>, json: bool) -> Result<Report, Failure> {
     let Some(name) = redeliver else {
-        return Report::new(json, &manager.webhooks().await?, |list| show(&list.webhooks));
+        return Report::new(json, &manager.webhooks().await?, |list| webhook_page(&list.webhooks));
     };
     let done = manager.redeliver_webhook(&name).await?;
     let is_left = !done.webhook.dead.is_empty();
@@ -21,7 +21,7 @@ pub(super) async fn webhooks(manager: &Manager, redeliver: Option<String>, json:
     Ok(report.wrong_if(is_left))
 }
 
-fn show(webhooks: &[WebhookState]) -> Page {
+fn webhook_page(webhooks: &[WebhookState]) -> Page {
     let mut page = Page::new();
     if webhooks.is_empty() {
         page.line("No webhook is configured: see [[webhooks]] in manager.toml.");

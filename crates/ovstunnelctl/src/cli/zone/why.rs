@@ -21,7 +21,7 @@ pub(in crate::cli) struct WhyArgs {
     send: bool,
 }
 
-pub(super) async fn why(manager: &Manager, args: WhyArgs, json: bool) -> Result<Report, Failure> {
+pub(super) async fn explain_path(manager: &Manager, args: WhyArgs, json: bool) -> Result<Report, Failure> {
     let WhyArgs { from, to, network, send } = args;
     let path = match send {
         false => manager.path(&from, &to, network.as_deref()).await?,
@@ -32,17 +32,17 @@ pub(super) async fn why(manager: &Manager, args: WhyArgs, json: bool) -> Result<
         None => 1,
         Some(false) => 2,
     };
-    Ok(Report::new(json, &path, page)?.with_status(status))
+    Ok(Report::new(json, &path, path_page)?.with_status(status))
 }
 
-fn end(end: &PathEnd) -> String {
+fn end_name(end: &PathEnd) -> String {
     let known = end.vm.as_ref().or(end.nic.as_ref());
     known.map_or_else(|| end.host.clone(), |name| format!("{name} on {}", end.host))
 }
 
-fn page(path: &Path) -> Page {
+fn path_page(path: &Path) -> Page {
     let mut page = Page::new();
-    let (from, to) = (end(&path.from), end(&path.to));
+    let (from, to) = (end_name(&path.from), end_name(&path.to));
     let place = format!("{from} and {to} in network {}", path.network);
     match (path.reachable, path.first_failure) {
         (Some(true), _) => {

@@ -11,8 +11,8 @@ use std::fmt;
 
 use serde_json::Value;
 
-pub(super) use policies::policies;
-pub(super) use topology::topology;
+pub(super) use policies::read_policies;
+pub(super) use topology::read_topology;
 
 use reader::Reader;
 
@@ -27,11 +27,11 @@ impl fmt::Display for BadConfig {
 }
 
 /// The part of the JSON that is about the VPC.
-fn vpc(value: &Value) -> Result<Reader<'_>, BadConfig> {
-    Reader::new(value).required("vpc")
+fn vpc_part(value: &Value) -> Result<Reader<'_>, BadConfig> {
+    Reader::new(value).required_field("vpc")
 }
 
 /// Reads a text as JSON.
-pub(super) fn parse(text: &str) -> Result<Value, BadConfig> {
+pub(super) fn parse_json(text: &str) -> Result<Value, BadConfig> {
     serde_json::from_str(text).map_err(|error| BadConfig(format!("config must be JSON: {error}")))
 }

@@ -9,34 +9,34 @@ use std::net::Ipv6Addr;
 use ovstunnel_plan::{AclId, AclItem, Cidr, Direction, Policies, PortRange, Verdict};
 use serde_json::Value;
 
-use super::{BadConfig, Reader, vpc};
+use super::{BadConfig, Reader, vpc_part};
 
 /// Reads policies.
-pub(in crate::plugin) fn policies(config: &Value) -> Result<Policies, BadConfig> {
-    let vpc = vpc(config)?;
+pub(in crate::plugin) fn read_policies(config: &Value) -> Result<Policies, BadConfig> {
+    let vpc = vpc_part(config)?;
     let mut acls = BTreeMap::new();
-    if let Some(list) = vpc.optional("acls")? {
+    if let Some(list) = vpc.optional_field("acls")? {
         for acl in list.items()? {
-            let id = acl.required("id")?;
-            match (acls.entry(id.parse::<AclId>()?), items(&acl)?) {
+            let id = acl.required_field("id")?;
+            match (acls.entry(id.parse::<AclId>()?), read_items(&acl)?) {
                 (Entry::Vacant(first), items) => drop(first.insert(items)),
                 (Entry::Occupied(first), items) if *first.get() == items => {}
-                (Entry::Occupied(_), _) => return Err(id.bad("must not stand twice with different aclitems")),
+                (Entry::Occupied(_), _) => return Err(id.bad_value("must not stand twice with different aclitems")),
             }
         }
     }
     let mut tiers = BTreeMap::new();
-    for tier in vpc.required("tiers")?.items()? {
-        let id = tier.required("id")?;
-        let acl = match tier.optional("aclid")? {
+    for tier in vpc.required_field("tiers")?.items()? {
+        let id = tier.required_field("id")?;
+        let acl = match tier.optional_field("aclid")? {
             None => None,
             Some(acl) => {
                 let known = Some(acl.parse()?).filter(|id| acls.contains_key(id));
-                Some(known.ok_or_else(|| acl.bad("must be the id of one of vpc.acls"))?)
+                Some(known.ok_or_else(|| acl.bad_value("must be the id of one of vpc.acls"))?)
             }
         };
         if tiers.insert(id.parse()?, acl).is_some() {
-            return Err(id.bad("must not stand twice"));
+            return Err(id.bad_value("must not stand twice"));
         }
     }
     Ok(Policies { acls, tiers })
@@ -44,13 +44,13 @@ pub(in crate::plugin) fn policies(config: &Value) -> Result<Policies, BadConfig>
 
 /// The items, by direction and number. The server keeps numbers unique; of two that are equal the last one counts, for a refusal
 /// would lose all others.
-fn items(acl: &Reader<'_>) -> Result<Vec<AclItem>, BadConfig> {
-    let Some(list) = acl.optional("aclitems")? else { return Ok(vec![]) };
+fn read_items(acl: &Reader<'_>) -> Result<Vec<AclItem>, BadConfig> {
+    let Some(list) = acl.optional_field("aclitems")? else { return Ok(vec![]) };
     let mut items = BTreeMap::new();
     for reader in list.items()? {
-        let item = item(&reader)?;
+        let item = read_item(&reader)?;
         if let Some(before) = items.insert((item.direction, item.number), item) {
-            let twice = reader.required("number")?.bad("must not stand twice in one ACL and direction");
+            let twice = reader.required_field("number")?.bad_value("must not stand twice in one ACL and direction");
             let direction = match before.direction {
                 Direction::Ingress => "ingress",
                 Direction::Egress => "egress",
@@ -61,33 +61,33 @@ fn items(acl: &Reader<'_>) -> Result<Vec<AclItem>, BadConfig> {
     Ok(items.into_values().collect())
 }
 
-fn item(reader: &Reader<'_>) -> Result<AclItem, BadConfig> {
-    let number = reader.required("number")?;
+fn read_item(reader: &Reader<'_>) -> Result<AclItem, BadConfig> {
+    let number = reader.required_field("number")?;
     let rule = format!("must be a whole number from 0 to {}", AclItem::NUMBER_MAX);
-    let protocol = protocol(&reader.required("protocol")?)?;
+    let protocol = read_protocol(&reader.required_field("protocol")?)?;
     Ok(AclItem {
         number: number
             .number(&rule)
-            .and_then(|n| if n <= AclItem::NUMBER_MAX { Ok(n) } else { Err(number.bad(&rule)) })?,
-        verdict: one_of(&reader.required("action")?, [("allow", Verdict::Allow), ("deny", Verdict::Deny)])?,
+            .and_then(|n| if n <= AclItem::NUMBER_MAX { Ok(n) } else { Err(number.bad_value(&rule)) })?,
+        verdict: one_of(&reader.required_field("action")?, [("allow", Verdict::Allow), ("deny", Verdict::Deny)])?,
         direction: one_of(
-            &reader.required("direction")?,
+            &reader.required_field("direction")?,
             [("ingress", Direction::Ingress), ("egress", Direction::Egress)],
         )?,
         protocol,
-        ports: ports(reader, protocol)?,
-        cidrs: cidrs(&reader.required("sourcecidrs")?)?,
+        ports: read_ports(reader, protocol)?,
+        cidrs: read_cidrs(&reader.required_field("sourcecidrs")?)?,
     })
 }
 
 fn one_of<T: Copy>(reader: &Reader<'_>, words: [(&str, T); 2]) -> Result<T, BadConfig> {
     let text = reader.text()?;
     let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
-    found.ok_or_else(|| reader.bad(&format!("must be {} or {}", words[0].0, words[1].0)))
+    found.ok_or_else(|| reader.bad_value(&format!("must be {} or {}", words[0].0, words[1].0)))
 }
 
 /// The protocol's number; nothing where it is all of them.
-fn protocol(reader: &Reader<'_>) -> Result<Option<u8>, BadConfig> {
+fn read_protocol(reader: &Reader<'_>) -> Result<Option<u8>, BadConfig> {
     match reader.text()?.as_str() {
         "all" => Ok(None),
         "icmp" => Ok(Some(1)),
@@ -97,23 +97,23 @@ fn protocol(reader: &Reader<'_>) -> Result<Option<u8>, BadConfig> {
     }
 }
 
-fn ports(item: &Reader<'_>, protocol: Option<u8>) -> Result<Option<PortRange>, BadConfig> {
-    let (start, end) = (item.optional("sourceportstart")?, item.optional("sourceportend")?);
+fn read_ports(item: &Reader<'_>, protocol: Option<u8>) -> Result<Option<PortRange>, BadConfig> {
+    let (start, end) = (item.optional_field("sourceportstart")?, item.optional_field("sourceportend")?);
     let Some(start) = start else {
-        return end.map_or(Ok(None), |end| Err(end.bad("must not stand without sourceportstart")));
+        return end.map_or(Ok(None), |end| Err(end.bad_value("must not stand without sourceportstart")));
     };
     if !protocol.is_some_and(AclItem::has_ports) {
-        return Err(start.bad("must not stand where the protocol has no ports"));
+        return Err(start.bad_value("must not stand where the protocol has no ports"));
     }
     let rule = "must be a port number from 0 to 65535";
     let first: u16 = start.number(rule)?;
     let end = end.unwrap_or(start);
     let range = PortRange::new(first, end.number(rule)?);
-    range.map(Some).ok_or_else(|| end.bad(&format!("must not be less than sourceportstart, {first}")))
+    range.map(Some).ok_or_else(|| end.bad_value(&format!("must not be less than sourceportstart, {first}")))
 }
 
 /// The IPv4 networks; IPv6, which a VPC's bridge does not route, is left out.
-fn cidrs(list: &Reader<'_>) -> Result<Vec<Cidr>, BadConfig> {
+fn read_cidrs(list: &Reader<'_>) -> Result<Vec<Cidr>, BadConfig> {
     let mut cidrs = Vec::new();
     let mut any = false;
     for reader in list.items()? {
@@ -121,12 +121,12 @@ fn cidrs(list: &Reader<'_>) -> Result<Vec<Cidr>, BadConfig> {
         let text = reader.text()?;
         let ipv6 = text.split_once('/').is_some_and(|(ip, _)| ip.parse::<Ipv6Addr>().is_ok());
         if !ipv6 {
-            cidrs.push(reader.network()?);
+            cidrs.push(reader.ipv4_network()?);
         }
     }
     cidrs.sort_unstable();
     cidrs.dedup();
-    if any { Ok(cidrs) } else { Err(list.bad("must have at least one network")) }
+    if any { Ok(cidrs) } else { Err(list.bad_value("must have at least one network")) }
 }
 
 #[cfg(test)]
@@ -155,8 +155,8 @@ mod tests {
 
     #[test]
     fn an_item_is_read_with_numbers_of_either_kind() {
-        let policies = policies(&with_item(&good())).unwrap();
-        let [item] = policies.items(UUID.parse().unwrap()) else { panic!("{policies:?}") };
+        let policies = read_policies(&with_item(&good())).unwrap();
+        let [item] = policies.items_of(UUID.parse().unwrap()) else { panic!("{policies:?}") };
         assert_eq!((item.number, item.verdict, item.direction), (10, Verdict::Allow, Direction::Ingress));
         assert_eq!((item.protocol, item.ports), (Some(6), PortRange::new(80, 443)));
         assert_eq!(item.cidrs.iter().map(ToString::to_string).collect::<Vec<_>>(), ["0.0.0.0/0", "10.1.2.0/24"]);
@@ -170,8 +170,8 @@ mod tests {
             let mut config = changed("protocol", protocol);
             let item = config.pointer_mut("/vpc/acls/0/aclitems/0").unwrap();
             (item["sourceportstart"], item["sourceportend"]) = (json!(null), json!(null));
-            let policies = policies(&config).unwrap();
-            assert_eq!(policies.items(UUID.parse().unwrap())[0].protocol, number);
+            let policies = read_policies(&config).unwrap();
+            assert_eq!(policies.items_of(UUID.parse().unwrap())[0].protocol, number);
         }
     }
 
@@ -179,16 +179,16 @@ mod tests {
     fn a_tier_may_have_no_acl() {
         let config =
             json!({"vpc": {"tiers": [{"id": UUID}, {"id": "00000000-0000-4000-8000-000000000002", "aclid": null}]}});
-        let policies = policies(&config).unwrap();
+        let policies = read_policies(&config).unwrap();
         assert_eq!(policies.tiers.len(), 2);
-        assert!(policies.items(UUID.parse().unwrap()).is_empty());
+        assert!(policies.items_of(UUID.parse().unwrap()).is_empty());
     }
 
     #[test]
     fn cidrs_with_host_bits_are_their_networks() {
         let config = changed("sourcecidrs", json!(["10.1.2.77/24", "10.1.2.78/24", "10.9.9.9/0"]));
-        let policies = policies(&config).unwrap();
-        let cidrs = &policies.items(UUID.parse().unwrap())[0].cidrs;
+        let policies = read_policies(&config).unwrap();
+        let cidrs = &policies.items_of(UUID.parse().unwrap())[0].cidrs;
         assert_eq!(cidrs.iter().map(ToString::to_string).collect::<Vec<_>>(), ["0.0.0.0/0", "10.1.2.0/24"]);
     }
 
@@ -201,8 +201,8 @@ mod tests {
             item[field] = value;
             items.push(item);
         }
-        let policies = policies(&config).unwrap();
-        let items = policies.items(UUID.parse().unwrap());
+        let policies = read_policies(&config).unwrap();
+        let items = policies.items_of(UUID.parse().unwrap());
         let told: Vec<_> = items.iter().map(|item| (item.direction, item.verdict)).collect();
         assert_eq!(told, [(Direction::Ingress, Verdict::Deny), (Direction::Egress, Verdict::Allow)]);
     }
@@ -216,22 +216,22 @@ mod tests {
         config["vpc"]["acls"].as_array_mut().unwrap().push(twice);
         let tiers = config["vpc"]["tiers"].as_array_mut().unwrap();
         tiers.push(json!({"id": other, "cidr": "10.1.2.0/24", "aclid": "a1"}));
-        let shared = policies(&config).unwrap();
+        let shared = read_policies(&config).unwrap();
         assert_eq!(shared.acls.len(), 1);
-        assert_eq!(shared.items(UUID.parse().unwrap()), shared.items(other.parse().unwrap()));
+        assert_eq!(shared.items_of(UUID.parse().unwrap()), shared.items_of(other.parse().unwrap()));
         // Other words for the same are the same.
         config["vpc"]["acls"][1]["aclitems"][0]["protocol"] = json!(6);
-        assert_eq!(policies(&config).unwrap(), shared);
+        assert_eq!(read_policies(&config).unwrap(), shared);
         config["vpc"]["acls"][1]["aclitems"][0]["action"] = json!("deny");
         assert_eq!(
-            policies(&config).unwrap_err().0,
+            read_policies(&config).unwrap_err().0,
             "vpc.acls[1].id must not stand twice with different aclitems; got `a1`"
         );
     }
 
     #[test]
     fn a_bad_part_is_named_with_its_rule_and_value() {
-        let told = |config: Value| policies(&config).unwrap_err().0;
+        let told = |config: Value| read_policies(&config).unwrap_err().0;
         let place = "vpc.acls[0].aclitems[0].";
         for (field, value, error) in [
             ("number", json!(64536), "number must be a whole number from 0 to 64535; got `64536`"),

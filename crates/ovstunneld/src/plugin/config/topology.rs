@@ -8,43 +8,43 @@ use std::net::Ipv4Addr;
 use ovstunnel_plan::{GreKey, HostId, NetworkUuid, Nic, Tier, Topology};
 use serde_json::Value;
 
-use super::{BadConfig, Reader, vpc};
+use super::{BadConfig, Reader, vpc_part};
 
 /// Reads a topology.
-pub(in crate::plugin) fn topology(config: &Value) -> Result<Topology, BadConfig> {
-    let vpc = vpc(config)?;
-    let cidr = vpc.required("cidr")?.network()?;
-    let tiers = tiers(&vpc.required("tiers")?)?;
+pub(in crate::plugin) fn read_topology(config: &Value) -> Result<Topology, BadConfig> {
+    let vpc = vpc_part(config)?;
+    let cidr = vpc.required_field("cidr")?.ipv4_network()?;
+    let tiers = read_tiers(&vpc.required_field("tiers")?)?;
     let keys: BTreeMap<NetworkUuid, GreKey> = tiers.iter().map(|tier| (tier.network, tier.key)).collect();
     let mut nics = Vec::new();
-    for vm in vpc.required("vms")?.items()? {
-        let host = vm.optional("hostid")?.map(|host| host.parse()).transpose()?;
-        let Some(list) = vm.optional("nics")? else { continue };
+    for vm in vpc.required_field("vms")?.items()? {
+        let host = vm.optional_field("hostid")?.map(|host| host.parse()).transpose()?;
+        let Some(list) = vm.optional_field("nics")? else { continue };
         for card in list.items()? {
-            nics.extend(nic(&card, host.as_ref(), &keys)?);
+            nics.extend(read_nic(&card, host.as_ref(), &keys)?);
         }
     }
     Ok(Topology { cidr, tiers, nics })
 }
 
-fn tiers(list: &Reader<'_>) -> Result<Vec<Tier>, BadConfig> {
+fn read_tiers(list: &Reader<'_>) -> Result<Vec<Tier>, BadConfig> {
     let mut tiers: Vec<Tier> = Vec::new();
     for item in list.items()? {
-        let key: Reader<'_> = item.required("grekey")?;
-        let network = item.required("networkuuid")?;
+        let key: Reader<'_> = item.required_field("grekey")?;
+        let network = item.required_field("networkuuid")?;
         let tier = Tier {
             key: key.parse()?,
             network: network.parse()?,
-            gateway_ip: address(&item.required("gatewayip")?)?,
-            gateway_mac: item.required("gatewaymac")?.parse()?,
-            cidr: item.required("cidr")?.network()?,
+            gateway_ip: read_address(&item.required_field("gatewayip")?)?,
+            gateway_mac: item.required_field("gatewaymac")?.parse()?,
+            cidr: item.required_field("cidr")?.ipv4_network()?,
         };
         let twice = "must not stand twice";
         if tiers.iter().any(|other| other.key == tier.key) {
-            return Err(key.bad(twice));
+            return Err(key.bad_value(twice));
         }
         if tiers.iter().any(|other| other.network == tier.network) {
-            return Err(network.bad(twice));
+            return Err(network.bad_value(twice));
         }
         tiers.push(tier);
     }
@@ -52,19 +52,20 @@ fn tiers(list: &Reader<'_>) -> Result<Vec<Tier>, BadConfig> {
 }
 
 /// A card; nothing where it is in no tier.
-fn nic(
+fn read_nic(
     card: &Reader<'_>,
     host: Option<&HostId>,
     keys: &BTreeMap<NetworkUuid, GreKey>,
 ) -> Result<Option<Nic>, BadConfig> {
-    let network: Option<NetworkUuid> = card.optional("networkuuid")?.map(|network| network.parse()).transpose()?;
+    let network: Option<NetworkUuid> =
+        card.optional_field("networkuuid")?.map(|network| network.parse()).transpose()?;
     let Some(tier) = network.and_then(|network| keys.get(&network)) else { return Ok(None) };
-    let ip = card.optional("ipaddress")?.map(|ip| address(&ip)).transpose()?;
-    Ok(Some(Nic { host: host.cloned(), ip, mac: card.required("macaddress")?.parse()?, tier: *tier }))
+    let ip = card.optional_field("ipaddress")?.map(|ip| read_address(&ip)).transpose()?;
+    Ok(Some(Nic { host: host.cloned(), ip, mac: card.required_field("macaddress")?.parse()?, tier: *tier }))
 }
 
-fn address(reader: &Reader<'_>) -> Result<Ipv4Addr, BadConfig> {
-    reader.text()?.parse().map_err(|_| reader.bad("must be an IPv4 address, four numbers with dots"))
+fn read_address(reader: &Reader<'_>) -> Result<Ipv4Addr, BadConfig> {
+    reader.text()?.parse().map_err(|_| reader.bad_value("must be an IPv4 address, four numbers with dots"))
 }
 
 #[cfg(test)]
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_topology_is_read_with_numbers_of_either_kind() {
-        let topology = topology(&good()).unwrap();
+        let topology = read_topology(&good()).unwrap();
         assert_eq!((topology.cidr.to_string(), topology.tiers.len()), ("10.1.0.0/16".into(), 1));
         let hosts: Vec<_> = topology.nics.iter().map(|nic| nic.host.as_ref().map(ToString::to_string)).collect();
         assert_eq!(hosts, [Some("1".to_owned()), Some("2".to_owned()), None], "a card of no tier is left out");
@@ -102,7 +103,7 @@ mod tests {
         let mut config = good();
         config["vpc"]["cidr"] = json!("10.1.0.1/16");
         config["vpc"]["tiers"][0]["cidr"] = json!("10.1.1.254/24");
-        let topology = topology(&config).unwrap();
+        let topology = read_topology(&config).unwrap();
         assert_eq!(
             (topology.cidr.to_string(), topology.tiers[0].cidr.to_string()),
             ("10.1.0.0/16".into(), "10.1.1.0/24".into())
@@ -117,7 +118,7 @@ mod tests {
         };
         let mut config = good();
         twice(&mut config);
-        assert_eq!(topology(&config).unwrap_err().0, "vpc.tiers[1].grekey must not stand twice; got `1001`");
+        assert_eq!(read_topology(&config).unwrap_err().0, "vpc.tiers[1].grekey must not stand twice; got `1001`");
         for (pointer, value, error) in [
             ("/vpc/cidr", json!("10.1.0.1/33"), "vpc.cidr must be an IPv4 network in CIDR notation"),
             ("/vpc/cidr", json!(null), "vpc.cidr is required"),
@@ -145,9 +146,9 @@ mod tests {
         ] {
             let mut config = good();
             *config.pointer_mut(pointer).unwrap() = value;
-            let told = topology(&config).unwrap_err().0;
+            let told = read_topology(&config).unwrap_err().0;
             assert!(told.starts_with(error), "{told}");
         }
-        assert_eq!(topology(&json!([])).unwrap_err().0, "config must be an object; got `a list`");
+        assert_eq!(read_topology(&json!([])).unwrap_err().0, "config must be an object; got `a list`");
     }
 }

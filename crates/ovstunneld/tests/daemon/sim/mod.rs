@@ -14,7 +14,7 @@ use ovstunnel_api::Interface;
 use ovstunnel_ovs::{SimulatedSwitch, Switch};
 use ovstunnel_plan::{Settings, TunnelEndpoint, TunnelKind};
 use ovstunnel_server::listen::Peer;
-use ovstunneld::testing::{Interfaces, assemble};
+use ovstunneld::testing::{Interfaces, assemble_routes};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
@@ -82,10 +82,10 @@ impl Sim {
             mtu: 1500,
             max_guest_mtu: 1458,
         };
-        let devices = Interfaces::fixed(vec![device]);
+        let devices = Interfaces::of_list(vec![device]);
         // Looks only happen when something calls for them.
         let interval = Duration::from_secs(100_000);
-        let (router, writer) = assemble(Switch::Simulated(switch.clone()), devices, settings, interval);
+        let (router, writer) = assemble_routes(Switch::Simulated(switch.clone()), devices, settings, interval);
         Sim { switch, router, writer }
     }
 

@@ -49,7 +49,7 @@ pub fn tunnel(n: u8, to: u8) -> DesiredTunnel {
 }
 
 pub fn port(n: u8, to: u8) -> PortName {
-    tunnel(n, to).port()
+    tunnel(n, to).port_name()
 }
 
 /// A change of a bridge, whether it is there or not.
@@ -141,7 +141,7 @@ fn cidr() -> impl Strategy<Value = Cidr> {
 }
 
 fn ipv4() -> impl Strategy<Value = Ipv4Match> {
-    let ports = prop_oneof![(1u16..9000).prop_map(PortMask::exactly), Just(PortMask { value: 0x1f00, mask: 0xff00 })];
+    let ports = prop_oneof![(1u16..9000).prop_map(PortMask::one_port), Just(PortMask { value: 0x1f00, mask: 0xff00 })];
     let proto = option::of(select(vec![1u8, 2, 6, 17, 47, 132]));
     (proto, option::of(cidr()), option::of(cidr()), option::of(ports)).prop_map(|(proto, src, dst, ports)| {
         let dst_port = ports.filter(|_| matches!(proto, Some(6 | 17 | 132)));

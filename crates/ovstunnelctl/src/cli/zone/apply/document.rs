@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::cli::apply::document::{bad, documents, texts};
+use crate::cli::apply::document::{parse_documents, read_texts, refused_file};
 use crate::cli::{Failure, values};
 
 type Fields = Map<String, Value>;
@@ -45,7 +45,7 @@ impl Kind {
         }
     }
 
-    fn list(self) -> &'static str {
+    fn list_name(self) -> &'static str {
         match self {
             Kind::PhysicalNetwork => "physical_networks",
             Kind::Host => "hosts",
@@ -86,7 +86,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// Whether a file names it.
-    pub(super) fn names(&self, kind: Kind, name: &str) -> bool {
+    pub(super) fn names_entry(&self, kind: Kind, name: &str) -> bool {
         self.entries.iter().any(|entry| entry.kind == kind && entry.name == name)
     }
 }
@@ -95,11 +95,11 @@ impl Wanted {
 ///
 /// # Errors
 /// Names the file, the place and the field: it cannot be read, is no such document, or has a thing twice.
-pub(super) fn read(paths: &[PathBuf]) -> Result<Wanted, Failure> {
+pub(super) fn read_files(paths: &[PathBuf]) -> Result<Wanted, Failure> {
     let (mut wanted, mut places) = (Wanted::default(), BTreeMap::new());
-    for (file, text) in texts(paths)? {
-        let documents: Vec<Document> =
-            documents(&text, "hosts:, networks:, nics: or physical_networks:").map_err(|reason| bad(&file, &reason))?;
+    for (file, text) in read_texts(paths)? {
+        let documents: Vec<Document> = parse_documents(&text, "hosts:, networks:, nics: or physical_networks:")
+            .map_err(|reason| refused_file(&file, &reason))?;
         for Document { physical_networks, hosts, networks, nics } in documents {
             let lists = [
                 (Kind::PhysicalNetwork, physical_networks),
@@ -111,12 +111,12 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<Wanted, Failure> {
                 let Some(list) = list else { continue };
                 wanted.kinds.push(kind);
                 for (at, fields) in list.into_iter().enumerate() {
-                    let entry = entry(&file, kind, at, fields).map_err(|reason| bad(&file, &reason))?;
+                    let entry = parse_entry(&file, kind, at, fields).map_err(|reason| refused_file(&file, &reason))?;
                     let key = (kind, entry.name.clone());
                     if let Some(other) = places.insert(key, entry.place.clone()) {
                         let reason =
                             format!("{} {} is there twice; the other one is {other}", kind.as_str(), entry.name);
-                        return Err(bad(&file, &reason));
+                        return Err(refused_file(&file, &reason));
                     }
                     wanted.entries.push(entry);
                 }
@@ -127,23 +127,23 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<Wanted, Failure> {
     Ok(wanted)
 }
 
-fn entry(file: &Path, kind: Kind, at: usize, mut fields: Fields) -> Result<Entry, String> {
-    let place = format!("{}[{at}]", kind.list());
-    let own = name(&place, "name", &mut fields)?;
+fn parse_entry(file: &Path, kind: Kind, at: usize, mut fields: Fields) -> Result<Entry, String> {
+    let place = format!("{}[{at}]", kind.list_name());
+    let own = take_name(&place, "name", &mut fields)?;
     let (name, body) = match kind {
-        Kind::PhysicalNetwork => (own, Body::PhysicalNetwork(rest(&place, fields)?)),
-        Kind::Host => (own, Body::Host(rest(&place, fields)?)),
-        Kind::Network => (own, Body::Network(rest(&place, fields)?)),
+        Kind::PhysicalNetwork => (own, Body::PhysicalNetwork(parse_rest(&place, fields)?)),
+        Kind::Host => (own, Body::Host(parse_rest(&place, fields)?)),
+        Kind::Network => (own, Body::Network(parse_rest(&place, fields)?)),
         Kind::Nic => {
-            let network = name(&place, "network", &mut fields)?;
-            (format!("{network}/{own}"), Body::Nic { network, nic: own, body: rest(&place, fields)? })
+            let network = take_name(&place, "network", &mut fields)?;
+            (format!("{network}/{own}"), Body::Nic { network, nic: own, body: parse_rest(&place, fields)? })
         }
     };
     Ok(Entry { kind, name, place: format!("{}: {place}", file.display()), body })
 }
 
 /// A name, which is taken out of the fields.
-fn name(place: &str, field: &str, fields: &mut Fields) -> Result<String, String> {
+fn take_name(place: &str, field: &str, fields: &mut Fields) -> Result<String, String> {
     let text = match fields.remove(field) {
         Some(Value::String(text)) => text,
         // 007 and yes are a number and a truth value in YAML.
@@ -153,6 +153,6 @@ fn name(place: &str, field: &str, fields: &mut Fields) -> Result<String, String>
     values::zone_name(&text).map_err(|rule| format!("{place}.{field}: {rule}; got {text:?}"))
 }
 
-fn rest<T: DeserializeOwned>(place: &str, fields: Fields) -> Result<T, String> {
+fn parse_rest<T: DeserializeOwned>(place: &str, fields: Fields) -> Result<T, String> {
     serde_json::from_value(Value::Object(fields)).map_err(|error| format!("{place}: {error}"))
 }

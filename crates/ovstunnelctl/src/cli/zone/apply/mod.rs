@@ -50,28 +50,30 @@ struct Task {
 }
 
 pub(super) async fn run(manager: &Manager, args: &ApplyArgs, json: bool) -> Result<Report, Failure> {
-    let wanted = document::read(&args.files)?;
-    let there = There::ask(manager, &wanted).await?;
-    let pruned = if args.prune { there.unnamed(&wanted) } else { Vec::new() };
+    let wanted = document::read_files(&args.files)?;
+    let there = There::fetch_existing(manager, &wanted).await?;
+    let pruned = if args.prune { there.unnamed_entries(&wanted) } else { Vec::new() };
     let mut tasks = Vec::new();
     // NICs and networks go first, so that their hosts and keys are free; hosts and physical networks last, when nothing needs them any more.
     let (first, last): (Vec<_>, Vec<_>) = pruned.into_iter().partition(|(kind, _)| *kind >= Kind::Network);
-    tasks.extend(first.into_iter().map(forgotten));
+    tasks.extend(first.into_iter().map(removal_task));
     for entry in wanted.entries {
-        tasks.push(planned(manager, &there, entry).await?);
+        tasks.push(plan_entry(manager, &there, entry).await?);
     }
-    tasks.extend(last.into_iter().map(forgotten));
-    let plan =
-        Applied { dry_run: true, things: tasks.iter().map(|task| thing(task, Some(task.outcome), None)).collect() };
+    tasks.extend(last.into_iter().map(removal_task));
+    let plan = Applied {
+        dry_run: true,
+        things: tasks.iter().map(|task| applied_thing(task, Some(task.outcome), None)).collect(),
+    };
     if args.dry_run {
         return Report::new(json, &plan, plan_page);
     }
     if !json {
-        Report::page(plan_page(&plan)).print()?;
+        Report::from_page(plan_page(&plan)).print()?;
     }
     let gone = tasks.iter().filter(|task| task.entry.is_none());
     let gone: Vec<String> = gone.map(|task| format!("{} {}", task.kind.as_str(), task.name)).collect();
-    confirm::removals(&gone, args.yes)?;
+    confirm::confirm_removals(&gone, args.yes)?;
     let mut things = Vec::new();
     for task in &tasks {
         things.push(carry_out(manager, task).await?);
@@ -80,22 +82,22 @@ pub(super) async fn run(manager: &Manager, args: &ApplyArgs, json: bool) -> Resu
     Ok(Report::new(json, &Applied { dry_run: false, things }, done_page)?.wrong_if(failed))
 }
 
-fn forgotten((kind, name): (Kind, String)) -> Task {
+fn removal_task((kind, name): (Kind, String)) -> Task {
     Task { kind, name, entry: None, outcome: Outcome::Removed, changes: Vec::new() }
 }
 
 /// What would be done with a thing. One that needs something which is still to be recorded cannot be asked about.
-async fn planned(manager: &Manager, there: &There, entry: Entry) -> Result<Task, Failure> {
+async fn plan_entry(manager: &Manager, there: &There, entry: Entry) -> Result<Task, Failure> {
     let outcome = match there.has_what_it_needs(&entry) {
-        true => put(manager, &entry.body, &entry.name, true).await.map_err(|error| at(&entry, error))?,
+        true => put_entry(manager, &entry.body, &entry.name, true).await.map_err(|error| error_at(&entry, error))?,
         false => Outcome::Created,
     };
-    let changes = if outcome == Outcome::Unchanged { Vec::new() } else { there.changes(&entry) };
+    let changes = if outcome == Outcome::Unchanged { Vec::new() } else { there.entry_changes(&entry) };
     Ok(Task { kind: entry.kind, name: entry.name.clone(), entry: Some(entry), outcome, changes })
 }
 
 /// The error of one thing among several, with its place in the file.
-fn at(entry: &Entry, error: ClientError) -> Failure {
+fn error_at(entry: &Entry, error: ClientError) -> Failure {
     match error {
         ClientError::Problem(mut problem) => {
             problem.detail = format!("{} ({}): {}; nothing was changed", entry.place, entry.name, problem.detail);
@@ -105,7 +107,7 @@ fn at(entry: &Entry, error: ClientError) -> Failure {
     }
 }
 
-async fn put(manager: &Manager, body: &Body, name: &str, dry_run: bool) -> Result<Outcome, ClientError> {
+async fn put_entry(manager: &Manager, body: &Body, name: &str, dry_run: bool) -> Result<Outcome, ClientError> {
     Ok(match body {
         Body::PhysicalNetwork(body) => manager.put_physical_network(name, body, dry_run).await?.outcome,
         Body::Host(body) => manager.put_host(name, body, dry_run).await?.outcome,
@@ -114,7 +116,7 @@ async fn put(manager: &Manager, body: &Body, name: &str, dry_run: bool) -> Resul
     })
 }
 
-async fn forget(manager: &Manager, kind: Kind, name: &str) -> Result<Outcome, ClientError> {
+async fn remove_entry(manager: &Manager, kind: Kind, name: &str) -> Result<Outcome, ClientError> {
     Ok(match kind {
         Kind::PhysicalNetwork => manager.delete_physical_network(name, false).await?.outcome,
         Kind::Host => manager.delete_host(name, false).await?.outcome,
@@ -131,22 +133,22 @@ async fn forget(manager: &Manager, kind: Kind, name: &str) -> Result<Outcome, Cl
 async fn carry_out(manager: &Manager, task: &Task) -> Result<Thing, ClientError> {
     let done = match &task.entry {
         Some(_) if task.outcome == Outcome::Unchanged => Ok(Outcome::Unchanged),
-        Some(entry) => put(manager, &entry.body, &entry.name, false).await,
-        None => forget(manager, task.kind, &task.name).await,
+        Some(entry) => put_entry(manager, &entry.body, &entry.name, false).await,
+        None => remove_entry(manager, task.kind, &task.name).await,
     };
     match done {
-        Ok(outcome) => Ok(thing(task, Some(outcome), None)),
+        Ok(outcome) => Ok(applied_thing(task, Some(outcome), None)),
         Err(ClientError::Problem(mut problem)) => {
             if let Some(entry) = &task.entry {
                 problem.detail = format!("{}: {}", entry.place, problem.detail);
             }
-            Ok(thing(task, None, Some(*problem)))
+            Ok(applied_thing(task, None, Some(*problem)))
         }
         Err(error) => Err(error),
     }
 }
 
-fn thing(task: &Task, outcome: Option<Outcome>, problem: Option<Problem>) -> Thing {
+fn applied_thing(task: &Task, outcome: Option<Outcome>, problem: Option<Problem>) -> Thing {
     let Task { kind, name, changes, .. } = task;
     Thing { kind: *kind, name: name.clone(), outcome, changes: changes.clone(), problem }
 }

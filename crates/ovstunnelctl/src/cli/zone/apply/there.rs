@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::document::{Body, Entry, Kind, Wanted};
-use crate::cli::zone::all;
+use crate::cli::zone::fetch_networks;
 use crate::client::{ClientError, Manager, NetworksWanted};
 
 /// All that is recorded, each thing as the manager shows it.
@@ -19,7 +19,7 @@ pub(super) struct There(BTreeMap<(Kind, String), Map<String, Value>>);
 /// Fields of requests that say how something is done, and not what it is.
 const HOW: [&str; 3] = ["adopt", "move", "wait"];
 
-fn fields(value: &impl Serialize) -> Map<String, Value> {
+fn to_fields(value: &impl Serialize) -> Map<String, Value> {
     match serde_json::to_value(value) {
         Ok(Value::Object(fields)) => fields,
         // Structs with named fields: nothing else comes of them.
@@ -29,17 +29,17 @@ fn fields(value: &impl Serialize) -> Map<String, Value> {
 
 impl There {
     /// Asks for it; for NICs of networks only where the files have any.
-    pub(super) async fn ask(manager: &Manager, wanted: &Wanted) -> Result<There, ClientError> {
+    pub(super) async fn fetch_existing(manager: &Manager, wanted: &Wanted) -> Result<There, ClientError> {
         let mut there = There::default();
         for physical in manager.physical_networks().await?.physical_networks {
-            there.0.insert((Kind::PhysicalNetwork, physical.name.clone()), fields(&physical));
+            there.0.insert((Kind::PhysicalNetwork, physical.name.clone()), to_fields(&physical));
         }
         for host in manager.hosts().await?.hosts {
-            there.0.insert((Kind::Host, host.name.clone()), fields(&host));
+            there.0.insert((Kind::Host, host.name.clone()), to_fields(&host));
         }
-        for network in all(manager, &NetworksWanted::default()).await?.networks {
+        for network in fetch_networks(manager, &NetworksWanted::default()).await?.networks {
             let Some(record) = &network.record else { continue };
-            let mut found = fields(record);
+            let mut found = to_fields(record);
             found.extend(network.key.map(|key| ("key".to_owned(), key.into())));
             there.0.insert((Kind::Network, network.name.clone()), found);
             if wanted.kinds.contains(&Kind::Nic) && record.nics > 0 {
@@ -52,7 +52,7 @@ impl There {
         Ok(there)
     }
 
-    pub(super) fn has(&self, kind: Kind, name: &str) -> bool {
+    pub(super) fn has_entry(&self, kind: Kind, name: &str) -> bool {
         self.0.contains_key(&(kind, name.to_owned()))
     }
 
@@ -60,25 +60,28 @@ impl There {
     pub(super) fn has_what_it_needs(&self, entry: &Entry) -> bool {
         match &entry.body {
             Body::PhysicalNetwork(_) | Body::Host(_) => true,
-            Body::Network(body) => self.has(Kind::PhysicalNetwork, &body.physical_network),
-            Body::Nic { network, body, .. } => self.has(Kind::Network, network) && self.has(Kind::Host, &body.host),
+            Body::Network(body) => self.has_entry(Kind::PhysicalNetwork, &body.physical_network),
+            Body::Nic { network, body, .. } => {
+                self.has_entry(Kind::Network, network) && self.has_entry(Kind::Host, &body.host)
+            }
         }
     }
 
     /// Those of the kinds of which the files have lists, and that no file names; what others need last.
-    pub(super) fn unnamed(&self, wanted: &Wanted) -> Vec<(Kind, String)> {
-        let is_unnamed = |(kind, name): &&(Kind, String)| wanted.kinds.contains(kind) && !wanted.names(*kind, name);
+    pub(super) fn unnamed_entries(&self, wanted: &Wanted) -> Vec<(Kind, String)> {
+        let is_unnamed =
+            |(kind, name): &&(Kind, String)| wanted.kinds.contains(kind) && !wanted.names_entry(*kind, name);
         self.0.keys().rev().filter(is_unnamed).cloned().collect()
     }
 
     /// What a thing gets, a line for each field that is another one.
-    pub(super) fn changes(&self, entry: &Entry) -> Vec<String> {
+    pub(super) fn entry_changes(&self, entry: &Entry) -> Vec<String> {
         let (new, may_go): (Map<String, Value>, &[&str]) = match &entry.body {
-            Body::PhysicalNetwork(body) => (fields(body), &["label", "label_xen", "label_kvm"]),
-            Body::Host(body) => (fields(body), &["rack", "label"]),
-            Body::Network(body) => (fields(body), &["ipv6", "mtu"]),
+            Body::PhysicalNetwork(body) => (to_fields(body), &["label", "label_xen", "label_kvm"]),
+            Body::Host(body) => (to_fields(body), &["rack", "label"]),
+            Body::Network(body) => (to_fields(body), &["ipv6", "mtu"]),
             // What is left out of a NIC stays.
-            Body::Nic { body, .. } => (fields(body), &[]),
+            Body::Nic { body, .. } => (to_fields(body), &[]),
         };
         let empty = Map::new();
         let old = self.0.get(&(entry.kind, entry.name.clone())).unwrap_or(&empty);
@@ -97,7 +100,7 @@ impl There {
 
 /// A NIC that is moving counts on the host that it moves to.
 fn of_nic(nic: &Nic) -> Map<String, Value> {
-    let mut found = fields(nic);
+    let mut found = to_fields(nic);
     if let Some(to) = &nic.moving_to {
         found.insert("host".to_owned(), to.clone().into());
     }

@@ -37,7 +37,7 @@ struct Seen {
 }
 
 impl Seen {
-    async fn read(manager: &Manager) -> Result<Seen, ClientError> {
+    async fn fetch_seen(manager: &Manager) -> Result<Seen, ClientError> {
         let states = [NetworkState::Broken, NetworkState::Settling].map(|state| state.as_str().to_owned());
         let networks = NetworksWanted { states: states.into(), limit: Some(ROWS), ..NetworksWanted::default() };
         let faults = FaultsWanted { limit: Some(ROWS), ..FaultsWanted::default() };
@@ -53,26 +53,26 @@ impl Seen {
     }
 }
 
-pub(super) async fn top(manager: &Manager, json: bool) -> Result<Report, Failure> {
+pub(super) async fn run_top(manager: &Manager, json: bool) -> Result<Report, Failure> {
     if json || !at_a_terminal() {
         let text = "zone top draws on a terminal; elsewhere, and for programs: zone status --watch, zone status --json";
         return Err(Failure::Usage(text.to_owned()));
     }
     // What is wrong from the start is told on the terminal as it was.
-    let seen = Seen::read(manager).await?;
+    let seen = Seen::fetch_seen(manager).await?;
     // A panic restores the terminal, too.
     let mut terminal = ratatui::try_init().map_err(Failure::Output)?;
-    let ended = show(manager, &mut terminal, seen).await;
+    let ended = show_until_quit(manager, &mut terminal, seen).await;
     ratatui::restore();
     ended.map_err(Failure::Output)?;
-    Ok(Report::raw(String::new()))
+    Ok(Report::from_text(String::new()))
 }
 
-async fn show(manager: &Manager, terminal: &mut DefaultTerminal, mut seen: Seen) -> std::io::Result<()> {
-    let (mut keys, mut changes) = (keys(), Changes::of(Source::Manager(manager)));
+async fn show_until_quit(manager: &Manager, terminal: &mut DefaultTerminal, mut seen: Seen) -> std::io::Result<()> {
+    let (mut keys, mut changes) = (read_keys(), Changes::from_source(Source::Manager(manager)));
     let (mut told_to_end, mut hung_up) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
     loop {
-        terminal.draw(|frame| view::draw(frame, &seen))?;
+        terminal.draw(|frame| view::draw_view(frame, &seen))?;
         tokio::select! {
             key = keys.recv() => match key {
                 Some(event) if !is_end(&event) => continue,
@@ -80,9 +80,9 @@ async fn show(manager: &Manager, terminal: &mut DefaultTerminal, mut seen: Seen)
             },
             _ = told_to_end.recv() => return Ok(()),
             _ = hung_up.recv() => return Ok(()),
-            _ = tokio::time::timeout(AT_LEAST_EVERY, changes.wait()) => {}
+            _ = tokio::time::timeout(AT_LEAST_EVERY, changes.wait_change()) => {}
         }
-        match Seen::read(manager).await {
+        match Seen::fetch_seen(manager).await {
             Ok(new) => seen = new,
             Err(error) => seen.failure = Some(error.to_string()),
         }
@@ -90,7 +90,7 @@ async fn show(manager: &Manager, terminal: &mut DefaultTerminal, mut seen: Seen)
 }
 
 /// What is typed, and that the terminal has another size. Ends with the process: nothing can wake who waits for a key.
-fn keys() -> mpsc::Receiver<Event> {
+fn read_keys() -> mpsc::Receiver<Event> {
     let (typed, keys) = mpsc::channel(16);
     std::thread::spawn(move || {
         while let Ok(event) = event::read() {

@@ -17,29 +17,34 @@ const BAD: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
 const WARN: Style = Style::new().fg(Color::Yellow);
 const PLAIN: Style = Style::new();
 
-pub(super) fn draw(frame: &mut Frame<'_>, seen: &Seen) {
-    let notes = notes(seen);
+pub(super) fn draw_view(frame: &mut Frame<'_>, seen: &Seen) {
+    let notes = note_lines(seen);
     let most = u16::try_from(notes.len()).unwrap_or(u16::MAX).min(4);
     let rows = [Constraint::Length(4 + most), Constraint::Fill(3), Constraint::Fill(2), Constraint::Length(1)];
     let [top, middle, bottom, foot] = Layout::vertical(rows).areas(frame.area());
     let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).spacing(2).areas(middle);
     let overview = &seen.overview;
-    part(frame, top, &format!("Zone {}", overview.zone), numbers(overview).into_iter().chain(notes).collect());
-    let networks = seen.networks.networks.iter().map(network).collect();
-    list(frame, left, "Networks, worst first", networks, seen.networks.total, "All networks are whole.");
-    let faults = seen.faults.faults.iter().map(fault).collect();
-    list(frame, right, "Faults", faults, seen.faults.total, "Nothing is wrong.");
-    part(frame, bottom, "Events, newest first", seen.events.events.iter().map(event).collect());
+    draw_part(
+        frame,
+        top,
+        &format!("Zone {}", overview.zone),
+        number_lines(overview).into_iter().chain(notes).collect(),
+    );
+    let networks = seen.networks.networks.iter().map(network_line).collect();
+    draw_list(frame, left, "Networks, worst first", networks, seen.networks.total, "All networks are whole.");
+    let faults = seen.faults.faults.iter().map(fault_line).collect();
+    draw_list(frame, right, "Faults", faults, seen.faults.total, "Nothing is wrong.");
+    draw_part(frame, bottom, "Events, newest first", seen.events.events.iter().map(event_line).collect());
     frame.render_widget(Line::from("q ends   zone faults, zone why A B and zone mesh NAME say more"), foot);
 }
 
-fn part(frame: &mut Frame<'_>, at: Rect, title: &str, lines: Vec<Line<'_>>) {
+fn draw_part(frame: &mut Frame<'_>, at: Rect, title: &str, lines: Vec<Line<'_>>) {
     let block = Block::new().borders(Borders::TOP).title(format!(" {} ", printable(title)));
     frame.render_widget(Paragraph::new(lines).block(block), at);
 }
 
 /// A list of which it is said how much of it is not shown.
-fn list(frame: &mut Frame<'_>, at: Rect, title: &str, mut lines: Vec<Line<'_>>, total: u32, none: &'static str) {
+fn draw_list(frame: &mut Frame<'_>, at: Rect, title: &str, mut lines: Vec<Line<'_>>, total: u32, none: &'static str) {
     if lines.is_empty() {
         lines.push(Line::from(none));
     }
@@ -47,10 +52,10 @@ fn list(frame: &mut Frame<'_>, at: Rect, title: &str, mut lines: Vec<Line<'_>>, 
     let shown = lines.len().min(room);
     let more = (total as usize).saturating_sub(shown);
     let title = if more > 0 { format!("{title}: {shown} of {total}") } else { title.to_owned() };
-    part(frame, at, &title, lines);
+    draw_part(frame, at, &title, lines);
 }
 
-fn numbers(overview: &Overview) -> Vec<Line<'static>> {
+fn number_lines(overview: &Overview) -> Vec<Line<'static>> {
     let (networks, hosts, tunnels) = (&overview.networks, &overview.hosts, &overview.tunnels);
     let part = |n: u32, word: &str, style| {
         let style = if n > 0 { style } else { PLAIN };
@@ -79,7 +84,7 @@ fn numbers(overview: &Overview) -> Vec<Line<'static>> {
 }
 
 /// How old all this is, where that is not as it should be, and what is wrong with the manager.
-fn notes(seen: &Seen) -> Vec<Line<'static>> {
+fn note_lines(seen: &Seen) -> Vec<Line<'static>> {
     let own = seen.at.elapsed().as_secs_f64();
     let away = seen.failure.as_ref().map(|why| {
         Line::styled(format!("The manager does not answer: {}; this is {own:.0} s old", printable(why)), BAD)
@@ -91,7 +96,7 @@ fn notes(seen: &Seen) -> Vec<Line<'static>> {
     away.into_iter().chain(old).chain(troubles).collect()
 }
 
-fn network(network: &Network) -> Line<'static> {
+fn network_line(network: &Network) -> Line<'static> {
     let (sign, style) = match network.state {
         NetworkState::Broken => ("x", BAD),
         NetworkState::Settling => ("~", WARN),
@@ -103,13 +108,13 @@ fn network(network: &Network) -> Line<'static> {
     Line::from(vec![Span::styled(sign, style), Span::raw(printable(&text))])
 }
 
-fn fault(fault: &Fault) -> Line<'static> {
+fn fault_line(fault: &Fault) -> Line<'static> {
     let host = fault.place.host.as_deref().map(|host| format!(" {host}")).unwrap_or_default();
     let text = format!("{host}: {}", fault.evidence);
     Line::from(vec![Span::styled(printable(&fault.kind), BAD), Span::raw(printable(&text))])
 }
 
-fn event(event: &Event) -> Line<'static> {
+fn event_line(event: &Event) -> Line<'static> {
     // The time of day, of 2026-11-26T10:02:13Z.
     let time = event.at.get(11..19).unwrap_or(&event.at);
     Line::from(printable(&format!("{time} {}", event.text)))
@@ -160,7 +165,7 @@ mod tests {
 
     fn drawn(seen: &Seen, width: u16, height: u16) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| draw(frame, seen)).unwrap();
+        terminal.draw(|frame| draw_view(frame, seen)).unwrap();
         let buffer = terminal.backend().buffer();
         let row = |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned();
         (0..height).map(row).collect::<Vec<_>>().join("\n")
