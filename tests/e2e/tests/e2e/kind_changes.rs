@@ -68,7 +68,7 @@ fn the_kinds_are_turned_around_again_and_again() -> Result<()> {
 
 /// That a second tunnel that is flooded to is seen by these tests, and mended by the daemon.
 #[test]
-fn a_second_tunnel_that_is_flooded_to_doubles_frames_and_is_mended() -> Result<()> {
+fn a_flooded_second_tunnel_doubles_frames_and_is_mended() -> Result<()> {
     let place = Place::new("kindtwo", NodeConfig::default())?;
     for number in HOSTS {
         step(&place, number, TunnelKind::Vxlan, KindStep::Prepare)??;
