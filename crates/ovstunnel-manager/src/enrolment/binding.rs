@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_kept_is_found_by_name_and_key_and_forgets_what_is_over() {
+    async fn a_binding_is_found_by_name_and_key_and_forgets_what_is_over() {
         let records = Records::new(ovstunnel_store::Store::in_memory("dc1"));
         let (now, one) = (OffsetDateTime::now_utc(), HostNumber::try_from(1).unwrap());
         let binding = Binding::new("h1", "aa").with("01", now - Duration::days(1), now);
