@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_due_with_a_third_left_and_renewed_with_its_key_and_names() {
+    fn due_with_a_third_left_and_renewed_with_its_key_and_names() {
         let dir = tempfile::tempdir().unwrap();
         let (authority, name, now) = made(dir.path(), 25);
         let rotation = rotation(dir.path());
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_another_certificate_and_a_clients_certificate_are_none() {
+    fn another_certificates_key_and_a_clients_certificate_are_none() {
         let dir = tempfile::tempdir().unwrap();
         let (authority, name, now) = made(dir.path(), 1);
         authority.issue_certificate(&Leaf { name: "op".parse().unwrap(), role: Role::Client, days: 9 }, now).unwrap();

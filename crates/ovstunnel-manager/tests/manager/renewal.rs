@@ -63,7 +63,7 @@ fn is_revoked(file: &str, bench: &Bench) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_that_is_due_is_renewed_once_and_all_of_them_end_with_the_host() {
+async fn a_due_certificate_is_renewed_once_and_all_end_with_the_host() {
     let bench = enrolling().await;
     let (text, _) = token(&bench, 1, 3600);
     joins(&bench, &text, "h1", "127.0.0.2");
@@ -174,7 +174,7 @@ fn put(bench: &Bench, name: &str, address: &str, number: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_of_another_name_keeps_its_certificate_and_a_new_one_of_the_old_name_its_own() {
+async fn a_renamed_host_and_a_new_one_of_its_old_name_keep_their_own() {
     let bench = enrolling().await;
     let (text, _) = token(&bench, 2, 3600);
     joins(&bench, &text, "h1", "127.0.0.2");

@@ -107,7 +107,7 @@ fn each_step_leads_where_it_says_and_can_be_repeated() {
 }
 
 #[test]
-fn both_kinds_are_turned_around_in_one_transaction_while_flows_carry() {
+fn both_kinds_turn_in_one_transaction_while_flows_carry() {
     let mut world = network();
     to_vxlan(&mut world, KindStep::Prepare).unwrap();
     let mut changes = ChangeSet::default();
@@ -152,7 +152,7 @@ fn what_does_not_follow_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn a_key_that_the_kind_cannot_have_and_the_bridge_of_a_vpc_are_refused() {
+fn a_key_beyond_the_kind_and_the_bridge_of_a_vpc_are_refused() {
     let mut world = World::default();
     take(&mut world, setup("b", 1 << 24, Some(TWO))).unwrap();
     let told = to_vxlan(&mut world, KindStep::Prepare).unwrap_err().to_string();
@@ -164,7 +164,7 @@ fn a_key_that_the_kind_cannot_have_and_the_bridge_of_a_vpc_are_refused() {
 }
 
 #[test]
-fn hosts_come_and_go_meanwhile_and_a_tunnel_is_known_by_its_old_name() {
+fn hosts_come_and_go_and_a_tunnel_is_known_by_its_old_name() {
     let mut world = network();
     to_vxlan(&mut world, KindStep::Prepare).unwrap();
     take(&mut world, create("b", "4", "192.0.2.4")).unwrap();

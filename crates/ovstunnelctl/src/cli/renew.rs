@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_configuration_without_certificates_is_of_a_host_that_has_not_joined() {
+    fn no_certificates_configured_means_the_host_has_not_joined() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("d.toml");
         for (text, word) in [
