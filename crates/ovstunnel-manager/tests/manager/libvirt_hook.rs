@@ -175,7 +175,7 @@ async fn a_running_guest_gets_an_interface_and_loses_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guest_starts_whatever_is_wrong_and_a_host_speaks_for_itself() {
+async fn a_guest_starts_whatever_is_wrong_and_hosts_tell_their_own() {
     let stage = Stage::new().await;
     stage.run("h1", "prepare");
     let before = stage.nics("web").await;
