@@ -7,15 +7,18 @@
 use std::time::Duration;
 
 use http::Method;
+use ovstunnel_api::Code;
 use ovstunnel_manager_api::{EnrolmentCa, Joined, PostJoin, PostRenewal, Renewed, to_hex};
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::call::Call;
-use crate::{Client, ClientError, Peer, Service, https, tls};
+use crate::{Client, ClientError, Endpoint, Peer, Service, https, tls};
 
 /// The way to a manager whose CA is the one of a token, or one that is kept. It shows no certificate of its own.
 #[derive(Clone, Debug)]
@@ -60,33 +63,38 @@ impl Joining {
         Ok(Joining { client: manager_client(url, tls::trusting_only(&roots)?, timeout)?, ca, roots })
     }
 
-    /// The same with another manager of the zone.
-    ///
-    /// # Errors
-    /// TLS cannot be set up.
-    pub fn at_manager(&self, url: &Url) -> Result<Joining, ClientError> {
-        Joining::trusting(url, self.ca.clone(), self.roots.clone(), self.client.transport.timeout)
-    }
-
     /// The CA's certificate as it was answered or given, PEM.
     pub fn ca(&self) -> &str {
         &self.ca
     }
 
-    /// `POST /v1/enrolment/renew`.
+    /// `POST /v1/enrolment/renew`, at the manager that leads where this one says which.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub async fn renew(&self, body: &PostRenewal) -> Result<Renewed, ClientError> {
-        self.client.send_call(Call::new(Method::POST, &["v1", "enrolment", "renew"]).with_json(body)?).await
+        self.ask_leader("renew", body).await
     }
 
-    /// `POST /v1/enrolment/join`.
+    /// `POST /v1/enrolment/join`, at the manager that leads where this one says which.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub async fn join(&self, body: &PostJoin) -> Result<Joined, ClientError> {
-        self.client.send_call(Call::new(Method::POST, &["v1", "enrolment", "join"]).with_json(body)?).await
+        self.ask_leader("join", body).await
+    }
+
+    async fn ask_leader<T: DeserializeOwned>(&self, what: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        let call = || Call::new(Method::POST, &["v1", "enrolment", what]).with_json(body);
+        let first = self.client.send_call(call()?).await;
+        let leader = match &first {
+            Err(ClientError::Problem(problem)) if problem.code == Code::NotLeader => problem.leader.as_deref(),
+            _ => None,
+        };
+        let Some(leader) = leader.and_then(|leader| Endpoint::parse_url(leader).ok()) else { return first };
+        let timeout = self.client.transport.timeout;
+        let there = Joining::trusting(&leader, self.ca.clone(), self.roots.clone(), timeout)?;
+        there.client.send_call(call()?).await
     }
 }
 

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use ovstunnel_api::Code;
 use ovstunnel_manager_api::{PostRenewal, Renewed};
 use serde::Serialize;
 
@@ -87,30 +86,17 @@ pub(super) async fn renew(args: &Renew, timeout: Duration, json: bool) -> Result
     Report::new(json, &Done { certificate, ca, renewed, ca_changed, expires, due_from, reloaded }, page)
 }
 
-/// Asks one manager after the other until one answers, and where another one leads, that one.
+/// Asks one manager after the other until one answers.
 async fn ask_all(managers: &[Url], ca: &str, body: &PostRenewal, timeout: Duration) -> Result<Renewed, ClientError> {
     let mut last = None;
     for manager in managers {
-        match ask(manager, ca, body, timeout).await {
+        match Joining::by(manager, ca.to_owned(), timeout)?.renew(body).await {
             Err(error) if !error.was_answered() => last = Some(error),
             told => return told,
         }
     }
     // There is one at least.
     Err(last.unwrap_or_else(|| unreachable!("no manager was asked")))
-}
-
-async fn ask(manager: &Url, ca: &str, body: &PostRenewal, timeout: Duration) -> Result<Renewed, ClientError> {
-    let way = Joining::by(manager, ca.to_owned(), timeout)?;
-    let first = way.renew(body).await;
-    let leader = match &first {
-        Err(ClientError::Problem(problem)) if problem.code == Code::NotLeader => problem.leader.clone(),
-        _ => None,
-    };
-    match leader.and_then(|leader| Endpoint::parse_url(&leader).ok()) {
-        Some(leader) => way.at_manager(&leader)?.renew(body).await,
-        None => first,
-    }
 }
 
 impl Files {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use ovstunnel_api::{Code, Epoch, Ipv6Policy};
 use ovstunnel_client::ClientError;
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, PASSWORD, Replicas, problem};
-use ovstunnel_lab::{Kind, unhurried, wait_until};
+use ovstunnel_lab::{Kind, Stream, unhurried, wait_until};
 use ovstunnel_manager_api::{
     HostState, Isolation, Mode, NicAnswer, NicOutcome, PutHost, PutNetwork, PutNic, PutPhysicalNetwork,
 };
@@ -61,6 +61,17 @@ impl Stage {
         self.managers.ask(&self.cloud, manager, move |client| async move {
             client.prepare_nic("web", &format!("n{host}"), &nic, false).await
         })
+    }
+
+    /// A VM on each of the first two hosts, which floods every 20 ms.
+    fn streams(&self) -> Result<Vec<Stream>> {
+        let network = Network { bridge: format!("ovt{KEY}"), key: KEY, ipv6: Ipv6Policy::Allow };
+        let every = unhurried(Duration::from_millis(20));
+        let stream = |host: u16| {
+            let vm = self.cloud.plug(&network, host.into(), host)?;
+            self.cloud.lab().stream(&vm, &Kind::FLOODED, every)
+        };
+        [1, 2].into_iter().map(stream).collect()
     }
 
     /// Prepares a NIC on a host at the manager that leads, and waits until the mesh is whole there.
@@ -159,11 +170,7 @@ fn one_of_three_managers_leads_whatever_dies() -> Result<()> {
     (1..=3).try_for_each(|number| stage.wait_for_picture(number, 2))?;
     stage.expect_refused(first)?;
     stage.expect_epoch(epoch)?;
-    let network = Network { bridge: format!("ovt{KEY}"), key: KEY, ipv6: Ipv6Policy::Allow };
-    let vms = [1u16, 2].map(|host| stage.cloud.plug(&network, host.into(), host));
-    let every = unhurried(Duration::from_millis(20));
-    let streams: Vec<_> =
-        vms.into_iter().map(|vm| stage.cloud.lab().stream(&vm?, &Kind::FLOODED, every)).collect::<Result<_>>()?;
+    let streams = stage.streams()?;
 
     // The leader is killed: another one goes on where it was.
     stage.managers.kill(first)?;
@@ -209,11 +216,7 @@ fn a_leader_dies_with_its_node_of_galera() -> Result<()> {
     stage.expect_epoch(epoch)?;
     // What one node took is read at the others.
     (1..=3).try_for_each(|number| stage.wait_for_picture(number, 2))?;
-    let network = Network { bridge: format!("ovt{KEY}"), key: KEY, ipv6: Ipv6Policy::Allow };
-    let vms = [1u16, 2].map(|host| stage.cloud.plug(&network, host.into(), host));
-    let every = unhurried(Duration::from_millis(20));
-    let streams: Vec<_> =
-        vms.into_iter().map(|vm| stage.cloud.lab().stream(&vm?, &Kind::FLOODED, every)).collect::<Result<_>>()?;
+    let streams = stage.streams()?;
 
     stage.managers.kill(first)?;
     stage.managers.kill_database(first)?;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::Args;
 use ovstunnel_api::Code;
-use ovstunnel_manager_api::{Host, Joined, PostJoin, TokenText};
+use ovstunnel_manager_api::{Host, PostJoin, TokenText};
 use serde::Serialize;
 
 use super::show::{Page, quoted};
@@ -96,7 +96,7 @@ pub(super) async fn join_zone(args: &Join, timeout: Duration, json: bool) -> Res
     };
     let csr = request.text().to_owned();
     let body = PostJoin { token, name: name.to_string(), csr, api, number: args.number };
-    let joined = match ask_leader(&joining, &body).await {
+    let joined = match joining.join(&body).await {
         Ok(joined) => joined,
         Err(source) if may_have_joined(&source) => return Err(Failure::Unanswered { source, key: request.keep_key() }),
         Err(refused) => return Err(Failure::Manager(refused)),
@@ -120,19 +120,6 @@ fn may_have_joined(error: &ClientError) -> bool {
         ClientError::NoAnswer { .. } | ClientError::BrokenOff { .. } | ClientError::Unexpected { .. } => true,
         ClientError::Problem(problem) => problem.code == Code::Internal,
         _ => false,
-    }
-}
-
-/// Asks, and where another manager leads, that one.
-async fn ask_leader(joining: &Joining, body: &PostJoin) -> Result<Joined, ClientError> {
-    let first = joining.join(body).await;
-    let leader = match &first {
-        Err(ClientError::Problem(problem)) if problem.code == Code::NotLeader => problem.leader.clone(),
-        _ => None,
-    };
-    match leader.and_then(|leader| Endpoint::parse_url(&leader).ok()) {
-        Some(leader) => joining.at_manager(&leader)?.join(body).await,
-        None => first,
     }
 }
 
