@@ -204,8 +204,7 @@ pub(super) async fn delete_host(
     }
     let mut told = outcome.as_str().to_owned();
     if let Some(number) = number {
-        // First: what cannot be revoked stays registered.
-        // Nor is anything revoked of a host that stays for its NICs.
+        // Nothing is revoked of a host that stays for its NICs; and one whose certificate cannot be revoked stays registered.
         state.inventory.has_no_nics(name, number).map_err(|error| match error {
             InventoryError::Store(error) => database_error(&error),
             has_some => ApiError::conflict(name, has_some.to_string()),

@@ -141,11 +141,13 @@ impl Inventory {
     /// That a host has no NICs, and none is moving to it.
     ///
     /// # Errors
-    /// It has one, which is named.
+    /// It has one: which, or the first of them.
     pub fn has_no_nics(&self, name: &str, host: HostNumber) -> Result<(), InventoryError> {
         let Some(network) = self.zone.recorded_where(|network| network.nics_on(host) > 0).pop() else { return Ok(()) };
-        let of = &network.row.name;
-        let detail = format!("host {name} has {} NICs of network {of}; release them first", network.nics_on(host));
+        let (of, all) = (&network.row.name, network.nics_on(host));
+        let first = network.nics.values().find(|nic| nic.is_on(host)).map_or("", |nic| nic.id.as_str());
+        let more = if all > 1 { format!(" and {} more", all - 1) } else { String::new() };
+        let detail = format!("host {name} has NIC {first} of network {of}{more}; release them first");
         Err(InventoryError::conflict(of, detail))
     }
 
