@@ -76,6 +76,8 @@ pub struct HostDifference {
     pub is_vpc: bool,
     /// Tunnels that are there and stay, at the address that they have.
     pub keep: BTreeMap<HostId, RemoteIp>,
+    /// Those of them that lead to where another one leads already.
+    pub keep_doubled: Vec<(HostId, RemoteIp)>,
     /// Tunnels that are missing.
     pub add: BTreeMap<HostNumber, RemoteIp>,
     /// Tunnels that lead to an address that is no longer the other end's.

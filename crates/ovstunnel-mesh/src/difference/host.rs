@@ -95,6 +95,7 @@ fn no_difference(bridge: BridgeName) -> HostDifference {
         is_new: false,
         is_vpc: false,
         keep: BTreeMap::new(),
+        keep_doubled: Vec::new(),
         add: BTreeMap::new(),
         change: BTreeMap::new(),
         remove: Vec::new(),
@@ -132,6 +133,7 @@ fn plan_change(
             Some((to, ip)) if ip != tunnel.remote_ip => {
                 found.change.insert(to, Moved { port: tunnel.port.clone(), from: tunnel.remote_ip, to: ip });
             }
+            _ if is_second => found.keep_doubled.push((tunnel.to.clone(), tunnel.remote_ip)),
             _ => drop(found.keep.insert(tunnel.to.clone(), tunnel.remote_ip)),
         }
     }
@@ -171,7 +173,9 @@ pub(crate) fn refuse_taken_addresses(
     stays: &[&Removal],
     refused: &mut impl FnMut(Blocked),
 ) -> HostDifference {
-    let mut taken: BTreeMap<RemoteIp, HostId> = found.keep.iter().map(|(to, ip)| (*ip, to.clone())).collect();
+    let stay = found.keep.iter().map(|(to, ip)| (*ip, to.clone()));
+    let mut taken: BTreeMap<RemoteIp, HostId> =
+        stay.chain(found.keep_doubled.iter().map(|(to, ip)| (*ip, to.clone()))).collect();
     taken.extend(stays.iter().map(|removal| (removal.remote_ip, removal.to.clone())));
     while let Some((to, moved)) = found.change.iter().find(|(_, moved)| taken.contains_key(&moved.to)) {
         let (to, moved) = (*to, moved.clone());

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::zone::{Machine, Zone, host, ip};
+use ovstunnel_mesh::difference::Blocked;
 use ovstunnel_mesh::observed::Mode;
 use ovstunnel_mesh::{Brakes, Mesh, Request};
 use ovstunnel_types::{HostId, HostNumber, RemoteIp};
@@ -157,6 +158,28 @@ fn calm(zone: &mut Zone) {
             assert!((1..20).any(|last| zone.endpoints.set(host(number), ip(last)).is_ok()));
         }
     }
+}
+
+/// Two tunnels to a host of which nothing is known any more both keep their addresses.
+#[test]
+fn an_address_of_either_of_two_tunnels_to_nobody_is_taken() {
+    let mut zone = Zone::empty();
+    for event in [
+        Event::Join(5),
+        Event::Join(2),
+        Event::Back(2),
+        Event::Pass(1),
+        Event::LoseAddress(5),
+        Event::Join(1),
+        Event::Stray(2, 5, 2),
+        Event::Forget(5),
+        Event::Pass(1),
+    ] {
+        happen(&mut zone, event);
+    }
+    let blocked = zone.difference().blocked;
+    let in_use = Blocked::AddressInUse { to: host(1), by: host(5).into() };
+    assert!(blocked.contains(&(host(2), in_use)), "{blocked:?}");
 }
 
 proptest! {
