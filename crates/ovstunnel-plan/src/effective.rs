@@ -29,7 +29,7 @@ impl Capabilities {
 ///
 /// ```
 /// use ovstunnel_plan::{Capabilities, EffectiveSettings, FlowsSeen, Settings, plan_bridge};
-/// let settings = EffectiveSettings::of(&Settings::default(), Capabilities::ALL);
+/// let settings = EffectiveSettings::for_switch(&Settings::default(), Capabilities::ALL);
 /// plan_bridge(None, None, &FlowsSeen::Unknown, &settings);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
