@@ -283,7 +283,7 @@ fn all_routes(state: State, with_page: bool, access: Option<Access>) -> Router {
     let all = if with_page { api.merge(web::router(state)) } else { api };
     let all = http::only_where_it_leads(all, replica);
     // The API, too, is asked by browsers that show a certificate.
-    web::for_people(middleware::wrap_routes(web::same_origin(all), access))
+    web::for_people(middleware::wrap_routes(web::same_origin(all), access), with_page)
 }
 
 /// What keeps meshes whole, where the manager may change hosts.

@@ -31,7 +31,7 @@ mod who;
 mod words;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, map_response};
 use axum::routing::{get, post};
 
 use crate::http::State;
@@ -66,7 +66,8 @@ pub fn same_origin(routes: Router) -> Router {
     routes.layer(from_fn(refusal::same_origin))
 }
 
-/// What is around all that is answered: headers that browsers go by, and refusals that a person can read.
-pub fn for_people(routes: Router) -> Router {
-    routes.layer(from_fn(refusal::for_people))
+/// What is around all that is answered: headers that browsers go by, and, where there is a page, refusals that a person can read.
+pub fn for_people(routes: Router, with_page: bool) -> Router {
+    let routes = if with_page { routes.layer(from_fn(refusal::for_people)) } else { routes };
+    routes.layer(map_response(refusal::add_headers))
 }

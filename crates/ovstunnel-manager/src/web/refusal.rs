@@ -53,16 +53,21 @@ fn is_own(headers: &HeaderMap, authority: Option<&str>) -> bool {
     origin.strip_prefix("https://").is_some_and(|origin| host.is_some_and(|host| origin.eq_ignore_ascii_case(host)))
 }
 
-/// Puts headers for browsers on each page, and makes a page of each refusal of one.
-pub(super) async fn for_people(request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
-    let is_nobody = matches!(request.extensions().get(), Some(Peer::Visitor(_)));
-    let mut response = next.run(request).await;
+/// Puts headers for browsers on each answer.
+pub(super) async fn add_headers(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     // What is not to be kept says so; pages do it themselves.
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Makes a page of each refusal of one.
+pub(super) async fn for_people(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let is_nobody = matches!(request.extensions().get(), Some(Peer::Visitor(_)));
+    let response = next.run(request).await;
     match response.extensions().get::<ApiError>().cloned() {
         Some(error) if is_page(&path) => as_page(&response, error, is_nobody),
         _ => response,

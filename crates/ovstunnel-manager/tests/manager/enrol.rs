@@ -220,6 +220,22 @@ async fn what_does_not_fit_is_refused_and_nothing_is_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_may_only_join_is_shown_no_page_for_signing_in() {
+    let dir = folder();
+    let pki = dir.path().join("pki").display().to_string();
+    let more = format!("[web]\nenabled = false\n[enrolment]\nauthority = \"{pki}\"\n");
+    let bench = bench_in(dir, &more, Store::in_memory("dc1")).await;
+    let visitor = Browser::stranger(&bench);
+    assert_eq!(visitor.get("/v1/enrolment/ca").status, 200);
+    for path in ["/", "/sign-in", "/networks"] {
+        let answer = visitor.get(path);
+        assert_eq!(answer.status, 403, "{answer:?}");
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{answer:?}");
+        assert!(answer.header("content-security-policy").contains("default-src 'self'"), "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_may_repeat_a_lost_enrolment_with_the_same_key_only() {
     let bench = enrolling().await;
     let (dir, ca, api) = (bench.dir.path().to_owned(), ca(&bench), "https://127.0.0.2:8443");

@@ -215,3 +215,32 @@ async fn a_renamed_host_and_a_new_one_of_its_old_name_keep_their_own() {
     assert_eq!(root(&bench, "DELETE", "/v1/hosts/h1", None)["outcome"], "removed");
     assert!(!pki(&bench).join("h1.crt").exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_may_not_be_removed_keeps_its_certificate() {
+    let bench = enrolling().await;
+    let (text, _) = token(&bench, 1, 3600);
+    joins(&bench, &text, "h1", "127.0.0.2");
+    let physical = crate::common::physical(ovstunnel_manager_api::Isolation::Gre, "1000-1999");
+    bench.manager.put_physical_network("p1", &physical, false).await.unwrap();
+    for (path, body) in
+        [("/v1/networks/web", json!({"physical_network": "p1"})), ("/v1/networks/web/nics/n1", json!({"host": "h1"}))]
+    {
+        let answer = root(&bench, "PUT", path, Some(body));
+        // Of a NIC the outcome tells of its tunnels.
+        assert_eq!(*answer.get("recorded").unwrap_or(&answer["outcome"]), "created", "{answer}");
+    }
+    let refused = root(&bench, "DELETE", "/v1/hosts/h1", None);
+    assert_eq!(refused["status"], 409, "{refused}");
+    assert!(refused["detail"].as_str().unwrap().contains("has NIC n1 of network web"), "{refused}");
+    assert!(!is_revoked("h1.crt", &bench));
+    age(&bench, "h1", 25);
+    assert_eq!(renew(&bench, &csr(&bench, "h1")).1["outcome"], "updated");
+    // And without the NIC it goes, and its certificate with it.
+    let asked = csr(&bench, "h1");
+    root(&bench, "DELETE", "/v1/networks/web/nics/n1", None);
+    let removed = root(&bench, "DELETE", "/v1/hosts/h1", None);
+    assert_eq!(removed["outcome"], "removed", "{removed}");
+    let (status, answer) = renew(&bench, &asked);
+    assert!(status == 403 && answer["detail"].as_str().unwrap().contains("was revoked"), "{answer}");
+}
