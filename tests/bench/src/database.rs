@@ -33,7 +33,8 @@ impl Database {
         Ok(database)
     }
 
-    fn open(path: &Path) -> Result<Self> {
+    /// A connection that follows nothing.
+    pub fn open(path: &Path) -> Result<Self> {
         let requests = UnixStream::connect(path).with_context(|| format!("{}", path.display()))?;
         requests.set_read_timeout(Some(DEADLINE))?;
         let answers = Deserializer::from_reader(std::io::BufReader::new(requests.try_clone()?)).into_iter();
@@ -91,7 +92,7 @@ impl Database {
     }
 
     /// Carries out one transaction; the result of each operation.
-    fn transact(&mut self, operations: Vec<Value>) -> Result<Vec<Value>> {
+    pub fn transact(&mut self, operations: Vec<Value>) -> Result<Vec<Value>> {
         let params = [vec![json!("Open_vSwitch")], operations].concat();
         let Value::Array(results) = self.call("transact", Value::Array(params))? else { bail!("no results") };
         match results.iter().find(|result| !result["error"].is_null()) {

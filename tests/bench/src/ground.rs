@@ -6,11 +6,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ovstunnel_e2e::{Cloud, NodeConfig};
 use ovstunnel_lab::{BR_PHY, Host, Signal};
 
-use crate::contender::{command, daemon, direct, ovsdbapp::Ovsdbapp, plugin};
+use crate::contender::{
+    command, daemon, direct, ovsdbapp, plugin,
+    python::{Python, Script},
+};
 use crate::database::Database;
 use crate::report::{Line, Unit, Who};
 use crate::rows::{self, Network, Tunnel};
@@ -19,7 +22,7 @@ use crate::stats::Samples;
 /// The host, and all who write to its switch.
 pub struct Ground {
     // Dropped in this order: who writes, then the host.
-    ovsdbapp: Option<Ovsdbapp>,
+    agents: BTreeMap<Who, Python>,
     database: Database,
     pub cloud: Cloud,
 }
@@ -51,17 +54,17 @@ impl Ground {
         Self::with_config(tag, config())
     }
 
-    fn with_config(tag: &str, config: NodeConfig) -> Result<Self> {
+    pub fn with_config(tag: &str, config: NodeConfig) -> Result<Self> {
         let cloud = Cloud::with_config(tag, 1, config)?;
         lead_somewhere(cloud.node(1)?.host())?;
         let database = Database::connect(&cloud.node(1)?.host().rundir().join("db.sock"))?;
-        Ok(Ground { ovsdbapp: None, database, cloud })
+        Ok(Ground { agents: BTreeMap::new(), database, cloud })
     }
 
     /// The same with ovsdbapp beside it, and a daemon that is configured so.
     pub fn with_ovsdbapp(tag: &str, config: NodeConfig) -> Result<Self> {
         let mut ground = Self::with_config(tag, config)?;
-        ground.ovsdbapp = Some(Ovsdbapp::start(&ground.host()?)?);
+        ground.start_agent(Who::Ovsdbapp, &ovsdbapp::SCRIPT)?;
         Ok(ground)
     }
 
@@ -73,18 +76,25 @@ impl Ground {
         &mut self.database
     }
 
-    fn ovsdbapp(&mut self) -> Result<&mut Ovsdbapp> {
-        self.ovsdbapp.as_mut().context("ovsdbapp was not started")
+    /// Starts a Python process that writes to the switch, in its turn.
+    pub fn start_agent(&mut self, who: Who, script: &Script) -> Result<()> {
+        let agent = Python::start(&self.host()?, script).with_context(|| who.label())?;
+        self.agents.insert(who, agent);
+        Ok(())
+    }
+
+    pub fn agent(&mut self, who: Who) -> Result<&mut Python> {
+        self.agents.get_mut(&who).with_context(|| format!("{} was not started", who.label()))
     }
 
     /// Lets `who` go on and catch up, and freezes the others.
     pub fn turn(&mut self, who: Who) -> Result<()> {
         let is_daemon = who == Who::Daemon;
         self.cloud.node(1)?.signal(if is_daemon { Signal::SIGCONT } else { Signal::SIGSTOP })?;
-        if let Some(ovsdbapp) = &mut self.ovsdbapp {
-            ovsdbapp.pause(who != Who::Ovsdbapp)?;
-            if who == Who::Ovsdbapp {
-                ovsdbapp.sync()?;
+        for (name, agent) in &mut self.agents {
+            agent.pause(who != *name)?;
+            if who == *name {
+                agent.sync()?;
             }
         }
         if is_daemon {
@@ -109,7 +119,8 @@ impl Ground {
             Who::Command => command::add(&host, bridge, tunnel),
             Who::Database => direct::add(&mut self.database, bridge, std::slice::from_ref(tunnel)),
             Who::Plugin => plugin::add(&host, bridge, tunnel),
-            Who::Ovsdbapp => self.ovsdbapp()?.add(bridge, std::slice::from_ref(tunnel)),
+            Who::Ovsdbapp => ovsdbapp::add(self.agent(who)?, bridge, std::slice::from_ref(tunnel)),
+            _ => bail!("{} is measured by itself", who.label()),
         }?;
         rows::expect_one(&mut self.database, bridge, tunnel, who == Who::Plugin)?;
         Ok(took)
@@ -124,7 +135,8 @@ impl Ground {
             Who::Command => command::remove(&host, bridge, &uuid),
             Who::Database => direct::remove(&mut self.database, bridge, &uuid),
             Who::Plugin => plugin::remove(&host, bridge, tunnel),
-            Who::Ovsdbapp => self.ovsdbapp()?.remove(bridge, tunnel),
+            Who::Ovsdbapp => ovsdbapp::remove(self.agent(who)?, bridge, tunnel),
+            _ => bail!("{} is measured by itself", who.label()),
         }?;
         rows::expect_none(&mut self.database, tunnel)?;
         Ok(took)
@@ -137,8 +149,8 @@ impl Ground {
             Who::Daemon => daemon::set_up(&self.cloud, network),
             Who::Command => command::set_up(&host, network),
             Who::Database => direct::set_up(&mut self.database, &host, network),
-            Who::Ovsdbapp => self.ovsdbapp()?.set_up(&host, network),
-            Who::Plugin => anyhow::bail!("the plugin makes one tunnel after another"),
+            Who::Ovsdbapp => ovsdbapp::set_up(self.agent(who)?, &host, network),
+            _ => bail!("{} makes one tunnel after another", who.label()),
         }?;
         rows::expect(&mut self.database, &network.bridge, &network.tunnels, false)?;
         let flows = host.ofctl(["dump-flows", &network.bridge])?;
@@ -157,7 +169,8 @@ impl Ground {
             Who::Command => command::remove_bridge(&host, &uuid),
             Who::Database => direct::remove_bridge(&mut self.database, &uuid),
             Who::Plugin => plugin::remove_bridge(&host, bridge),
-            Who::Ovsdbapp => self.ovsdbapp()?.remove_bridge(bridge),
+            Who::Ovsdbapp => ovsdbapp::remove_bridge(self.agent(who)?, bridge),
+            _ => bail!("{} is measured by itself", who.label()),
         }?;
         ensure!(self.database.uuid("Bridge", bridge)?.is_none(), "bridge {bridge} is still there");
         Ok(took)

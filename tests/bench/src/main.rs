@@ -96,6 +96,7 @@ fn read(file: &Path) -> Result<Report> {
 fn measure(cli: &Cli) -> Result<Report> {
     let (start, machine) = (Instant::now(), machine::describe()?);
     let scale = if cli.quick { Scale::quick() } else { Scale::full().percent(cli.percent) };
+    let scale = Scale { nic_seconds: cli.nic_seconds.unwrap_or(scale.nic_seconds), ..scale };
     let (mut lines, mut curves) = (Vec::new(), Vec::new());
     for scenario in cli.scenarios() {
         let found = scenario::run(scenario, &scale).with_context(|| format!("{scenario:?}"))?;

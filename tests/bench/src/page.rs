@@ -15,12 +15,13 @@ const COLUMNS: [(Who, &str); 4] = [
 /// The scenario that is about the manager.
 pub const MANAGER: &str = "manager";
 
+/// The scenario in which each does the work in its own way, with rows of its own.
+pub const PEERS: &str = "peers";
+
 /// For a terminal.
 pub fn terminal(report: &Report) -> String {
     let mut text = format!("{}\n\n", machine(&report.machine));
-    for (header, rows) in
-        [rows(report, "\n"), of_manager(report, "\n")].into_iter().filter(|(_, rows)| !rows.is_empty())
-    {
+    for (header, rows) in tables(report, "\n") {
         let mut table = Table::new();
         table.load_style(TableStyle::new().header_separator(comfy_table::LineStyle::none().fill('─').junction('─')));
         table.set_content_arrangement(ContentArrangement::Disabled);
@@ -53,10 +54,8 @@ fn goals(report: &Report) -> String {
 /// For the documentation.
 pub fn markdown(report: &Report) -> String {
     let mut text = format!("{}\n\n{}\n", machine(&report.machine), verdict(report));
-    for (header, rows) in [rows(report, "<br>"), of_manager(report, "<br>")] {
-        if !rows.is_empty() {
-            text.push_str(&format!("\n| {} |\n|{}\n", header.join(" | "), "---|".repeat(header.len())));
-        }
+    for (header, rows) in tables(report, "<br>") {
+        text.push_str(&format!("\n| {} |\n|{}\n", header.join(" | "), "---|".repeat(header.len())));
         for row in rows {
             text.push_str(&format!("| {} |\n", row.join(" | ")));
         }
@@ -64,12 +63,29 @@ pub fn markdown(report: &Report) -> String {
     text
 }
 
+/// Head and body of each table that has lines.
+fn tables(report: &Report, new_line: &str) -> Vec<(Vec<String>, Vec<Vec<String>>)> {
+    let all = [rows(report, new_line), of_peers(report, new_line), of_manager(report, new_line)];
+    all.into_iter().filter(|(_, rows)| !rows.is_empty()).collect()
+}
+
 /// The table's head and body.
 fn rows(report: &Report, new_line: &str) -> (Vec<String>, Vec<Vec<String>>) {
     if report.machine.slow {
         return (strings(["what", "beside", "of ovstunneld's time"]), ratios(report));
     }
-    (header(), report.lines.iter().filter(|line| line.scenario != MANAGER).map(|line| row(line, new_line)).collect())
+    let lines = report.lines.iter().filter(|line| ![MANAGER, PEERS].contains(&line.scenario.as_str()));
+    (header(), lines.map(|line| row(line, new_line)).collect())
+}
+
+/// The same of those who do the work in their own way, of whom not all do each.
+fn of_peers(report: &Report, new_line: &str) -> (Vec<String>, Vec<Vec<String>>) {
+    let lines = report.lines.iter().filter(|line| line.scenario == PEERS && !report.machine.slow);
+    let row = |line: &Line| {
+        let beside = line.beside.iter().map(|beside| format!("{}: {}", beside.who.label(), cell(line, beside)));
+        vec![line.what.clone(), amount(line.daemon.value, line.unit), beside.collect::<Vec<_>>().join(new_line)]
+    };
+    (strings(["what", "ovstunneld", "others, each in its own way"]), lines.map(row).collect())
 }
 
 /// The same of the manager, whom nobody is compared with.

@@ -49,10 +49,19 @@ pub enum Who {
     Plugin,
     /// `ovsdbapp`, the library under Neutron's agent.
     Ovsdbapp,
+    /// `ovs_lib` of Neutron's agent.
+    Neutron,
+    /// os-vif, by which Nova plugs VIFs.
+    OsVif,
+    /// The transactions of Xen Orchestra's SDN controller.
+    Xo,
+    /// OVN: northd, its databases, and a controller on each host.
+    Ovn,
 }
 
 impl Who {
-    pub const ALL: [Who; 5] = [Who::Daemon, Who::Command, Who::Database, Who::Plugin, Who::Ovsdbapp];
+    /// Those that write the same rows: the table's columns.
+    pub const SAME_ROWS: [Who; 5] = [Who::Daemon, Who::Command, Who::Database, Who::Plugin, Who::Ovsdbapp];
 
     /// For a person.
     pub fn label(self) -> &'static str {
@@ -62,6 +71,10 @@ impl Who {
             Who::Database => "bare JSON-RPC",
             Who::Plugin => "plugin's commands",
             Who::Ovsdbapp => "ovsdbapp",
+            Who::Neutron => "Neutron's ovs_lib",
+            Who::OsVif => "os-vif",
+            Who::Xo => "XO's transactions",
+            Who::Ovn => "OVN",
         }
     }
 }

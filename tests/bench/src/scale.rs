@@ -33,6 +33,11 @@ pub struct Scale {
     /// Rounds of traffic, and how long each sends, in milliseconds.
     pub traffic_rounds: usize,
     pub traffic_millis: u64,
+    /// Tunnels on the bridge to which one is added beside others who work in their own way.
+    pub peer_tunnels: Vec<usize>,
+    /// Logical switches, and ports of each, where that is OVN.
+    pub switches: usize,
+    pub switch_ports: usize,
     /// The zone that a manager watches, and how often it starts.
     pub zone: Size,
     pub zone_rounds: usize,
@@ -59,6 +64,9 @@ impl Scale {
             idle_seconds: 30,
             traffic_rounds: 60,
             traffic_millis: 500,
+            peer_tunnels: vec![0, 100, 1000],
+            switches: 20,
+            switch_ports: 50,
             zone: Size::reference(),
             zone_rounds: 3,
             nic_seconds: 20,
@@ -78,6 +86,8 @@ impl Scale {
             network: part(self.network).max(10),
             network_rounds: part(self.network_rounds),
             bridges: part(self.bridges),
+            peer_tunnels: self.peer_tunnels.into_iter().map(part).collect(),
+            switch_ports: part(self.switch_ports),
             started_with: part(self.started_with),
             idle_seconds: (self.idle_seconds * u64::from(percent)).div_ceil(100),
             traffic_rounds: rounds(self.traffic_rounds),
@@ -110,6 +120,9 @@ impl Scale {
             idle_seconds: 1,
             traffic_rounds: 1,
             traffic_millis: 200,
+            peer_tunnels: vec![0, 5],
+            switches: 2,
+            switch_ports: 3,
             zone: Size::small(),
             zone_rounds: 1,
             nic_seconds: 2,

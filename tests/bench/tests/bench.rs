@@ -13,7 +13,7 @@ use ovstunnel_lab::traces_of;
 use serde_json::Value;
 
 /// Each line of the table: what it begins with, who is measured beside the daemon, and how many goals it has.
-const LINES: [(&str, &[&str], usize); 75] = [
+const LINES: [(&str, &[&str], usize); 81] = [
     ("one tunnel, 0 on the host: median", &["command", "database", "plugin", "ovsdbapp"], 2),
     ("one tunnel, 0 on the host: p99", &["command", "database", "plugin", "ovsdbapp"], 2),
     ("one tunnel, 10 on the host: median", &["command", "database", "plugin", "ovsdbapp"], 2),
@@ -46,6 +46,12 @@ const LINES: [(&str, &[&str], usize); 75] = [
     ("packets from VM to VM", &["command"], 1),
     ("ovstunnel, for a tunnel that is there", &["command", "command"], 1),
     ("ovstunnel-vif, for a VIF whose rule is there", &["command", "command"], 1),
+    ("setup_ovs_bridge by the plugin, end to end: median", &["plugin"], 0),
+    ("create_tunnel by the plugin, end to end: median", &["plugin"], 0),
+    ("setup_ovs_bridge on KVM", &["plugin"], 0),
+    ("create_tunnel on KVM", &["plugin"], 0),
+    ("ovstunnel-manager: a NIC on a fourth host", &["plugin"], 0),
+    ("the same: share of it that a switch is at work", &[], 1),
     ("natively: one tunnel, 0 on the host: median", &["command", "database", "ovsdbapp"], 2),
     ("natively: one tunnel, 0 on the host: p99", &["command", "database", "ovsdbapp"], 2),
     ("natively: one tunnel, 10 on the host: median", &["command", "database", "ovsdbapp"], 2),
@@ -89,6 +95,20 @@ const LINES: [(&str, &[&str], usize); 75] = [
     ("the same: an answer, in the middle", &[], 0),
     ("the same: an answer, 99 %", &[], 0),
     ("the same: events a second that were reached", &[], 0),
+];
+
+/// The lines of those who do the work in their own way, and who is measured beside the daemon.
+const PEERS: [(&str, &[&str]); 10] = [
+    ("one tunnel on a bridge with 0: median", &["neutron", "xo"]),
+    ("one tunnel on a bridge with 5: median", &["neutron", "xo"]),
+    ("a VIF plugged, from the start of the command", &["os_vif"]),
+    ("natively: one tunnel on a bridge with 0: median", &["neutron", "xo"]),
+    ("natively: one tunnel on a bridge with 5: median", &["neutron", "xo"]),
+    ("natively: a VIF plugged, from the start of the command", &["os_vif"]),
+    ("a VIF from its command to its flows", &["ovn"]),
+    ("memory with one network of a VIF on two hosts", &["ovn"]),
+    ("2 networks and 6 VIFs on a host: CPU time", &["ovn"]),
+    ("2 networks and 6 VIFs on a host: memory", &["ovn"]),
 ];
 
 fn bench(arguments: &str) -> Command {
@@ -143,6 +163,25 @@ fn every_line_is_measured_and_everybody_leaves_the_same_rows() {
     assert_eq!(lines[13]["goals"][0]["met"], true);
     assert_eq!(report["quick"], true);
     assert!(report["machine"]["cores"].as_u64().unwrap() > 0, "{}", report["machine"]);
+}
+
+/// Their libraries are 350 MB, which `scripts/test --long` installs.
+#[test]
+#[ignore = "long"]
+fn those_who_work_in_their_own_way_are_measured() {
+    let output = bench("--quick --only peers --json -").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let lines = report["lines"].as_array().unwrap();
+    assert_eq!(lines.len(), PEERS.len(), "{lines:#?}");
+    for (line, (what, beside)) in lines.iter().zip(PEERS) {
+        assert!(line["what"].as_str().unwrap().starts_with(what), "{what}: {line:#}");
+        let others = line["beside"].as_array().unwrap();
+        assert_eq!(others.iter().map(|one| one["who"].as_str().unwrap()).collect::<Vec<_>>(), beside, "{what}");
+        for figure in others.iter().chain([&line["daemon"]]) {
+            assert!(figure["value"].as_f64().unwrap() > 0.0, "{what}: {line:#}");
+        }
+    }
 }
 
 /// A report with one line, in which somebody is measured beside the daemon.

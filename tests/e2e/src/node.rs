@@ -279,6 +279,21 @@ impl Node {
         }
     }
 
+    /// The sum of the daemon's metrics whose line starts in this way.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn metric(&self, start: &str) -> Result<f64> {
+        let socket = self.socket().display().to_string();
+        let url = "http://localhost/metrics";
+        let text = self.host().run("curl", ["-sS", "--fail", "--unix-socket", &socket, url])?;
+        let values = text.lines().filter(|line| line.starts_with(start)).map(|line| {
+            let value = line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
+            value.with_context(|| line.to_owned())
+        });
+        values.sum()
+    }
+
     /// Sends the daemon a signal.
     ///
     /// # Errors

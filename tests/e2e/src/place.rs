@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use ovstunnel_api::{Ipv6Policy, ReconcileAnswer};
 use ovstunnel_lab::{Host, Kind, Stream, StreamReport, Vm, unhurried, wait_until};
 
@@ -108,15 +108,7 @@ impl Place {
     /// # Errors
     /// When it does not answer.
     pub fn metric(&self, start: &str) -> Result<f64> {
-        let node = self.node()?;
-        let socket = node.socket().display().to_string();
-        let url = "http://localhost/metrics";
-        let text = node.host().run("curl", ["-sS", "--fail", "--unix-socket", &socket, url])?;
-        let values = text.lines().filter(|line| line.starts_with(start)).map(|line| {
-            let value = line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
-            value.with_context(|| line.to_owned())
-        });
-        values.sum()
+        self.node()?.metric(start)
     }
 }
 

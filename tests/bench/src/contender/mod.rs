@@ -7,10 +7,15 @@
 pub mod command;
 pub mod daemon;
 pub mod direct;
+pub mod openstack;
+pub mod ovn;
 pub mod ovsdbapp;
 pub mod plugin;
+pub mod python;
+pub mod xo;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -21,6 +26,15 @@ use crate::rows::Network;
 
 /// How long one command may take.
 const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Where `scripts/bench` puts what others need: in the environment, else the folder below `target`.
+fn installed(variable: &str, folder: &str) -> PathBuf {
+    let target = || {
+        let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+        named.unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target")))
+    };
+    std::env::var_os(variable).map_or_else(|| target().join(folder), PathBuf::from)
+}
 
 /// Runs a program of Open vSwitch or of the system, and returns what it prints. These talk to Unix sockets only, so they
 /// need not enter the host's namespace, which costs a process.

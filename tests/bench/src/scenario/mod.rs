@@ -2,12 +2,16 @@
 //!
 //! A scenario makes its hosts, does the work, and returns lines of the table. It must not print.
 
+mod acting;
 mod bridges;
+mod cloudstack;
 mod healing;
 mod manager;
 mod native;
 mod network;
 mod nics;
+mod ovn;
+mod peers;
 mod programs;
 mod restart;
 mod start;
@@ -36,6 +40,7 @@ pub fn run(scenario: Scenario, scale: &Scale) -> Result<Found> {
         Scenario::Traffic => traffic::run(scale),
         Scenario::Programs => programs::run(scale),
         Scenario::Native => native::run(scale),
+        Scenario::Peers => Ok(Found { lines: [peers::run(scale)?, ovn::run(scale)?].concat(), curves: vec![] }),
         Scenario::Manager => manager::run(scale),
     }
 }

@@ -45,10 +45,13 @@ pub fn run(scale: &Scale) -> Result<Found> {
     };
     let ask_plugin = || ask(&node.socket(), "POST", "/v1/plugin/create_tunnel", &body);
     let ask_vif = || ask(&node.socket(), "PUT", &format!("/v1/vifs/{VIF}"), "");
-    let lines = vec![
+    let mut lines = vec![
         compare("ovstunnel, for a tunnel that is there", scale, || plugin.command(&[&argument]), ask_plugin)?,
         compare("ovstunnel-vif, for a VIF whose rule is there", scale, vif, ask_vif)?,
     ];
+    drop(cloud);
+    lines.extend(super::cloudstack::lines(scale)?);
+    lines.extend(super::acting::lines(scale)?);
     Ok(Found { lines, curves: vec![] })
 }
 

@@ -20,9 +20,9 @@ fn network(number: usize, tunnels: usize) -> Network {
 }
 
 pub fn run(scale: &Scale) -> Result<Found> {
-    let races = races(Ground::with_ovsdbapp("tunnel", config())?, scale, &Who::ALL)?;
+    let races = races(Ground::with_ovsdbapp("tunnel", config())?, scale, &Who::SAME_ROWS)?;
     let lines = races.iter().flat_map(|(there, race)| lines(race, *there)).collect();
-    Ok(Found { lines, curves: Who::ALL.iter().map(|who| curve(*who, &races)).collect() })
+    Ok(Found { lines, curves: Who::SAME_ROWS.iter().map(|who| curve(*who, &races)).collect() })
 }
 
 /// The same by a daemon that writes without programs.
