@@ -20,6 +20,7 @@ pub const PEERS: &str = "peers";
 
 /// For a terminal.
 pub fn terminal(report: &Report) -> String {
+    let report = &judged(report);
     let mut text = format!("{}\n\n", machine(&report.machine));
     for (header, rows) in tables(report, "\n") {
         let mut table = Table::new();
@@ -32,6 +33,15 @@ pub fn terminal(report: &Report) -> String {
     text.push_str(&goals(report));
     text.push_str(&format!("{}\n", verdict(report)));
     text
+}
+
+/// The report, without its goals where programs were built for debugging: they are many times as slow.
+fn judged(report: &Report) -> Report {
+    let mut report = report.clone();
+    if report.machine.build == "debug" {
+        report.lines.iter_mut().for_each(|line| line.goals.clear());
+    }
+    report
 }
 
 /// The goals, each by itself.
@@ -187,6 +197,9 @@ fn verdict(report: &Report) -> String {
         );
     }
     let quick = if report.quick { " This was a smoke run: its figures say nothing." } else { "" };
+    if all == 0 {
+        return format!("No goals are judged here; measured in {minutes:.1} minutes.{quick}");
+    }
     format!("{met} of {all} goals are met; measured in {minutes:.1} minutes.{quick}")
 }
 
@@ -221,6 +234,21 @@ mod tests {
         let shown = markdown(&report);
         assert!(shown.ends_with("|\n| one | bare command | 0.80 × |\n"), "{shown}");
         assert!(!shown.contains("goals") && !shown.contains("ms"), "{shown}");
+    }
+
+    #[test]
+    fn goals_are_not_judged_by_what_was_built_for_debugging() {
+        let text = |build: &str| {
+            let text = format!(
+                r#"{{"cores": 2, "cpu": "c", "memory_mb": 1, "kernel": "6.1", "open_vswitch": "3.1.0",
+                "datapath": "userspace (netdev)", "build": "{build}", "date": "2026-01-01"}}"#
+            );
+            let line = Line::new("s", "one", Unit::Seconds, 5.0, 1).goal(Goal::at_most(5.0, 1.0, "s", "at most"));
+            let machine: Machine = serde_json::from_str(&text).unwrap();
+            terminal(&Report { machine, quick: false, seconds: 60.0, lines: vec![line], curves: vec![] })
+        };
+        assert!(text("release").contains("missed") && text("release").contains("0 of 1 goals are met"));
+        assert!(!text("debug").contains("missed") && text("debug").contains("No goals are judged here"));
     }
 
     #[test]

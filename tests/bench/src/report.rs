@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::stats::Samples;
 
 /// All of a run.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     pub machine: Machine,
     /// A smoke run with tiny numbers: its figures say nothing.
@@ -19,7 +19,7 @@ pub struct Report {
 }
 
 /// What it ran on.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
     pub cores: usize,
     pub cpu: String,
