@@ -3,8 +3,7 @@
 //! A case is a folder with a `case.json`; README.md says what stands in it. What this must not do: know which kind of switch
 //! it is on. Both runners take this file in: `crates/ovstunneld/tests/daemon/cases.rs` and `tests/e2e/tests/e2e/cases.rs`.
 
-use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -35,13 +34,13 @@ pub fn cases() -> Vec<PathBuf> {
 const FIELDS: [&str; 8] = ["what", "ask", "body", "status", "answer", "says", "others", "then"];
 
 /// Runs one case on a switch without bridges of ours; `others` carries out what others do, `written` tells what has been written until
-/// now: it stays the same where nothing is.
-pub async fn run<W: PartialEq + Debug>(
+/// now, in lines that stay the same where nothing is.
+pub async fn run(
     case: &Path,
     switch: Switch,
     settings: Settings,
     others: impl Fn(&str),
-    written: impl Fn() -> W,
+    written: impl Fn() -> BTreeSet<String>,
 ) {
     let text = std::fs::read_to_string(case.join("case.json")).unwrap();
     let content: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", case.display()));
@@ -60,7 +59,9 @@ pub async fn run<W: PartialEq + Debug>(
         }
         if let Some(before) = before {
             let after = written();
-            assert!(before == after, "{place}: something was written\n  before: {before:?}\n  after:  {after:?}");
+            let (gone, new): (Vec<_>, Vec<_>) =
+                (before.difference(&after).collect(), after.difference(&before).collect());
+            assert!(before == after, "{place}: something was written\n  before: {gone:#?}\n  after:  {new:#?}");
         }
         for command in step["others"].as_array().into_iter().flatten() {
             others(command.as_str().unwrap());

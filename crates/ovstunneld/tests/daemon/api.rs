@@ -108,6 +108,22 @@ async fn a_bridge_is_created_updated_left_and_removed() {
     assert_eq!(sim.delete("xapi1").await.expect(200), json!({"outcome": "unchanged", "existed": false, "changes": []}));
 }
 
+/// On the simulated switch alone: a real one is asked for its flows again and again, so that they come back by themselves.
+#[tokio::test]
+async fn a_dry_run_of_a_look_tells_what_the_look_mends() {
+    let sim = Sim::new().await;
+    sim.put("xapi1", mesh(5, [2])).await.expect(201);
+    let (before, written) = (sim.bridge("xapi1").await, sim.switch.commits());
+    sim.switch.lose_flows("xapi1");
+    let plan = sim.ask("POST", "/v1/reconcile?dry_run=true", None).await.expect(200);
+    assert_eq!((&plan["outcome"], plan["changes"].as_array().unwrap().len()), (&json!("updated"), 1), "{plan}");
+    let mended = sim.reconcile().await;
+    let changes = mended["changes"].as_array().unwrap();
+    assert_eq!((changes.len(), &changes[0]["what"], &changes[0]["subject"]), (1, &json!("flows"), &json!("xapi1")));
+    let after = timeless(&sim.bridge("xapi1").await);
+    assert_eq!((after, sim.switch.commits()), (timeless(&before), written + 1), "only the look that mended");
+}
+
 #[tokio::test]
 async fn the_host_tells_of_its_devices_and_of_itself() {
     let sim = Sim::new().await;

@@ -39,7 +39,7 @@ fn every_case_holds_on_a_real_switch() -> Result<()> {
             };
             let switch = RealSwitch::start(tools, CommandHook::new(|_, _, _| {})).await?;
             let others = |command: &str| others(&host, command).unwrap();
-            let written = || Snapshot::of(&host).unwrap();
+            let written = || Snapshot::of(&host).unwrap().into_lines();
             runner::run(case, Switch::Real(switch), settings.clone(), others, written).await;
             println!("{}: holds", case.display());
             anyhow::Ok(())
