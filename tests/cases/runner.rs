@@ -3,13 +3,14 @@
 //! A case is a folder with a `case.json`; README.md says what stands in it. What this must not do: know which kind of switch
 //! it is on. Both runners take this file in: `crates/ovstunneld/tests/daemon/cases.rs` and `tests/e2e/tests/e2e/cases.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
+use ovstunnel_api::Interface;
 use ovstunnel_ovs::Switch;
 use ovstunnel_plan::{Flow, FlowsSeen, MacMatch, ObservedBridge, ObservedPort, Settings, TunnelEndpoint, View};
 use ovstunneld::testing::{Interfaces, assemble_routes};
@@ -29,23 +30,38 @@ pub fn cases() -> Vec<PathBuf> {
     cases
 }
 
-/// Runs one case on a switch without bridges of ours; `others` carries out what others do.
-pub async fn run(case: &Path, switch: Switch, settings: Settings, others: impl Fn(&str)) {
+/// Fields of a step.
+const FIELDS: [&str; 8] = ["what", "ask", "body", "status", "answer", "says", "others", "then"];
+
+/// Runs one case on a switch without bridges of ours; `others` carries out what others do, `written` tells what has been written until
+/// now, in lines that stay the same where nothing is.
+pub async fn run(
+    case: &Path,
+    switch: Switch,
+    settings: Settings,
+    others: impl Fn(&str),
+    written: impl Fn() -> BTreeSet<String>,
+) {
     let text = std::fs::read_to_string(case.join("case.json")).unwrap();
     let content: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", case.display()));
     // Long, so that what is mended is mended at once.
     let interval = Duration::from_secs(100_000);
-    let (router, _) = assemble_routes(switch.clone(), Interfaces::of_list(vec![]), settings, interval);
+    let (router, _) = assemble_routes(switch.clone(), Interfaces::of_list(vec![eth0()]), settings, interval);
     eventually("ready", || async { (json!(200), json!(ask(&router, "GET /readyz", &Value::Null).await.0)) }).await;
+    // Whether the daemon has followed what others did.
+    let mut settled = true;
     for (n, step) in content["steps"].as_array().expect("a case has steps").iter().enumerate() {
         let place = format!("{}, step {} ({})", case.file_name().unwrap().display(), n + 1, step["what"]);
-        let known = ["what", "ask", "body", "status", "answer", "others", "then"];
-        let unknown: Vec<&String> = step.as_object().unwrap().keys().filter(|k| !known.contains(&k.as_str())).collect();
-        assert!(unknown.is_empty(), "{place}: {unknown:?} is not known here");
-        if let Some(request) = step["ask"].as_str() {
-            let (status, answer) = ask(&router, request, &step["body"]).await;
-            assert_eq!(json!(status), step["status"], "{place}: {answer}");
-            assert_eq!(part(&answer, &step["answer"]), step["answer"], "{place}: {answer}");
+        let requests = requests(step, &place);
+        let before = (settled && requests.iter().all(changes_nothing)).then(&written);
+        for request in &requests {
+            expect_answer(&router, request, &place).await;
+        }
+        if let Some(before) = before {
+            let after = written();
+            let (gone, new): (Vec<_>, Vec<_>) =
+                (before.difference(&after).collect(), after.difference(&before).collect());
+            assert!(before == after, "{place}: something was written\n  before: {gone:#?}\n  after:  {new:#?}");
         }
         for command in step["others"].as_array().into_iter().flatten() {
             others(command.as_str().unwrap());
@@ -53,6 +69,56 @@ pub async fn run(case: &Path, switch: Switch, settings: Settings, others: impl F
         for (bridge, expected) in step["then"].as_object().into_iter().flatten() {
             eventually(&place, || async { (expected.clone(), part(&seen(&switch, bridge).await, expected)) }).await;
         }
+        settled = step["then"].is_object() || (settled && step["others"].is_null());
+    }
+}
+
+/// The one device of the host, by which it is known to the others.
+fn eth0() -> Interface {
+    let (label, device) = ("eth0".to_owned(), "eth0".to_owned());
+    let (ip, netmask) = (Some("192.0.2.1".to_owned()), Some("255.255.255.0".to_owned()));
+    Interface { label, device, ip, netmask, mac: None, mtu: 1500, max_guest_mtu: 1458 }
+}
+
+/// The requests of a step: one, or one for each line of `each`, which has what is different from request to request.
+fn requests(step: &Value, place: &str) -> Vec<Value> {
+    let lines = step["each"].as_array().cloned().unwrap_or_else(|| vec![json!({})]);
+    let mut common = step.as_object().unwrap().clone();
+    common.remove("each");
+    let requests = lines.into_iter().map(|line| {
+        let mut request = Value::Object(common.clone());
+        for (field, value) in line.as_object().unwrap() {
+            match (request[field].as_object_mut(), value.as_object()) {
+                (Some(there), Some(more)) => there.extend(more.clone()),
+                _ => request[field] = value.clone(),
+            }
+        }
+        let unknown: Vec<&String> =
+            request.as_object().unwrap().keys().filter(|field| !FIELDS.contains(&field.as_str())).collect();
+        assert!(unknown.is_empty(), "{place}: {unknown:?} is not known here");
+        request
+    });
+    requests.filter(|request| request["ask"].is_string()).collect()
+}
+
+/// Whether a request must leave the switch as it is: it only looks, or is refused, or finds all as it is to be.
+fn changes_nothing(request: &Value) -> bool {
+    let asked = request["ask"].as_str().unwrap();
+    let only_looks = asked.starts_with("GET ") || asked.contains("dry_run=true");
+    only_looks || request["status"].as_u64() >= Some(400) || request["answer"]["outcome"] == "unchanged"
+}
+
+/// Asks, and compares what is answered.
+async fn expect_answer(router: &Router, request: &Value, place: &str) {
+    let (asked, wanted) = (request["ask"].as_str().unwrap(), &request["answer"]);
+    let (status, answer) = ask(router, asked, &request["body"]).await;
+    let place = format!("{place}, {asked} with {}: {answer}", request["body"]);
+    assert_eq!(json!(status), request["status"], "{place}");
+    if !wanted.is_null() {
+        assert_eq!(&part(&answer, wanted), wanted, "{place}");
+    }
+    for words in request["says"].as_array().into_iter().flatten() {
+        assert!(answer.to_string().contains(words.as_str().unwrap()), "it does not say {words}: {place}");
     }
 }
 
@@ -79,13 +145,21 @@ async fn ask(router: &Router, request: &str, body: &Value) -> (u16, Value) {
     (status, serde_json::from_slice(&bytes).unwrap_or_default())
 }
 
-/// Of `whole` what `wanted` speaks of: fields that it does not name are left out.
+/// Of `whole` what `wanted` speaks of: fields that it does not name are left out, one that it has as null may be absent, and
+/// `"a number"` is any.
 fn part(whole: &Value, wanted: &Value) -> Value {
     match (whole, wanted) {
-        (Value::Object(fields), Value::Object(names)) if names.keys().all(|name| fields.contains_key(name)) => {
-            names.iter().map(|(name, wanted)| (name.clone(), part(&fields[name], wanted))).collect()
+        (Value::Object(fields), Value::Object(names)) => names
+            .iter()
+            .filter_map(|(name, wanted)| match fields.get(name) {
+                Some(there) => Some((name.clone(), part(there, wanted))),
+                None => wanted.is_null().then(|| (name.clone(), Value::Null)),
+            })
+            .collect(),
+        (Value::Array(all), Value::Array(some)) if all.len() == some.len() => {
+            all.iter().zip(some).map(|(whole, wanted)| part(whole, wanted)).collect()
         }
-        (_, Value::Null) if !whole.is_null() && wanted.is_null() => Value::Null,
+        (Value::Number(_), Value::String(words)) if words == "a number" => wanted.clone(),
         _ => whole.clone(),
     }
 }

@@ -1,7 +1,7 @@
 //! The whole state of a switch, to be compared before and after: rows of the database and flows of every bridge.
 //! Must not leave out what anybody could have written; only what the switch itself counts and measures is left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 use ovstunnel_lab::Host;
@@ -73,6 +73,11 @@ impl Snapshot {
         }
         lines.sort();
         Ok(Snapshot { lines })
+    }
+
+    /// All lines, for whoever compares by itself.
+    pub fn into_lines(self) -> BTreeSet<String> {
+        self.lines.into_iter().collect()
     }
 
     /// That nothing differs.

@@ -124,7 +124,16 @@ fn the_example_shows_each_key_with_its_default() {
     assert!(all.replica.address.take().is_some(), "it shows no address of a replica");
     assert!(all.replica.name.take().is_some(), "it shows no name of a replica");
     assert_eq!(std::mem::take(&mut all.physical_networks).len(), 1, "it shows no physical network");
+    assert_eq!(std::mem::take(&mut all.webhooks).len(), 1, "it shows no webhook");
+    assert!(all.tls.take().is_some(), "it shows no [tls]");
+    assert!(all.enrolment.authority.take().is_some(), "it shows no CA");
+    assert!(all.log.audit_file.take().is_some(), "it shows no file of the audit");
     assert_eq!(all, default);
+    let reference = include_str!("../../../../docs/operators-guide/manager-configuration.md");
+    let keys = reference.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let is_shown = |key: &str| text.contains(&format!("{key} = ")) || text.contains(&format!("{key}]]"));
+    let missing: Vec<&str> = keys.filter(|key| !is_shown(key)).collect();
+    assert_eq!(missing, Vec::<&str>::new(), "keys that examples/manager.toml does not show");
 }
 
 #[test]

@@ -50,3 +50,16 @@ async fn what_rules_and_dashboard_name_is_there() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_metric_is_in_the_guide() {
+    let bench = bench().await;
+    let support = bench.manager.support().await.unwrap();
+    let metrics = &support.parts.iter().find(|part| part.name == "metrics.txt").unwrap().text;
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operators-guide/manager.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let names = types.map(|(name, kind)| if kind == "counter" { format!("{name}_total") } else { name.to_owned() });
+    let missing: Vec<String> = names.filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert_eq!(missing, Vec::<String>::new(), "metrics that manager.md does not name");
+}

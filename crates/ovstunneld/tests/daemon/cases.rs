@@ -20,8 +20,9 @@ fn others(switch: &SimulatedSwitch, command: &str) {
 async fn every_case_holds_on_the_simulated_switch() {
     for case in runner::cases() {
         let switch = SimulatedSwitch::new();
-        runner::run(&case, Switch::Simulated(switch.clone()), Settings::default(), |command| others(&switch, command))
-            .await;
+        let (others, written) =
+            (|command: &str| others(&switch, command), || [format!("{} commits", switch.commits())].into());
+        runner::run(&case, Switch::Simulated(switch.clone()), Settings::default(), others, written).await;
         println!("{}: holds", case.display());
     }
 }

@@ -54,46 +54,6 @@ async fn with_bridge() -> Sim {
 }
 
 #[tokio::test]
-async fn one_epoch_is_recorded_and_cleared() {
-    let sim = Sim::new().await;
-    assert_eq!(recorded(&sim).await, json!({}));
-    assert_eq!(record(&sim, ZONE, 4).await.expect(201), json!({"outcome": "created", "zone": ZONE, "epoch": 4}));
-    assert_eq!(record(&sim, ZONE, 4).await.expect(200)["outcome"], "unchanged");
-    assert_eq!(record(&sim, ZONE, 6).await.expect(200)["outcome"], "updated");
-    assert_eq!(recorded(&sim).await, json!({"zone": ZONE, "epoch": 6}));
-    let stale = record(&sim, ZONE, 5).await.problem(409, "stale_epoch");
-    assert_eq!(stale["recorded"], json!({"zone": ZONE, "epoch": 6}));
-    let words = stale["detail"].as_str().unwrap();
-    assert!(words.contains("epoch 5") && words.contains("epoch 6") && words.contains(ZONE), "{words}");
-    let other = record(&sim, OTHER, 99).await.problem(409, "other_zone");
-    let words = other["detail"].as_str().unwrap();
-    assert!(words.contains(ZONE) && words.contains(OTHER) && words.contains("epoch clear"), "{words}");
-    assert_eq!(recorded(&sim).await, json!({"zone": ZONE, "epoch": 6}), "who is refused changes nothing");
-
-    let cleared = sim.ask("DELETE", "/v1/epoch", None).await.expect(200);
-    assert_eq!((&cleared["outcome"], &cleared["existed"]), (&json!("removed"), &json!(true)));
-    let again = sim.ask("DELETE", "/v1/epoch", None).await.expect(200);
-    assert_eq!((&again["outcome"], &again["existed"]), (&json!("unchanged"), &json!(false)));
-    record(&sim, OTHER, 1).await.expect(201);
-}
-
-#[tokio::test]
-async fn what_is_no_epoch_is_refused_by_field_rule_and_value() {
-    let sim = Sim::new().await;
-    let put = async |body: Value| sim.ask("PUT", "/v1/epoch", Some(body)).await.problem(400, "invalid_request");
-    let named = |problem: &Value| (problem["field"].clone(), problem["value"].clone());
-    assert_eq!(named(&put(json!({"zone": "dc1", "epoch": 4})).await), (json!("zone"), json!("dc1")));
-    assert_eq!(named(&put(json!({"zone": ZONE, "epoch": 0})).await), (json!("epoch"), json!("0")));
-    let beyond = 9_223_372_036_854_775_808_u64;
-    assert_eq!(named(&put(json!({"zone": ZONE, "epoch": beyond})).await).0, json!("epoch"));
-    for bad in [json!({"zone": ZONE}), json!({"zone": ZONE, "epoch": -1}), json!({"zone": ZONE, "epoch": "4"})] {
-        assert_eq!(put(bad).await["field"], "epoch");
-    }
-    assert_eq!(put(json!({"zone": ZONE, "epoch": 4, "more": 1})).await["field"], "more");
-    assert_eq!(recorded(&sim).await, json!({}));
-}
-
-#[tokio::test]
 async fn every_change_is_refused_under_an_old_or_malformed_epoch() {
     let sim = with_bridge().await;
     record(&sim, ZONE, 4).await.expect(201);

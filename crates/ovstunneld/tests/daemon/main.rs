@@ -21,7 +21,6 @@ mod fenced;
 mod forgets;
 mod hostile;
 mod https;
-mod kind;
 mod kvm;
 mod layers;
 mod lists;

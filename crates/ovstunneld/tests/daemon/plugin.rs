@@ -37,54 +37,6 @@ async fn what_a_call_changes_stands_beside_its_value() {
     assert_eq!((&second["value"], subjects(&second)), (&json!("SUCCESS:t1001-1-2"), vec![]));
 }
 
-#[tokio::test]
-async fn a_network_is_set_up_meshed_and_taken_away() {
-    let sim = Sim::new().await;
-    for key in ["OVSTunnel1001", "1001", "OVSTunnel1001"] {
-        assert_eq!(setup(&sim, "xapi12", key).await, "SUCCESS:xapi12");
-    }
-    let mut new_server = tunnel(2);
-    new_server["cloudstack-network-id"] = json!("2d0f5a1c-77aa-4a0b-8a11-000000000001");
-    assert_eq!(call(&sim, "create_tunnel", new_server.clone()).await, "SUCCESS:t1001-1-2");
-    assert_eq!(call(&sim, "create_tunnel", new_server).await, "SUCCESS:t1001-1-2");
-    assert_eq!(call(&sim, "create_tunnel", tunnel(3)).await, "SUCCESS:t1001-1-3");
-    let bridge = sim.bridge("xapi12").await;
-    assert_eq!(
-        (&bridge["key"], &bridge["network_uuid"], &bridge["host_id"]),
-        (&1001.into(), &NETWORK.into(), &"1".into())
-    );
-    assert_eq!((&bridge["ipv6"], bridge["tunnels"].as_array().unwrap().len()), (&"drop".into(), 2));
-
-    for _ in 0..2 {
-        let arguments = json!({"bridge": "xapi12", "in_port": "t1001-1-2"});
-        assert_eq!(call(&sim, "destroy_tunnel", arguments).await, "SUCCESS");
-    }
-    assert_eq!(sim.bridge("xapi12").await["tunnels"].as_array().unwrap().len(), 1);
-    for arguments in [json!({"bridge": "xapi12"}), json!({"bridge": "xapi12", "cs_host_id": "1"})] {
-        assert_eq!(call(&sim, "destroy_ovs_bridge", arguments).await, "SUCCESS:xapi12");
-    }
-    assert_eq!(sim.get("/v1/bridges").await.expect(200)["bridges"], json!([]));
-    let late = json!({"bridge": "xapi12", "in_port": "t1001-1-3"});
-    assert_eq!(call(&sim, "destroy_tunnel", late).await, "SUCCESS");
-}
-
-#[tokio::test]
-async fn a_function_that_is_none_and_a_body_that_is_none_are_refused() {
-    let sim = Sim::new().await;
-    for function in ["nothing", "SETUP_OVS_BRIDGE", "setup_ovs_bridge%20", "%2e%2e", "getlabel"] {
-        sim.ask("POST", &format!("/v1/plugin/{function}"), Some(json!({}))).await.problem(404, "not_found");
-    }
-    for body in [json!([]), json!("x"), json!({"bridge": 1}), json!({"bridge": null}), json!({"bridge": {"a": "b"}})] {
-        sim.ask("POST", "/v1/plugin/create_tunnel", Some(body)).await.problem(400, "invalid_request");
-    }
-    sim.ask("GET", "/v1/plugin/create_tunnel", None).await.problem(405, "method_not_allowed");
-    let dry = "/v1/plugin/setup_ovs_bridge?dry_run=true";
-    let arguments = json!({"bridge": "xapi12", "key": "1001", "xs_nw_uuid": NETWORK, "cs_host_id": "1"});
-    let refused = sim.ask("POST", dry, Some(arguments)).await.problem(400, "invalid_request");
-    assert_eq!(refused["field"], "dry_run", "{refused}");
-    assert_eq!(sim.get("/v1/bridges").await.expect(200)["bridges"], json!([]));
-}
-
 fn destroy() -> Value {
     json!({"bridge": "xapi12", "cs_host_id": "1"})
 }
@@ -106,17 +58,6 @@ async fn a_bridge_of_xapi_is_left_and_a_vif_on_it_is_named() {
     assert_eq!(call(&sim, "destroy_ovs_bridge", destroy()).await, "SUCCESS:xapi12");
     let late = json!({"bridge": "xapi12", "in_port": "t1001-1-2"});
     assert_eq!(call(&sim, "destroy_tunnel", late).await, "SUCCESS");
-}
-
-#[tokio::test]
-async fn a_tunnel_for_a_bridge_that_xapi_made_anew_takes_it_up() {
-    let sim = Sim::new().await;
-    let told = call(&sim, "create_tunnel", tunnel(2)).await;
-    assert!(told.starts_with("FAILURE:NO_BRIDGE "), "{told}");
-    sim.switch.foreign_bridge("xapi12");
-    assert_eq!(call(&sim, "create_tunnel", tunnel(2)).await, "SUCCESS:t1001-1-2");
-    let bridge = sim.bridge("xapi12").await;
-    assert_eq!((&bridge["adopted"], &bridge["key"], &bridge["host_id"]), (&true.into(), &1001.into(), &"1".into()));
 }
 
 #[tokio::test]

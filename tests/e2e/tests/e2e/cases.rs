@@ -3,6 +3,7 @@
 use crate::runner;
 
 use anyhow::Result;
+use ovstunnel_e2e::Snapshot;
 use ovstunnel_lab::{Host, Lab};
 use ovstunnel_ovs::{CommandHook, RealSwitch, Switch, Tools, Writes};
 use ovstunnel_plan::Settings;
@@ -38,7 +39,8 @@ fn every_case_holds_on_a_real_switch() -> Result<()> {
             };
             let switch = RealSwitch::start(tools, CommandHook::new(|_, _, _| {})).await?;
             let others = |command: &str| others(&host, command).unwrap();
-            runner::run(case, Switch::Real(switch), settings.clone(), others).await;
+            let written = || Snapshot::of(&host).unwrap().into_lines();
+            runner::run(case, Switch::Real(switch), settings.clone(), others, written).await;
             println!("{}: holds", case.display());
             anyhow::Ok(())
         })?;
