@@ -76,7 +76,10 @@ impl Ovn {
         command.arg(format!("--unixctl={}", self.path(&format!("ovn-{name}.ctl"))));
         self.on_first.push(self.first.spawn(&format!("ovn-{name}"), command)?);
         let socket = self.path(&format!("ovn-{name}.sock"));
-        let there = || anyhow::Ok(anyhow::ensure!(Path::new(&socket).exists(), "{socket} is not there"));
+        let there = || {
+            anyhow::ensure!(Path::new(&socket).exists(), "{socket} is not there");
+            Ok(())
+        };
         wait_until(format!("the database {name}"), PATIENCE, there)?;
         self.ctl(name, &["init"])
     }
