@@ -1,7 +1,7 @@
 //! Where BFD is to run, and which cuts sessions tell of.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use ovstunnel_types::{HealthState, Ipv6Policy};
+use ovstunnel_types::{HealthState, Ipv6Policy, TunnelKind};
 
 use super::*;
 use crate::observed::Carries;
@@ -107,6 +107,8 @@ fn bridge(key: i64, tunnels: Vec<Tunnel>) -> Bridge {
         flows: FlowsState::InSync,
         health: HealthState::Ok,
         unmet: vec![],
+        kind: TunnelKind::Gre,
+        second: None,
         max_guest_mtu: None,
     }
 }
