@@ -159,7 +159,9 @@ impl KindChange {
     /// may be its database's word, which Open vSwitch is about to follow. One that was asked by a predecessor is asked for the same again.
     pub fn requests(&self, answered: &Answered) -> Vec<Sending> {
         let has_answered = |(number, step): &(&HostNumber, &Move)| {
-            step.from == Stage::Old || answered.get(number) == Some(&(self.to, step.from))
+            // What it has answered may be ahead of what it has reported.
+            let has_done = |(to, stage): &(TunnelKind, Stage)| *to == self.to && *stage >= step.from;
+            step.from == Stage::Old || answered.get(number).is_some_and(has_done)
         };
         let silent: Vec<_> = self.moves.iter().filter(|step| !has_answered(step)).collect();
         match silent.is_empty() {
