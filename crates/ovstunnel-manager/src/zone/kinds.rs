@@ -52,6 +52,13 @@ impl State {
         paused.collect()
     }
 
+    /// Whether two hosts send by the same kind of tunnels. Where they do not, because the network is changing its kind, each receives by the
+    /// other one, of which neither BFD nor counters tell.
+    pub(super) fn same_kind(&self, key: GreKey, one: HostNumber, other: HostNumber) -> bool {
+        let kind = |host| self.bridges_of(host).iter().find(|bridge| bridge.has_key(key)).map(|bridge| bridge.kind);
+        kind(one) == kind(other)
+    }
+
     fn kind_change(&self, mesh: &Mesh, to: TunnelKind) -> KindChange {
         KindChange::new(mesh, &self.seen, to, &self.paused_hosts())
     }
