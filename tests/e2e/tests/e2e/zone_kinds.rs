@@ -26,7 +26,7 @@ fn progress(stage: &Stage) -> Result<NetworkKind> {
 
 fn start_vms(stage: &Stage, hosts: u16) -> Result<Vec<Vm>> {
     let vms = (1..=hosts).map(|n| stage.start(n, n.into())).collect::<Result<Vec<Vm>>>()?;
-    stage.expect_mesh(&(1..=hosts.into()).collect::<Vec<_>>())?;
+    stage.expect_mesh(&(1..=usize::from(hosts)).collect::<Vec<_>>())?;
     Ok(vms)
 }
 
