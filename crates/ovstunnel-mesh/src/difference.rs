@@ -11,7 +11,9 @@ pub(crate) use host::{other_id, refuse_taken_addresses};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ovstunnel_types::{BridgeName, GreKey, HostId, HostNumber, Ipv6Policy, NetworkNumber, PortName, RemoteIp, TunnelKind};
+use ovstunnel_types::{
+    BridgeName, GreKey, HostId, HostNumber, Ipv6Policy, NetworkNumber, PortName, RemoteIp, TunnelKind,
+};
 
 use crate::kind_change::{KindChange, Paused};
 use crate::observed::Host;

@@ -173,12 +173,8 @@ impl KindChange {
     fn sending(&self, host: HostNumber, step: &Move, goes_on: bool) -> Option<Sending> {
         let stage = if goes_on { step.from.next_stage() } else { step.from };
         let (bridge, to, is_finish) = (step.bridge.clone(), self.to, stage == Stage::Done);
-        let step = Request::ChangeKind {
-            bridge,
-            to,
-            step: stage.leading_step()?,
-            force: is_finish && step.is_heard_by_all,
-        };
+        let step =
+            Request::ChangeKind { bridge, to, step: stage.leading_step()?, force: is_finish && step.is_heard_by_all };
         Some(Sending { host, request: step })
     }
 

@@ -5,9 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ovstunnel_types::{
-    BridgeName, GreKey, HostId, HostNumber, Ipv6Policy, KindStep, PortName, RemoteIp, TunnelKind,
-};
+use ovstunnel_types::{BridgeName, GreKey, HostId, HostNumber, Ipv6Policy, KindStep, PortName, RemoteIp, TunnelKind};
 
 use crate::brakes::Holds;
 use crate::difference::{BridgeFate, Difference, HostDifference, Moved, Removal, refuse_taken_addresses};

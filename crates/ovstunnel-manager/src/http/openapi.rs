@@ -10,8 +10,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    State, diagnosis, enrolment, events, faults, fixups, holds, hosts, identity, kinds, links, maintenance, matrix, networks,
-    nics, path, physical, recorded, renewal, sweep, watch, webhooks, zone,
+    State, diagnosis, enrolment, events, faults, fixups, holds, hosts, identity, kinds, links, maintenance, matrix,
+    networks, nics, path, physical, recorded, renewal, sweep, watch, webhooks, zone,
 };
 
 #[derive(OpenApi)]

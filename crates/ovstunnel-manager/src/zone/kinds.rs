@@ -23,7 +23,8 @@ pub fn obstacle_sentence(obstacle: &Obstacle) -> String {
         Obstacle::Observed => "it is only to be looked at, or has not taken this manager's epoch".to_owned(),
         Obstacle::Maintenance => "it is in maintenance".to_owned(),
         Obstacle::TooOld => {
-            "its daemon cannot change the kind of tunnels (it does not say `kind`); install this version there".to_owned()
+            "its daemon cannot change the kind of tunnels (it does not say `kind`); install this version there"
+                .to_owned()
         }
         Obstacle::SeveralBridges(bridges) => {
             let bridges: Vec<&str> = bridges.iter().map(|bridge| bridge.as_str()).collect();
@@ -91,9 +92,8 @@ impl Zone {
         let network = state.recorded.of_key(key);
         let (hosts, _) = state.host_attachments(key, network, now);
         let change = state.kind_change(&state.network_mesh(key, network, &hosts)?, to);
-        let is_final = |obstacle: &Obstacle| {
-            matches!(obstacle, Obstacle::TooOld | Obstacle::Vpc(_) | Obstacle::OtherChange(..))
-        };
+        let is_final =
+            |obstacle: &Obstacle| matches!(obstacle, Obstacle::TooOld | Obstacle::Vpc(_) | Obstacle::OtherChange(..));
         let (number, obstacle) = change.waits_for.iter().find(|(_, obstacle)| is_final(obstacle))?;
         Some((state.name_of(*number), obstacle_sentence(obstacle)))
     }

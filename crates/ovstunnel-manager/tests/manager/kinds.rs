@@ -77,7 +77,8 @@ async fn a_network_changes_its_kind_on_all_hosts_and_a_successor_knows_it() {
     assert_eq!(set(m, &format!("key-{LAST}"), Vxlan).await.unwrap(), Outcome::Updated);
     until_kind(m, &hosts, Vxlan).await;
     assert_eq!(set(m, "web", Vxlan).await.unwrap(), Outcome::Unchanged);
-    let events = m.events(&EventsWanted { network: Some("web".into()), ..EventsWanted::default() }).await.unwrap().events;
+    let events =
+        m.events(&EventsWanted { network: Some("web".into()), ..EventsWanted::default() }).await.unwrap().events;
     let texts: Vec<&str> = events.iter().map(|event| event.text.as_str()).collect();
     let told = |text: &str| texts.iter().any(|other| other.contains(text));
     assert!(told("the tunnels of network web are vxlan on all 2 hosts"), "{texts:?}");
@@ -95,14 +96,8 @@ async fn a_network_changes_its_kind_on_all_hosts_and_a_successor_knows_it() {
 async fn a_new_network_is_made_with_its_kind_and_a_key_that_it_can_have() {
     let (bench, hosts) = meshed(Store::in_memory("dc1"), Some(Vxlan)).await;
     until_kind(&bench.manager, &hosts, Vxlan).await;
-    let body = PutNetwork {
-        physical_network: "p1".into(),
-        number: None,
-        key: None,
-        adopt: false,
-        ipv6: None,
-        mtu: None,
-    };
+    let body =
+        PutNetwork { physical_network: "p1".into(), number: None, key: None, adopt: false, ipv6: None, mtu: None };
     bench.manager.put_network("db", &body, false).await.unwrap();
     set(&bench.manager, "db", Vxlan).await.unwrap();
     let nic = PutNic { host: "h1".into(), vm: None, mac: None, ip: None, bridge: None, wait: None, how: None };
@@ -117,12 +112,10 @@ async fn what_cannot_be_is_refused_and_changes_nothing() {
     assert!(code(set(m, "web", Vxlan).await, Code::NotFound).contains("no network web is recorded"));
     network(m, Some(LAST + 1)).await;
     let detail = code(set(m, "web", Vxlan).await, Code::InvalidRequest);
-    assert_eq!(
-        detail,
-        "key must be from 1 to 16777215 where its tunnels are of kind vxlan; got `16777216`"
-    );
+    assert_eq!(detail, "key must be from 1 to 16777215 where its tunnels are of kind vxlan; got `16777216`");
     assert_eq!(m.network("web").await.unwrap().record.unwrap().kind, None);
-    let body = |key| PutNetwork { physical_network: "p1".into(), number: None, key, adopt: false, ipv6: None, mtu: None };
+    let body =
+        |key| PutNetwork { physical_network: "p1".into(), number: None, key, adopt: false, ipv6: None, mtu: None };
     m.put_network("db", &body(None), false).await.unwrap();
     set(m, "db", TunnelKind::Geneve).await.unwrap();
     let detail = code(m.put_network("db", &body(Some(LAST + 2)), false).await, Code::InvalidRequest);
@@ -162,11 +155,11 @@ async fn a_daemon_that_is_too_old_is_named() {
         host.client.put_bridge("xapi1", &body).await.unwrap();
         m.put_host(&format!("h{number}"), &put(&host.url, Some(number)), false).await.unwrap();
     }
-    until("both to be seen", async || {
-        m.network("web").await.ok()?.members.filter(|members| members.len() == 2)
-    })
-    .await;
+    until("both to be seen", async || m.network("web").await.ok()?.members.filter(|members| members.len() == 2)).await;
     let detail = code(set(m, "web", Vxlan).await, Code::Conflict);
-    assert!(detail.contains("cannot become vxlan on host h2: its daemon cannot change the kind of tunnels"), "{detail}");
+    assert!(
+        detail.contains("cannot become vxlan on host h2: its daemon cannot change the kind of tunnels"),
+        "{detail}"
+    );
     assert_eq!(m.network("web").await.unwrap().record.unwrap().kind, None);
 }

@@ -35,7 +35,7 @@ pub(super) fn compare_host(
                 changed.add.clear();
             }
             Ok(Some(changed))
-        },
+        }
         ([bridge], Stands::Left) => Ok(plan_removal(number, bridge, mesh, with)),
         (several, _) => Err(Blocked::SeveralBridges(several.iter().map(|bridge| bridge.name.clone()).collect())),
     };

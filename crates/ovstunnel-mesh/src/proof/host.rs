@@ -50,7 +50,14 @@ impl Basis {
 impl HostProof {
     /// Judges one host. Of one that has left, only that it has nothing of the network.
     pub(super) fn new(number: HostNumber, host: Option<&Host>, mesh: &Mesh) -> HostProof {
-        let mut part = HostProof { host: number, proven: 0, ipv6: None, max_guest_mtu: None, kind: TunnelKind::Gre, findings: Vec::new() };
+        let mut part = HostProof {
+            host: number,
+            proven: 0,
+            ipv6: None,
+            max_guest_mtu: None,
+            kind: TunnelKind::Gre,
+            findings: Vec::new(),
+        };
         if mesh.has_member(number) {
             part.judge_member(host, mesh);
         } else {

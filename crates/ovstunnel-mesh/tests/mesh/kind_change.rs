@@ -285,7 +285,10 @@ fn nothing_need_have_come_where_all_others_are_known_to_send_by_the_new_kind() {
         }
         let answered = [1, 2].map(|number| (host(number), (Vxlan, Stage::Switched))).into();
         let requests = zone.difference().kind.unwrap().requests(&answered);
-        requests.into_iter().map(|sending| matches!(sending.request, Request::ChangeKind { force: true, .. })).collect::<Vec<_>>()
+        requests
+            .into_iter()
+            .map(|sending| matches!(sending.request, Request::ChangeKind { force: true, .. }))
+            .collect::<Vec<_>>()
     };
     assert_eq!(finish(false), vec![true, true]);
     assert_eq!(finish(true), vec![false, true], "nobody knows by what that one sends");

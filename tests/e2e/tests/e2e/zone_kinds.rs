@@ -94,7 +94,8 @@ fn a_manager_that_is_killed_in_each_phase_goes_on() -> Result<()> {
         for done in [KindStep::Prepare, KindStep::Switch, KindStep::Finish] {
             wait_until(format!("the first host to {done}"), PATIENCE, || {
                 let bridge = stage.network.bridge.clone();
-                let there = stage.cloud.call_on_host(1, move |client| async move { client.bridge(&bridge).await })??;
+                let there =
+                    stage.cloud.call_on_host(1, move |client| async move { client.bridge(&bridge).await })??;
                 let is_done = match done {
                     KindStep::Prepare => there.second.is_some() || there.kind == kind,
                     KindStep::Switch => there.kind == kind,

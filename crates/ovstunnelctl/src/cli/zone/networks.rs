@@ -3,7 +3,9 @@
 //! What it must not do: judge; the manager does.
 
 use ovstunnel_api::Outcome;
-use ovstunnel_manager_api::{KeyList, NicList, PhysicalNetworkList, PutNetwork, PutNetworkKind, PutNic, PutPhysicalNetwork};
+use ovstunnel_manager_api::{
+    KeyList, NicList, PhysicalNetworkList, PutNetwork, PutNetworkKind, PutNic, PutPhysicalNetwork,
+};
 
 use super::network_args::{
     AddNetwork, AddPhysical, KeysArgs, NetworkArgs, NetworkCommand, NicCommand, NicsArgs, OneNic, PhysicalCommand,

@@ -14,7 +14,8 @@ pub(super) fn progress_sentence(kind: &NetworkKind) -> String {
             false => format!("{to}, as far as hosts have said"),
         };
     };
-    let count = |is_meant: fn(&HostKind, TunnelKind) -> bool| kind.hosts.iter().filter(|host| is_meant(host, to)).count();
+    let count =
+        |is_meant: fn(&HostKind, TunnelKind) -> bool| kind.hosts.iter().filter(|host| is_meant(host, to)).count();
     let stages = [
         (count(|host, to| host.kind != to && host.second.is_none()), "have another"),
         (count(|host, to| host.kind != to && host.second.is_some()), "are prepared"),
