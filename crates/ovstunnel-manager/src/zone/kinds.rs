@@ -66,7 +66,8 @@ impl State {
 
     /// How far a network is on the way to its kind.
     pub(super) fn kind_to_wire(&self, key: GreKey, mesh: &Mesh) -> Option<NetworkKind> {
-        let change = self.kind_change(mesh, mesh.kind?);
+        // Its mesh is that of the last proof, from which on another kind may have been recorded.
+        let change = self.kind_change(mesh, self.recorded.of_key(key)?.kind?);
         let host = |number: &HostNumber| {
             let bridge = self.bridges_of(*number).iter().find(|bridge| bridge.has_key(key))?;
             Some(HostKind { host: self.name_of(*number), kind: bridge.kind, second: bridge.second })

@@ -40,7 +40,7 @@ async fn meshed(store: Store, kind: Option<TunnelKind>) -> (Bench, Vec<Host>) {
     let bench = acting_with(ON, store).await;
     let (m, mut hosts) = (&bench.manager, Vec::new());
     network(m, None).await;
-    for kind in kind {
+    if let Some(kind) = kind {
         assert_eq!(set(m, "web", kind).await.unwrap(), Outcome::Updated);
     }
     for number in 1..=2u8 {
