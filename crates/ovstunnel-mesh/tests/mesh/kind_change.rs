@@ -16,6 +16,9 @@ use TunnelKind::{Geneve, Gre, Vxlan};
 /// By which kind frames are sent, and by which they are received too.
 type Kinds = (TunnelKind, Option<TunnelKind>);
 
+/// What is done to a host.
+type Harm = fn(&mut Machine);
+
 /// Hosts whose Open vSwitch follows what is written down for it only when it is told to, or has answered.
 struct World {
     zone: Zone,
@@ -208,7 +211,7 @@ fn one_that_begins_to_lead_has_each_host_say_where_it_is_first() {
 
 #[test]
 fn it_waits_for_each_host_that_cannot_take_the_step() {
-    let cases: [(fn(&mut Machine), Obstacle); 5] = [
+    let cases: [(Harm, Obstacle); 5] = [
         (|machine| machine.is_up = false, Obstacle::Silent),
         (|machine| machine.snapshot_given = false, Obstacle::Unseen),
         (|machine| machine.mode = Mode::Observe, Obstacle::Observed),

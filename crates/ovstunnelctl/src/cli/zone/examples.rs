@@ -199,8 +199,8 @@ Examples:
   ovstunnelctl zone network web                    # how far it is, and for which hosts it waits
   ovstunnelctl zone network set web --kind gre     # back, from wherever it is
 
-Each step is taken on all hosts of the network before the next is taken on any. What a step would send where
-is in 'ovstunnelctl zone plan web'.";
+Each step is taken on all hosts of the network before the next is taken on any. What it would
+send next is in 'ovstunnelctl zone plan web'.";
 
 pub(super) const NETWORK_REMOVE: &str = "\
 Examples:
