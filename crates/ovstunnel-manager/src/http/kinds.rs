@@ -14,7 +14,6 @@ use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::GreKey;
 
 use super::hosts::ChangeQuery;
-use super::networks::no_such_network;
 use super::recorded::find_network;
 use super::{State, inventory_error, query};
 use crate::inventory::Asked;
@@ -41,7 +40,7 @@ pub(super) async fn put_kind(
     ValidJson(body): ValidJson<PutNetworkKind>,
 ) -> Result<Response, ApiError> {
     let asked = query::check_name("network", &name)?;
-    let name = state.zone.recorded_name(asked).ok_or_else(|| no_such_network(asked))?;
+    let name = state.zone.recorded_name(asked).unwrap_or_else(|| asked.to_owned());
     let by = Asked { actor: &peer.to_string(), dry_run: query.dry_run };
     let (outcome, changes) = state.inventory.put_kind(&name, body.kind, by).await.map_err(inventory_error)?;
     let network = find_network(&state, &name).map(|network| with_refusals(&state, network));

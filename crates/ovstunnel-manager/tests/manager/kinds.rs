@@ -67,7 +67,7 @@ async fn until_kind(m: &Manager, hosts: &[Host], wanted: TunnelKind) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_network_changes_its_kind_on_all_hosts_and_a_successor_knows_it() {
+async fn all_hosts_change_their_kind_and_a_successor_knows_it() {
     let store = Store::in_memory("dc1");
     let (bench, hosts) = meshed(store.clone(), None).await;
     let m = &bench.manager;
@@ -93,7 +93,7 @@ async fn a_network_changes_its_kind_on_all_hosts_and_a_successor_knows_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_network_is_made_with_its_kind_and_a_key_that_it_can_have() {
+async fn a_new_network_has_its_kind_and_a_key_that_fits() {
     let (bench, hosts) = meshed(Store::in_memory("dc1"), Some(Vxlan)).await;
     until_kind(&bench.manager, &hosts, Vxlan).await;
     let body =

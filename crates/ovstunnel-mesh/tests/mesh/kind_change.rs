@@ -198,7 +198,7 @@ fn all_hosts_take_a_step_before_any_takes_the_next() {
 }
 
 #[test]
-fn one_that_begins_to_lead_has_each_host_say_where_it_is_first() {
+fn a_new_leader_has_each_host_say_where_it_is() {
     let (mut zone, mut answered) = (Zone::meshed(1..=2), Answered::new());
     zone.kind = Some(Vxlan);
     for _ in 0..2 {
@@ -276,7 +276,7 @@ fn the_first_bridge_has_the_kind_that_is_wanted() {
 }
 
 #[test]
-fn nothing_need_have_come_where_all_others_are_known_to_send_by_the_new_kind() {
+fn it_finishes_by_force_where_all_others_are_known() {
     let finish = |stranger: bool| {
         let mut zone = Zone::meshed(1..=2);
         zone.kind = Some(Vxlan);

@@ -238,7 +238,7 @@ fn tunnels_that_carry_less_than_others_are_named() {
 }
 
 #[test]
-fn hosts_at_different_steps_of_a_change_of_kind_are_a_whole_network() {
+fn hosts_at_different_steps_of_a_change_are_whole() {
     let mut zone = Zone::meshed(1..=3);
     zone.kind = Some(TunnelKind::Vxlan);
     let has_switched = |bridges: &mut Vec<Bridge>| {
