@@ -35,7 +35,10 @@ pub use link::{Link, LinkRole, PostLink};
 pub use matrix::{CellState, Matrix, MatrixBy, MatrixCount, MatrixLine, MatrixRun};
 pub use ovstunnel_types::Isolation;
 
-pub use network::{Member, Network, NetworkAnswer, NetworkList, NetworkRecord, NetworkState, PutNetwork};
+pub use network::{
+    HostKind, Member, Network, NetworkAnswer, NetworkKind, NetworkList, NetworkRecord, NetworkState, PutNetwork,
+    PutNetworkKind,
+};
 pub use nic::{FailedTunnel, MoveWord, Nic, NicAnswer, NicList, NicOutcome, NicReleased, NicTunnels, PutNic};
 pub use overview::{HostCount, Leadership, NetworkCount, Overview, Ready, TunnelCount};
 pub use path::{Path, PathEnd, PathStep, PostPath, StepResult};

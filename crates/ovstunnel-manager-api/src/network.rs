@@ -1,10 +1,10 @@
 //! Networks of a zone: which hosts each has, and whether it is whole.
 
-use ovstunnel_api::{Ipv6Policy, Outcome};
+use ovstunnel_api::{Ipv6Policy, KindStep, Outcome, TunnelKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Finding;
+use crate::{Blocked, Finding};
 
 /// How a network is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -56,6 +56,9 @@ pub struct NetworkRecord {
     /// MTU of its guests, bytes, where one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
+    /// The kind that its tunnels are to have on all hosts; on each the one that its configuration says where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<TunnelKind>,
     /// How many NICs it has.
     pub nics: u32,
 }
@@ -88,7 +91,44 @@ pub struct PutNetwork {
     pub mtu: Option<u32>,
 }
 
-/// Answer of `PUT` and `DELETE /v1/networks/{network}`.
+/// Body of `PUT /v1/networks/{network}/kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutNetworkKind {
+    /// The kind that its tunnels are to have on all hosts.
+    pub kind: TunnelKind,
+}
+
+/// How far a network is on the way to the kind that its tunnels are to have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NetworkKind {
+    /// That kind.
+    pub to: TunnelKind,
+    /// The step that is next: it begins once each host has done the one before. Absent once all have this kind alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<KindStep>,
+    /// What the bridge of each host has now.
+    pub hosts: Vec<HostKind>,
+    /// The hosts for which the next step waits, with the reasons.
+    pub waits_for: Vec<Blocked>,
+    /// Why no step is taken whatever hosts say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
+}
+
+/// The kinds of tunnels of one host's bridge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HostKind {
+    /// The host.
+    pub host: String,
+    /// The kind by which it sends.
+    pub kind: TunnelKind,
+    /// The kind by which it receives too, while the kind changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<TunnelKind>,
+}
+
+/// Answer of `PUT` and `DELETE /v1/networks/{network}`, and of `PUT /v1/networks/{network}/kind`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NetworkAnswer {
     /// What was done.
@@ -122,6 +162,9 @@ pub struct Network {
     /// What is recorded of it; absent where it is only seen on hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<NetworkRecord>,
+    /// How far its hosts are on the way to the kind of tunnels that is recorded; absent where none is, and in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<NetworkKind>,
     /// Its hosts; only in the answer to one network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<Vec<Member>>,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use ovstunnel_api::{Id, PostTunnel, PutBfd, PutBridge, PutTunnel};
+use ovstunnel_api::{Id, PostKind, PostTunnel, PutBfd, PutBridge, PutTunnel};
 use ovstunnel_mesh::{Request, bfd};
 use ovstunnel_types::{HostId, HostNumber, RemoteIp};
 
@@ -21,6 +21,8 @@ pub enum Wire {
     DeleteBridge(String),
     /// `PUT /v1/bridges/{bridge}/bfd`.
     PutBfd(String, PutBfd),
+    /// `POST /v1/bridges/{bridge}/kind`.
+    ChangeKind(String, PostKind),
 }
 
 fn host_id(number: HostNumber) -> Id {
@@ -40,14 +42,14 @@ impl Wire {
     /// What this host gets.
     pub fn from_request(host: HostNumber, request: &Request) -> Wire {
         match request {
-            Request::PutBridge { bridge, key, ipv6, tunnels } => {
+            Request::PutBridge { bridge, key, ipv6, kind, tunnels } => {
                 let body = PutBridge {
                     key: i64::from(key.get()),
                     network_uuid: None,
                     host_id: Some(host_id(host)),
                     ipv6: *ipv6,
                     uplink: None,
-                    kind: None,
+                    kind: *kind,
                     tunnels: Some(put_tunnels(tunnels)),
                 };
                 Wire::PutBridge(bridge.to_string(), body)
@@ -64,6 +66,9 @@ impl Wire {
             }
             Request::DeleteTunnel { bridge, port } => Wire::DeleteTunnel(bridge.to_string(), port.to_string()),
             Request::DeleteBridge { bridge } => Wire::DeleteBridge(bridge.to_string()),
+            Request::ChangeKind { bridge, to, step, force } => {
+                Wire::ChangeKind(bridge.to_string(), PostKind { to: *to, step: *step, force: *force })
+            }
         }
     }
 
@@ -81,6 +86,7 @@ impl Wire {
             Wire::DeleteTunnel(bridge, port) => ("DELETE", format!("/v1/bridges/{bridge}/tunnels/{port}")),
             Wire::DeleteBridge(bridge) => ("DELETE", format!("/v1/bridges/{bridge}")),
             Wire::PutBfd(bridge, _) => ("PUT", format!("/v1/bridges/{bridge}/bfd")),
+            Wire::ChangeKind(bridge, _) => ("POST", format!("/v1/bridges/{bridge}/kind")),
         }
     }
 
@@ -91,11 +97,12 @@ impl Wire {
             Wire::PutBridge(_, body) => serde_json::to_value(body).ok(),
             Wire::PostTunnel(_, body) => serde_json::to_value(body).ok(),
             Wire::PutBfd(_, body) => serde_json::to_value(body).ok(),
+            Wire::ChangeKind(_, body) => serde_json::to_value(body).ok(),
             Wire::DeleteTunnel(..) | Wire::DeleteBridge(_) => None,
         }
     }
 
-    /// The specification's word for it, by which its users look in the log; it has none for probes.
+    /// The specification's word for it, by which its users look in the log; it has none for probes and kinds.
     pub fn command_word(&self) -> &'static str {
         match self {
             Wire::PutBridge(..) => "OvsSetupBridge",
@@ -103,6 +110,7 @@ impl Wire {
             Wire::DeleteTunnel(..) => "OvsDestroyTunnel",
             Wire::DeleteBridge(_) => "OvsDestroyBridge",
             Wire::PutBfd(..) => "Bfd",
+            Wire::ChangeKind(..) => "Kind",
         }
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! What it does: elects one tunnel for each two hosts that share a network, says what differs on which bridge, and reads sessions. What it
 //! must not do: have one end alone send where the other can be told too, or take for a cut what has other reasons: an end that was not told,
-//! or that cannot be asked.
+//! that cannot be asked, or that sends by another kind of tunnel while the network changes its own.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ovstunnel_types::{BfdState, BridgeName, FlowsState, GreKey, HostNumber, PortName, TunnelState};
+use ovstunnel_types::{BfdState, BridgeName, FlowsState, GreKey, HostNumber, PortName, TunnelKind, TunnelState};
 
 use crate::difference::other_id;
 use crate::observed::{Bridge, Session, Snapshot, Tunnel};
@@ -147,10 +147,11 @@ pub struct Cut {
 }
 
 /// The sessions by which a host hears nothing. One that only is not heard says `init`.
-fn deaf_sessions(snapshot: &Snapshot) -> impl Iterator<Item = (&Tunnel, &Session)> {
-    let tunnels = snapshot.bridges().iter().flat_map(|bridge| &bridge.tunnels);
-    let sessions = tunnels.filter_map(|tunnel| Some((tunnel, tunnel.bfd.as_deref()?)));
-    sessions.filter(|(_, session)| session.state == Some(BfdState::Down))
+fn deaf_sessions(snapshot: &Snapshot) -> impl Iterator<Item = (TunnelKind, &Tunnel, &Session)> {
+    let tunnels =
+        snapshot.bridges().iter().flat_map(|bridge| bridge.tunnels.iter().map(|tunnel| (bridge.kind, tunnel)));
+    let sessions = tunnels.filter_map(|(kind, tunnel)| Some((kind, tunnel, tunnel.bfd.as_deref()?)));
+    sessions.filter(|(.., session)| session.state == Some(BfdState::Down))
 }
 
 /// Whether there may be cuts that lead to a host, by what it said.
@@ -165,10 +166,10 @@ pub fn find_cuts<'a>(
 ) -> Vec<Cut> {
     let deaf = hosts
         .filter_map(|host| Some((host, said(host)?)))
-        .flat_map(|(host, snapshot)| deaf_sessions(snapshot).map(move |(tunnel, session)| (host, tunnel, session)));
-    let cut = |(to, tunnel, here): (HostNumber, &'a Tunnel, &'a Session)| {
+        .flat_map(|(host, snapshot)| deaf_sessions(snapshot).map(move |session| (host, session)));
+    let cut = |(to, (kind, tunnel, here)): (HostNumber, (TunnelKind, &'a Tunnel, &'a Session))| {
         let from = tunnel.peer_number()?;
-        let there = session_to(said(from)?, tunnel.key, to)?;
+        let there = session_to(said(from)?, tunnel.key, to, kind)?;
         let was_up = here.flaps > 0 && there.flaps > 0;
         // Who was just told so by the other end hears that; its next packet makes it `init`.
         let is_told = here.diagnostic.as_deref() == Some("Neighbor Signaled Session Down");
@@ -177,9 +178,10 @@ pub fn find_cuts<'a>(
     deaf.filter_map(cut).collect()
 }
 
-/// The session of a host's tunnel with this key to another host.
-fn session_to(snapshot: &Snapshot, key: GreKey, to: HostNumber) -> Option<&Session> {
-    let mut tunnels = snapshot.bridges_of(key).flat_map(|bridge| &bridge.tunnels);
+/// The session of a host's tunnel with this key and of this kind to another host.
+fn session_to(snapshot: &Snapshot, key: GreKey, to: HostNumber, kind: TunnelKind) -> Option<&Session> {
+    let bridges = snapshot.bridges_of(key).filter(|bridge| bridge.kind == kind);
+    let mut tunnels = bridges.flat_map(|bridge| &bridge.tunnels);
     tunnels.find_map(|tunnel| tunnel.bfd.as_deref().filter(|_| tunnel.key == key && tunnel.peer_number() == Some(to)))
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ovstunnel_types::{GreKey, HostNumber, Ipv6Policy, NetworkNumber, RemoteIp};
+use ovstunnel_types::{GreKey, HostNumber, Ipv6Policy, NetworkNumber, RemoteIp, TunnelKind};
 
 use crate::membership::Attachment;
 
@@ -89,6 +89,8 @@ pub struct Mesh {
     pub ipv6: Option<Ipv6Policy>,
     /// MTU of its guests, bytes; where nothing is said, the largest that most of its hosts can carry.
     pub guest_mtu: Option<u32>,
+    /// The kind that its tunnels are to have; where nothing is said, the one that each host gives them.
+    pub kind: Option<TunnelKind>,
     members: BTreeMap<HostNumber, Option<RemoteIp>>,
     left: BTreeSet<HostNumber>,
 }
@@ -110,6 +112,7 @@ impl Mesh {
             key,
             ipv6,
             guest_mtu: None,
+            kind: None,
             members,
             left: outside.into_iter().map(|(host, _)| *host).collect(),
         }

@@ -11,8 +11,11 @@ pub(crate) use host::{other_id, refuse_taken_addresses};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ovstunnel_types::{BridgeName, GreKey, HostId, HostNumber, Ipv6Policy, NetworkNumber, PortName, RemoteIp};
+use ovstunnel_types::{
+    BridgeName, GreKey, HostId, HostNumber, Ipv6Policy, NetworkNumber, PortName, RemoteIp, TunnelKind,
+};
 
+use crate::kind_change::{KindChange, Paused};
 use crate::observed::Host;
 use crate::{Mesh, Moment};
 
@@ -72,6 +75,8 @@ pub struct HostDifference {
     pub bridge: BridgeName,
     /// Whether the bridge has to be made.
     pub is_new: bool,
+    /// The kind with which it is made, where that is said.
+    pub kind: Option<TunnelKind>,
     /// Whether it is a VPC's, to which a missing tunnel is added and nothing else is done.
     pub is_vpc: bool,
     /// Tunnels that are there and stay, at the address that they have.
@@ -148,6 +153,8 @@ pub struct Circumstances {
     pub asked: BTreeMap<HostNumber, BridgeName>,
     /// Hosts that left because somebody said so by name: a release, a migration, a drain, a deletion.
     pub named: BTreeSet<HostNumber>,
+    /// Hosts for which a change of the kind of tunnels waits.
+    pub paused: Paused,
 }
 
 /// What differs on the hosts of one network.
@@ -171,6 +178,8 @@ pub struct Difference {
     pub unseen: BTreeSet<HostNumber>,
     /// Hosts that have been silent for so long that nobody waits for them.
     pub dead: BTreeSet<HostNumber>,
+    /// How the change to the kind stands that its tunnels are to have, where that is said.
+    pub kind: Option<KindChange>,
 }
 
 impl Difference {
@@ -182,6 +191,11 @@ impl Difference {
     /// All tunnels that are to lead to another address.
     pub fn moves(&self) -> impl Iterator<Item = Removal> {
         self.hosts.iter().flat_map(|(from, host)| host.moves_from(*from))
+    }
+
+    /// Whether the kind of its tunnels is still to change.
+    pub fn changes_kind(&self) -> bool {
+        self.kind.as_ref().is_some_and(|change| !change.is_done())
     }
 
     /// Whether a host's bridge is to go.
@@ -203,6 +217,7 @@ pub fn mesh_difference(mesh: &Mesh, hosts: &BTreeMap<HostNumber, Host>, with: &C
         blocked: Vec::new(),
         unseen: BTreeSet::new(),
         dead: BTreeSet::new(),
+        kind: mesh.kind.map(|to| KindChange::new(mesh, hosts, to, &with.paused)),
     };
     let mut left: BTreeSet<HostNumber> = mesh.left_hosts().collect();
     for number in mesh.left_hosts() {

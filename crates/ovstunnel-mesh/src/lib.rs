@@ -1,6 +1,6 @@
 //! A zone's half of ovstunnel, as far as it can be computed: which network has which GRE key, and which hosts
 //! belong to it, and which tunnels they must have, what has
-//! to be sent to whom so that they do, and whether a network is whole.
+//! to be sent to whom so that they do and are of one kind, and whether a network is whole.
 //!
 //! What it does: pure functions and values, deterministic; whoever calls them gives the time and what was seen. What it must not
 //! do: I/O, read a clock, draw a random number, run tasks, know a database, a route or a switch.
@@ -12,6 +12,7 @@ mod desired;
 pub mod difference;
 pub mod faults;
 pub mod keys;
+pub mod kind_change;
 pub mod membership;
 mod moment;
 pub mod observed;

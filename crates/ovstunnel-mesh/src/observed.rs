@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ovstunnel_types::{
     BfdState, BridgeName, FlowsState, GreKey, HealthState, HostId, HostNumber, Ipv6Policy, PortName, RemoteIp,
-    TunnelState,
+    TunnelKind, TunnelState,
 };
 
 use crate::Moment;
@@ -72,7 +72,11 @@ pub struct Bridge {
     pub host_id: Option<HostId>,
     /// What it does with IPv6.
     pub ipv6: Ipv6Policy,
-    /// Its tunnels.
+    /// The kind of its tunnels: the one by which it sends.
+    pub kind: TunnelKind,
+    /// While its kind changes, the other one by which it receives too.
+    pub second: Option<TunnelKind>,
+    /// Its tunnels, those of the second kind left out: of these each has one beside it.
     pub tunnels: Vec<Tunnel>,
     /// The plugin's last call for it; none where somebody else set it up.
     pub last_call: Option<LastCall>,

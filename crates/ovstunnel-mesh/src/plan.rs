@@ -1,15 +1,16 @@
-//! What is to be sent to whom: joins first, then the tunnels that go, then the bridges.
+//! What is to be sent to whom: steps of a change of kind first, then joins, then the tunnels that go, then the bridges.
 //!
 //! What it does: turns a difference into requests, each complete in itself. What it must not do: remove anything while a host
 //! of the network has not said what it has, or while a hold is there.
 
 use std::collections::BTreeMap;
 
-use ovstunnel_types::{BridgeName, GreKey, HostId, HostNumber, Ipv6Policy, PortName, RemoteIp};
+use ovstunnel_types::{BridgeName, GreKey, HostId, HostNumber, Ipv6Policy, KindStep, PortName, RemoteIp, TunnelKind};
 
 use crate::brakes::Holds;
 use crate::difference::{BridgeFate, Difference, HostDifference, Moved, Removal, refuse_taken_addresses};
 use crate::host_id;
+use crate::kind_change::Answered;
 
 impl HostDifference {
     /// The same where no tunnel gets another address.
@@ -34,6 +35,8 @@ pub enum Request {
         key: GreKey,
         /// What it does with IPv6; as it is when absent.
         ipv6: Option<Ipv6Policy>,
+        /// The kind of its tunnels, where the bridge is new; as it is when absent.
+        kind: Option<TunnelKind>,
         /// Each other end with its address.
         tunnels: BTreeMap<HostId, RemoteIp>,
     },
@@ -55,6 +58,17 @@ pub enum Request {
         /// The port.
         port: PortName,
     },
+    /// `POST /v1/bridges/{bridge}/kind`: a step of the change of the tunnels' kind.
+    ChangeKind {
+        /// The bridge.
+        bridge: BridgeName,
+        /// The kind that it is to have in the end.
+        to: TunnelKind,
+        /// The step.
+        step: KindStep,
+        /// All others are known to send by the new kind, so that nothing need have come by it.
+        force: bool,
+    },
     /// `DELETE /v1/bridges/{bridge}`.
     DeleteBridge {
         /// The bridge.
@@ -75,6 +89,8 @@ pub struct Sending {
 /// begins when each has an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
+    /// The next step of the change of the tunnels' kind.
+    pub kinds: Vec<Sending>,
     /// What makes the mesh whole. Nothing goes, but a tunnel whose address another one needs.
     pub joins: Vec<Sending>,
     /// What takes superfluous tunnels away.
@@ -88,7 +104,7 @@ pub struct Plan {
 impl Plan {
     /// Each request, in order.
     pub fn sendings(&self) -> impl Iterator<Item = &Sending> {
-        self.joins.iter().chain(&self.leaves).chain(&self.bridges)
+        self.kinds.iter().chain(&self.joins).chain(&self.leaves).chain(&self.bridges)
     }
 
     /// Whether there is nothing to send.
@@ -100,6 +116,7 @@ impl Plan {
 /// The requests that make of what is there what must be there.
 pub fn plan_requests(difference: &Difference, holds: &Holds) -> Plan {
     let mut plan = Plan::default();
+    plan.kinds.extend(difference.kind.iter().flat_map(|change| change.requests(&Answered::new())));
     for (number, host) in &difference.hosts {
         let may_go = |is_named| difference.unseen.is_empty() && !holds.stops_removal(difference.network, is_named);
         if let BridgeFate::Goes { is_named } = host.fate {
@@ -174,7 +191,7 @@ impl<'a> Parts<'a> {
 
     fn put_request(&self, tunnels: BTreeMap<HostId, RemoteIp>) -> Request {
         let Difference { key, ipv6, .. } = *self.difference;
-        Request::PutBridge { bridge: self.host.bridge.clone(), key, ipv6, tunnels }
+        Request::PutBridge { bridge: self.host.bridge.clone(), key, ipv6, kind: self.host.kind, tunnels }
     }
 
     fn one_by_one(&self) -> (Vec<Request>, Vec<Request>) {

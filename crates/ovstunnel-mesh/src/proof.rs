@@ -237,7 +237,7 @@ fn combine_proofs<'a>(
         proven += part.proven;
         findings.extend(part.findings.iter());
         policies.extend(part.ipv6.map(|policy| (part.host, policy)));
-        mtus.extend(part.max_guest_mtu.map(|mtu| (part.host, mtu)));
+        mtus.extend(part.comparable_mtu(mesh).map(|mtu| (part.host, mtu)));
     }
     let together: Vec<Finding> = needs::ipv6_findings(mesh.ipv6, &policies)
         .into_iter()

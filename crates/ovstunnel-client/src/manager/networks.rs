@@ -3,7 +3,8 @@
 use http::Method;
 use ovstunnel_manager_api::{
     HostAnswer, KeyList, KeyRanges, KeyRangesAnswer, NetworkAnswer, Nic, NicAnswer, NicList, NicReleased,
-    PhysicalNetwork, PhysicalNetworkAnswer, PhysicalNetworkList, PutNetwork, PutNic, PutPhysicalNetwork,
+    PhysicalNetwork, PhysicalNetworkAnswer, PhysicalNetworkList, PutNetwork, PutNetworkKind, PutNic,
+    PutPhysicalNetwork,
 };
 
 use super::Manager;
@@ -27,6 +28,17 @@ impl Manager {
     ) -> Result<NetworkAnswer, ClientError> {
         let call = Call::new(Method::PUT, &["v1", "networks", Call::path_segment("network", name)?]).with_json(body)?;
         self.0.send_call(with_dry_run(call, dry_run)).await
+    }
+
+    /// `PUT /v1/networks/{network}/kind`: records of which kind its tunnels are to be; a manager that may act changes them, host by host.
+    pub async fn put_network_kind(
+        &self,
+        name: &str,
+        body: &PutNetworkKind,
+        dry_run: bool,
+    ) -> Result<NetworkAnswer, ClientError> {
+        let path = ["v1", "networks", Call::path_segment("network", name)?, "kind"];
+        self.0.send_call(with_dry_run(Call::new(Method::PUT, &path).with_json(body)?, dry_run)).await
     }
 
     /// `DELETE /v1/networks/{network}`: forgets it; nothing on any host is changed.

@@ -68,6 +68,7 @@ mod tests {
             proven: 1,
             reason: Some(reason),
             record: None,
+            kind: None,
             members: None,
         };
         let count = NetworkCount { all: 9, whole: 5, settling: 1, broken: 3 };

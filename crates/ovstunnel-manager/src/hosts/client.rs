@@ -62,6 +62,7 @@ impl HostClient for Client {
                 Wire::DeleteTunnel(bridge, port) => client.delete_tunnel(bridge, port).await.map(drop),
                 Wire::DeleteBridge(bridge) => client.delete_bridge(bridge).await.map(drop),
                 Wire::PutBfd(bridge, body) => client.put_bfd(bridge, body).await.map(drop),
+                Wire::ChangeKind(bridge, body) => client.post_kind(bridge, body).await.map(drop),
             }
         })
     }

@@ -118,6 +118,8 @@ fn read_bridge(bridge: &Bridge, origin: OffsetDateTime) -> Result<observed::Brid
         carries,
         host_id: bridge.host_id.as_deref().map(str::parse).transpose().map_err(bad("host_id"))?,
         ipv6: bridge.ipv6,
+        kind: bridge.kind,
+        second: bridge.second.as_ref().map(|second| second.kind),
         tunnels: bridge.tunnels.iter().map(tunnel).collect::<Result<_, _>>()?,
         last_call: bridge.claim.as_ref().and_then(|claim| last_call(claim, origin)),
         vifs: bridge.vifs.len(),

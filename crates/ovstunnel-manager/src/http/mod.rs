@@ -11,6 +11,7 @@ mod fixups;
 pub(crate) mod holds;
 pub(crate) mod hosts;
 mod identity;
+mod kinds;
 mod leading;
 mod links;
 mod maintenance;
@@ -136,6 +137,7 @@ fn inventory_error(error: InventoryError) -> ApiError {
     let detail = error.to_string();
     match error {
         InventoryError::NotFound(detail) => ApiError::not_found(detail),
+        InventoryError::Invalid { field, rule, value } => ApiError::invalid(field, &rule, Some(&value)),
         InventoryError::Conflict { in_the_way, detail } => ApiError::conflict(in_the_way, detail),
         InventoryError::Migrating { to: in_the_way, .. } => refusal_error(Code::Migrating, in_the_way, detail),
         InventoryError::KeysExhausted(detail) => ApiError::new(Code::KeysExhausted, detail),

@@ -14,10 +14,10 @@ use ovstunnel_types::{GreKey, HostNumber};
 use serde::Deserialize;
 use serde::de::Deserializer;
 
-use super::{State, inventory_error, query};
+use super::{State, inventory_error, kinds, query};
 use crate::document;
 use crate::sending::Wire;
-use crate::zone::{Names, Page, Planned};
+use crate::zone::{Names, Page, Planned, obstacle_sentence};
 
 /// Networks of a page where the request does not say.
 const USUAL: usize = 100;
@@ -104,7 +104,8 @@ pub(crate) async fn get_network(
         return Ok(Json(network));
     }
     let key = network_key(&state, &name)?;
-    state.zone.network(key).map(Json).ok_or_else(|| no_such_network(&name))
+    let network = state.zone.network(key).ok_or_else(|| no_such_network(&name))?;
+    Ok(Json(kinds::with_refusals(&state, network)))
 }
 
 /// Whether a network is whole, by what its hosts have said by now, as a document.
@@ -183,7 +184,7 @@ pub(super) fn plan_to_wire(network: &str, planned: Result<&Planned, &String>) ->
             return NetworkPlan { dry_run: true, network, requests: Vec::new(), blocked, withheld: 0 };
         }
     };
-    let stages = [("joins", &plan.joins), ("leaves", &plan.leaves), ("bridges", &plan.bridges)];
+    let stages = [("kinds", &plan.kinds), ("joins", &plan.joins), ("leaves", &plan.leaves), ("bridges", &plan.bridges)];
     let requests = stages
         .into_iter()
         .flat_map(|(stage, sendings)| sendings.iter().map(move |sending| planned_request(stage, sending, names)));
@@ -191,11 +192,15 @@ pub(super) fn plan_to_wire(network: &str, planned: Result<&Planned, &String>) ->
         .blocked
         .iter()
         .map(|(host, why)| Blocked { host: host_name(names, *host), reason: reason_text(why, names) });
+    let waits = difference.kind.iter().flat_map(|change| &change.waits_for).map(|(host, why)| Blocked {
+        host: host_name(names, *host),
+        reason: format!("the change of kind waits for it: {}", obstacle_sentence(why)),
+    });
     NetworkPlan {
         dry_run: true,
         network,
         requests: requests.collect(),
-        blocked: blocked.collect(),
+        blocked: blocked.chain(waits).collect(),
         withheld: u32::try_from(plan.withheld.len()).unwrap_or(u32::MAX),
     }
 }

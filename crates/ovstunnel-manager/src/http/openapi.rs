@@ -10,8 +10,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    State, diagnosis, enrolment, events, faults, fixups, holds, hosts, identity, links, maintenance, matrix, networks,
-    nics, path, physical, recorded, renewal, sweep, watch, webhooks, zone,
+    State, diagnosis, enrolment, events, faults, fixups, holds, hosts, identity, kinds, links, maintenance, matrix,
+    networks, nics, path, physical, recorded, renewal, sweep, watch, webhooks, zone,
 };
 
 #[derive(OpenApi)]
@@ -71,6 +71,7 @@ fn described_router() -> OpenApiRouter<State> {
         .routes(routes!(renewal::renew))
         .routes(routes!(networks::list_networks))
         .routes(routes!(networks::get_network, recorded::put_network, recorded::delete_network))
+        .routes(routes!(kinds::put_kind))
         .routes(routes!(networks::get_proof))
         .routes(routes!(matrix::get_mesh))
         .routes(routes!(matrix::get_mesh_json))

@@ -75,7 +75,7 @@ fn wanted_network(name: &str, body: PutNetwork) -> Result<WantedNetwork, ApiErro
 }
 
 /// The network as it is now.
-fn find_network(state: &State, name: &str) -> Option<Network> {
+pub(super) fn find_network(state: &State, name: &str) -> Option<Network> {
     state.zone.keyless_network(name).or_else(|| {
         let key = state.zone.recorded_network(name)?.row.key?;
         state.zone.network(key)

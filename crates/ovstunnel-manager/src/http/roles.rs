@@ -122,7 +122,8 @@ fn least(method: &Method, path: &str) -> Role {
         // The page's own.
         (&Method::POST, ["networks", _, "reconcile"] | ["hosts", _, "resync"]) => Role::Operator,
         (&Method::POST, ["sign-in" | "sign-out"]) => Role::Viewer,
-        (&Method::PUT | &Method::DELETE, ["v1", "networks", _] | ["v1", "networks", _, "nics", _]) => Role::Operator,
+        (&Method::PUT | &Method::DELETE, ["v1", "networks", _] | ["v1", "networks", _, "nics", _])
+        | (&Method::PUT, ["v1", "networks", _, "kind"]) => Role::Operator,
         _ => Role::Admin,
     }
 }
@@ -136,7 +137,7 @@ mod tests {
     use crate::http::openapi::description;
 
     /// Each operation that is described, as `GET /v1/hosts/h1`, with all who may; a host of the name h1.
-    const MAY: [(&str, &str); 59] = [
+    const MAY: [(&str, &str); 60] = [
         ("GET /v1/overview", "viewer operator admin"),
         ("GET /v1/watch", "viewer operator admin"),
         ("GET /v1/faults", "viewer operator admin"),
@@ -170,6 +171,7 @@ mod tests {
         ("GET /v1/zone/matrix.png", "viewer operator admin"),
         ("PUT /v1/networks/h1", "operator admin"),
         ("DELETE /v1/networks/h1", "operator admin"),
+        ("PUT /v1/networks/h1/kind", "operator admin"),
         ("POST /v1/networks/h1/reconcile", "operator admin"),
         ("POST /v1/networks/h1/sweep", "operator admin"),
         ("POST /v1/path", "operator admin"),

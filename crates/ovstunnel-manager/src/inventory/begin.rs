@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ovstunnel_store::{KeyRow, KeyState, NetworkRow, NicRow, Store, StoreError};
-use ovstunnel_types::{BridgeName, HostNumber, NetworkNumber};
+use ovstunnel_types::{BridgeName, HostNumber, NetworkNumber, TunnelKind};
 
+use super::kinds::kind_setting;
 use super::{Inventory, Times, unix_seconds};
 use crate::zone::{Recorded, Zone};
 
@@ -93,6 +94,7 @@ impl Inventory {
         }
         network.had_nics |= settings.contains_key(&had_nics(number));
         network.is_implemented = settings.contains_key(&implemented_setting(number));
+        network.kind = settings.get(&kind_setting(number)).and_then(|word| TunnelKind::of_interface_type(word));
         for host in network.hosts() {
             let bridge =
                 settings.get(&requested_bridge_setting(number, host)).and_then(|name| name.parse::<BridgeName>().ok());

@@ -31,7 +31,7 @@ impl Inventory {
             None => {
                 self.end_quarantines().await?;
                 let physical = self.physical_network(&network.row.physical_network).await?;
-                self.next_key(network.row.number, &physical).map_err(InventoryError::KeysExhausted)?
+                self.next_key(network.row.number, network.kind, &physical).map_err(InventoryError::KeysExhausted)?
             }
         };
         if !is_named && !self.zone.can_have_bridge(host.number, key, &network) {

@@ -10,7 +10,7 @@ use ovstunnel_manager_api::{Key, KeyState as Word, KeyUsage, Trouble};
 use ovstunnel_mesh::Moment;
 use ovstunnel_mesh::keys::{KeyState, Keys, Pool};
 use ovstunnel_store::{KeyRow, KeyState as Recorded, PhysicalNetworkRow, StoreError};
-use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
+use ovstunnel_types::{GreKey, HostNumber, NetworkNumber, TunnelKind};
 use time::OffsetDateTime;
 
 use super::physical::ranges_of;
@@ -181,12 +181,18 @@ impl Inventory {
     }
 
     /// The key that a network would get, or why there is none.
-    pub(super) fn next_key(&self, network: NetworkNumber, physical: &PhysicalNetworkRow) -> Result<GreKey, String> {
+    pub(super) fn next_key(
+        &self,
+        network: NetworkNumber,
+        kind: Option<TunnelKind>,
+        physical: &PhysicalNetworkRow,
+    ) -> Result<GreKey, String> {
         let mut keys = self.recorded_keys();
         for (key, host) in self.zone.first_hosts() {
             keys.may_have(host, key, Moment::default());
         }
-        let mut pool = Pool::new(&physical.name, ranges_of(physical));
+        let ranges = ranges_of(physical).up_to(*kind.unwrap_or_default().keys().end());
+        let mut pool = Pool::new(&physical.name, ranges);
         keys.allocate_key(network, &mut pool).map_err(|exhausted| exhausted.to_string())
     }
 

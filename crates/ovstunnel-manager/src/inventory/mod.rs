@@ -6,6 +6,7 @@
 mod begin;
 mod implement;
 pub mod keys;
+mod kinds;
 mod networks;
 mod nics;
 pub mod physical;
@@ -55,6 +56,16 @@ pub enum InventoryError {
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
+    /// A value breaks a rule.
+    #[error("{field} {rule}, not `{value}`")]
+    Invalid {
+        /// What.
+        field: &'static str,
+        /// The rule.
+        rule: String,
+        /// What it is.
+        value: String,
+    },
     /// Something is in the way.
     #[error("{detail}")]
     Conflict {

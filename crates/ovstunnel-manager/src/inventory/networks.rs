@@ -10,6 +10,7 @@ use ovstunnel_store::{KeyRow, NewNetwork, PhysicalNetworkRow, StoreError};
 use ovstunnel_types::{GreKey, HostNumber, Ipv6Policy, NetworkNumber};
 
 use super::begin::{allocated_row, had_nics, implemented_setting, requested_bridge_setting};
+use super::kinds::{check_key, kind_setting};
 use super::physical::ranges_of;
 use super::{Asked, Inventory, InventoryError, changes_sentence, field_changes, unix_seconds};
 use crate::zone::Recorded;
@@ -49,6 +50,7 @@ impl Inventory {
         self.check_unchanged(wanted, before.as_ref())?;
         let had = before.as_ref().and_then(|before| before.row.key);
         if let Some(key) = wanted.key.filter(|key| had != Some(*key)) {
+            before.as_ref().and_then(|before| before.kind).map_or(Ok(()), |kind| check_key(key, kind))?;
             self.end_quarantines().await?;
             self.may_be_given(key, wanted, before.as_ref(), &physical)?;
         }
@@ -103,6 +105,7 @@ impl Inventory {
         }
         self.store.set_setting(&had_nics(number), None).await?;
         self.store.set_setting(&implemented_setting(number), None).await?;
+        self.store.set_setting(&kind_setting(number), None).await?;
         self.record_event(
             "network_removed",
             Some(name),

@@ -157,7 +157,11 @@ impl Inventory {
                 self.zone.proof(key);
                 Ok(key)
             }
-            None => self.next_key(network.row.number, &self.physical_network(&network.row.physical_network).await?),
+            None => self.next_key(
+                network.row.number,
+                network.kind,
+                &self.physical_network(&network.row.physical_network).await?,
+            ),
         };
         let prepared = key.and_then(|key| {
             // A key is a number, so there is always a mesh.
@@ -174,7 +178,11 @@ impl Inventory {
     /// It is not recorded, or the database cannot be used.
     pub async fn plan_without_key(&self, name: &str) -> Result<Result<crate::zone::Planned, String>, InventoryError> {
         let network = self.require_network(name)?;
-        let key = self.next_key(network.row.number, &self.physical_network(&network.row.physical_network).await?);
+        let key = self.next_key(
+            network.row.number,
+            network.kind,
+            &self.physical_network(&network.row.physical_network).await?,
+        );
         Ok(key.and_then(|key| {
             self.zone
                 .plan_with(&network, key, self.times.dead_after)

@@ -1,11 +1,12 @@
 //! Keeps every mesh whole: sends hosts what makes of what is there what must be there.
 //!
-//! What it does: looks again at each network that was proven, plans by what its hosts say at that moment, and sends one stage of the plan: what
-//! joins, else what leaves, else bridges. What it must not do: remember a plan, or remove anything that the brakes stop, that a silent host may
+//! What it does: looks again at each network that was proven, plans by what its hosts say at that moment, and sends one stage of the plan: a
+//! step of a change of kind, else what joins, else what leaves, else bridges. What it must not do: remember a plan, or remove anything that the brakes stop, that a silent host may
 //! still need, or that the newest picture does not call for.
 
 mod attempts;
 mod holds;
+mod kinds;
 mod networks;
 mod pass;
 mod probes;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use ovstunnel_manager_api::Trouble;
 use ovstunnel_mesh::difference::Difference;
+use ovstunnel_mesh::kind_change::Answered;
 use ovstunnel_mesh::{Brakes, Goes, Request, Scope};
 use ovstunnel_store::{Store, StoreError};
 use ovstunnel_types::{GreKey, HostNumber};
@@ -73,6 +75,10 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     attempts: Attempts,
+    /// The same for steps of changes of kind: one that a host refuses keeps nothing else from it.
+    kind_attempts: Attempts,
+    /// Networks whose kind is changing, and what hosts have answered of it.
+    kinds: BTreeMap<GreKey, Answered>,
     waiting: Waiting,
     /// Networks from which something is to go.
     removing: BTreeMap<GreKey, Difference>,
@@ -259,6 +265,7 @@ impl Reconciler {
     pub fn request_network(&self, key: GreKey) {
         let mut state = self.lock_state();
         state.attempts.forget_network(key);
+        state.kind_attempts.forget_network(key);
         state.asked.insert(key);
         drop(state);
         self.0.wake.notify_one();

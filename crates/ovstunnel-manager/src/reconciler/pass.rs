@@ -10,10 +10,13 @@ use ovstunnel_types::{GreKey, HostId, HostNumber};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::attempts::Result;
+use super::attempts::{Attempts, Result};
 use super::send::Sender;
-use super::{AGAIN, LEASE, Reconciler, Stage, State, Work};
+use super::{AGAIN, LEASE, Reconciler, Stage, Work};
 use crate::zone::Happened;
+
+/// The next step of a change of kind.
+const KINDS: &str = "kinds";
 
 /// What makes the mesh whole.
 const JOINS: &str = "joins";
@@ -42,7 +45,8 @@ impl Reconciler {
         self.make_networks(without_bridge, work, now);
         let holds = self.stopped_removals(&pass);
         for (key, difference) in &pass {
-            let plan = plan_requests(difference, &holds);
+            let mut plan = plan_requests(difference, &holds);
+            plan.kinds = self.kind_requests(*key, difference);
             let (stage, later) = self.next_stage(*key, &plan, now);
             match stage {
                 Some(stage) => {
@@ -71,12 +75,14 @@ impl Reconciler {
             let blocked = difference.iter().flat_map(|difference| &difference.blocked);
             let missing = blocked.filter(|(_, why)| *why == Blocked::BridgeMissing).map(|(host, _)| (key, *host));
             without_bridge.extend(missing);
-            let Some(difference) = difference.filter(|difference| !difference.hosts.is_empty()) else {
+            self.settle_kind(&mut state, key, difference.as_ref().and_then(|difference| difference.kind.as_ref()));
+            if difference.as_ref().is_none_or(|difference| difference.hosts.is_empty()) {
                 state.removing.remove(&key);
                 state.attempts.forget_settled(key);
                 self.0.zone.nothing_refused(key);
-                continue;
-            };
+            }
+            let differs = |difference: &Difference| !difference.hosts.is_empty() || difference.changes_kind();
+            let Some(difference) = difference.filter(differs) else { continue };
             match has_removals(&difference) {
                 true => drop(state.removing.insert(key, difference.clone())),
                 false => drop(state.removing.remove(&key)),
@@ -138,8 +144,10 @@ impl Reconciler {
     fn next_stage(&self, key: GreKey, plan: &Plan, now: Instant) -> (Option<Stage>, Option<Instant>) {
         let state = self.lock_state();
         let mut later = None::<Instant>;
-        for (name, sendings) in [(JOINS, &plan.joins), (LEAVES, &plan.leaves), (BRIDGES, &plan.bridges)] {
-            let requests = self.sendable_requests(&state, key, sendings, now, &mut later);
+        let rest = [(JOINS, &plan.joins), (LEAVES, &plan.leaves), (BRIDGES, &plan.bridges)];
+        for (name, sendings) in std::iter::once((KINDS, &plan.kinds)).chain(rest) {
+            let attempts = if name == KINDS { &state.kind_attempts } else { &state.attempts };
+            let requests = self.sendable_requests(attempts, key, sendings, now, &mut later);
             if !requests.is_empty() {
                 return (Some(Stage { name, requests }), later);
             }
@@ -149,7 +157,7 @@ impl Reconciler {
 
     fn sendable_requests(
         &self,
-        state: &State,
+        attempts: &Attempts,
         key: GreKey,
         sendings: &[Sending],
         now: Instant,
@@ -160,7 +168,7 @@ impl Reconciler {
             by_host.entry(*host).or_default().push(request.clone());
         }
         by_host.retain(|host, requests| {
-            let wait = state.attempts.next_attempt(key, *host, requests, self.0.writers.connection_count(*host), now);
+            let wait = attempts.next_attempt(key, *host, requests, self.0.writers.connection_count(*host), now);
             *later = wait.into_iter().chain(*later).min();
             wait.is_none()
         });
@@ -176,10 +184,13 @@ impl Reconciler {
             async move {
                 let connection = reconciler.0.writers.connection_count(host);
                 let result = sender.send_all(&requests).await;
-                reconciler.0.zone.record_refused(key, host, not_made(&requests, &result));
-                let is_news = {
-                    let mut state = reconciler.lock_state();
-                    state.attempts.record_result(key, host, requests.clone(), connection, result.clone())
+                let is_news = match stage.name {
+                    KINDS => reconciler.record_step(key, host, requests.clone(), connection, result.clone()),
+                    _ => {
+                        reconciler.0.zone.record_refused(key, host, not_made(&requests, &result));
+                        let mut state = reconciler.lock_state();
+                        state.attempts.record_result(key, host, requests.clone(), connection, result.clone())
+                    }
                 };
                 is_news.then(|| result_sentence(&sender.name, &requests, &result))
             }
@@ -223,7 +234,7 @@ fn not_made(requests: &[Request], result: &Result) -> BTreeSet<HostNumber> {
     let wanted = requests.iter().filter(|_| result.failed.is_some()).flat_map(|request| match request {
         Request::PutBridge { tunnels, .. } => tunnels.keys().cloned().collect(),
         Request::PostTunnel { to, .. } => vec![HostId::from(*to)],
-        Request::DeleteTunnel { .. } | Request::DeleteBridge { .. } => Vec::new(),
+        Request::DeleteTunnel { .. } | Request::DeleteBridge { .. } | Request::ChangeKind { .. } => Vec::new(),
     });
     wanted.chain(result.left_out.keys().cloned()).filter_map(|to| HostNumber::try_from(&to).ok()).collect()
 }
@@ -243,5 +254,6 @@ fn describe_request(request: &Request) -> String {
         Request::PostTunnel { to, remote_ip, .. } => format!("tunnel to host {to} at {remote_ip}"),
         Request::DeleteTunnel { port, .. } => format!("tunnel {port} taken away"),
         Request::DeleteBridge { bridge } => format!("bridge {bridge} taken away"),
+        Request::ChangeKind { bridge, to, step, .. } => format!("bridge {bridge}: {step} for {to}"),
     }
 }

@@ -4,7 +4,7 @@ use axum::extract::State as Shared;
 use axum::http::Uri;
 use axum::response::Response;
 use maud::{Markup, html};
-use ovstunnel_manager_api::{Network, NetworkState};
+use ovstunnel_manager_api::{Network, NetworkKind, NetworkState};
 use ovstunnel_server::config::Role;
 use ovstunnel_server::extract::{NoQuery, ValidPath, ValidQuery};
 use ovstunnel_server::problem::ApiError;
@@ -77,6 +77,20 @@ pub(super) async fn show(
     Ok(render_page(&state, &who, view))
 }
 
+/// A change of the tunnels' kind that is under way, and for whom it waits.
+fn kind_progress(kind: &NetworkKind) -> Markup {
+    let done = kind.hosts.iter().filter(|host| host.kind == kind.to && host.second.is_none()).count();
+    html! {
+        p {
+            "Its tunnels change to " (kind.to) ": " (done) " of " (counted_noun(kind.hosts.len() as u64, "host", "hosts")) " have it alone"
+            @if let Some(next) = kind.next { "; the next step is " (next.as_str()) }
+            "."
+        }
+        @if let Some(held) = &kind.held { p { "No step is taken: " (held) "." } }
+        @for wait in &kind.waits_for { p { "It waits for " (wait.host) ": " (wait.reason) "." } }
+    }
+}
+
 fn network_summary(network: &Network, who: &Who) -> Markup {
     let (mark, name) = (Mark::from(network.state), &network.name);
     let missing = network.wanted.saturating_sub(network.proven);
@@ -118,11 +132,13 @@ fn network_summary(network: &Network, who: &Who) -> Markup {
                         span class="chip" { (record.physical_network) }
                         @if let Some(policy) = record.ipv6 { span class="chip" { "IPv6 " (policy.as_str()) } }
                         @if let Some(mtu) = record.mtu { span class="chip" { "MTU " (mtu) } }
+                        @if let Some(kind) = record.kind { span class="chip" { "tunnels " (kind) } }
                     }
                     None => { span class="chip" { "only seen on hosts" } }
                 }
                 span { (network.state.as_str()) " since " (time_ago(&network.since)) }
             }
+            @if let Some(kind) = network.kind.as_ref().filter(|kind| kind.next.is_some()) { (kind_progress(kind)) }
             @if network.state != NetworkState::Whole {
                 p class="acts" { (forms::plan_link(who, Role::Operator, &format!("{}/reconcile", network_path(name)), "Reconcile: show the plan")) }
             }

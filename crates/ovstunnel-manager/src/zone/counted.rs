@@ -36,7 +36,9 @@ impl State {
     /// What counters have found, and what switches say that they receive.
     pub(super) fn all_counted(&self) -> Vec<(GreKey, Finding)> {
         let lost = self.counted.lost.iter().map(|((key, ..), finding)| (*key, finding.clone()));
-        let lost = lost.filter(|(key, _)| self.networks.contains_key(key));
+        let lost = lost.filter(|(key, finding)| {
+            self.networks.contains_key(key) && finding.to.is_some_and(|to| self.same_kind(*key, finding.host, to))
+        });
         let of_host = |(host, packets): (&HostNumber, &Vec<(GreKey, RemoteIp)>)| {
             let host = *host;
             let of = |(key, from): &(GreKey, RemoteIp)| Some((*key, self.unexpected_finding(host, *key, *from)?));

@@ -112,6 +112,7 @@ impl State {
             proven: proof.proven,
             reason: proof.first_reason().map(|reason| self.finding_to_wire(reason)),
             record: recorded.map(record_to_wire),
+            kind: None,
             members: None,
         }
     }
@@ -136,6 +137,7 @@ impl State {
             proven: 0,
             reason: first,
             record: Some(record_to_wire(network)),
+            kind: None,
             members: None,
         }
     }
@@ -206,7 +208,8 @@ fn directed_pairs(hosts: usize) -> u64 {
 
 fn record_to_wire(network: &Recorded) -> NetworkRecord {
     let NetworkRow { number, physical_network, ipv6, mtu, .. } = network.row.clone();
-    NetworkRecord { number: number.get(), physical_network, ipv6, mtu, nics: saturating_u32(network.nics.len()) }
+    let (kind, nics) = (network.kind, saturating_u32(network.nics.len()));
+    NetworkRecord { number: number.get(), physical_network, ipv6, mtu, kind, nics }
 }
 
 /// A network in a list.
@@ -387,6 +390,7 @@ impl Zone {
         }
         let known = state.networks.get(&key)?;
         let mut network = state.network_to_wire(key, known, now);
+        network.kind = state.kind_to_wire(key, &known.mesh);
         network.members = Some(known.mesh.members().map(|number| state.member_to_wire(number, key)).collect());
         Some(network)
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ovstunnel_mesh::difference::{Circumstances, Difference};
+use ovstunnel_mesh::kind_change::Paused;
 use ovstunnel_mesh::{Holds, Mesh, Moment, Plan, difference, plan_requests};
 use ovstunnel_types::{BridgeName, GreKey, HostNumber, TunnelState};
 
@@ -52,7 +53,8 @@ impl State {
         let mut asked = self.made.get(&mesh.key).cloned().unwrap_or_default();
         asked.extend(network.iter().flat_map(|network| network.asked.clone()));
         let named = self.released_hosts(mesh.key, network);
-        difference::mesh_difference(mesh, &self.seen, &Circumstances { now, dead_after, asked, named })
+        let paused = if mesh.kind.is_some() { self.paused_hosts() } else { Paused::new() };
+        difference::mesh_difference(mesh, &self.seen, &Circumstances { now, dead_after, asked, named, paused })
     }
 
     fn has_bridge(&self, host: HostNumber, key: GreKey) -> bool {

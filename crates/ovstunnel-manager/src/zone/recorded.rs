@@ -9,7 +9,7 @@ use std::time::Duration;
 use ovstunnel_mesh::membership::{Attachment, Says};
 use ovstunnel_mesh::{Mesh, Moment, observed};
 use ovstunnel_store::{NetworkRow, NicRow};
-use ovstunnel_types::{BridgeName, GreKey, HostNumber, NetworkNumber};
+use ovstunnel_types::{BridgeName, GreKey, HostNumber, NetworkNumber, TunnelKind};
 
 use super::{State, Zone, network};
 
@@ -24,6 +24,8 @@ pub struct Recorded {
     pub had_nics: bool,
     /// Whether its key was allocated to it by its first NIC.
     pub is_implemented: bool,
+    /// The kind that its tunnels are to have; each host's own where nothing is said.
+    pub kind: Option<TunnelKind>,
     /// The bridges that were asked for by name.
     pub asked: BTreeMap<HostNumber, BridgeName>,
     /// The hosts of which somebody let go by name, and that may have something of it still.
@@ -42,6 +44,7 @@ impl Recorded {
             nics: BTreeMap::new(),
             had_nics: false,
             is_implemented: false,
+            kind: None,
             asked: BTreeMap::new(),
             released: BTreeSet::new(),
             since: BTreeMap::new(),
@@ -160,6 +163,7 @@ impl State {
         let ipv6 = network.and_then(|network| network.row.ipv6);
         let mut mesh = Mesh::new(number, key, ipv6, hosts, &self.endpoints);
         mesh.guest_mtu = network.and_then(|network| network.row.mtu);
+        mesh.kind = network.and_then(|network| network.kind);
         Some(mesh)
     }
 
@@ -220,6 +224,15 @@ impl Zone {
         }
     }
 
+    /// The kind that a network's tunnels are to have.
+    pub fn set_kind(&self, number: NetworkNumber, kind: TunnelKind) {
+        let mut state = self.lock_state();
+        let Some(network) = state.recorded.all.get(&number).cloned() else { return };
+        state.record_network(Recorded { kind: Some(kind), ..network });
+        drop(state);
+        self.wake_prover();
+    }
+
     /// All networks that are recorded and hold of which this is true.
     pub fn recorded_where(&self, is_meant: impl Fn(&Recorded) -> bool) -> Vec<Recorded> {
         self.lock_state().recorded.all.values().filter(|network| is_meant(network)).cloned().collect()
@@ -238,7 +251,7 @@ impl Zone {
         let mut state = self.lock_state();
         let known = state.recorded.all.get(&found.row.number);
         let is_same = |known: &Recorded| {
-            let flags = |of: &Recorded| (of.had_nics, of.is_implemented);
+            let flags = |of: &Recorded| (of.had_nics, of.is_implemented, of.kind);
             known.row == found.row
                 && known.nics == found.nics
                 && known.asked == found.asked
@@ -256,6 +269,7 @@ impl Zone {
         }
         next.had_nics |= found.had_nics;
         next.is_implemented = found.is_implemented;
+        next.kind = found.kind;
         next.asked = found.asked.clone();
         state.record_network(next);
         drop(state);

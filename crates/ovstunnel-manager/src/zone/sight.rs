@@ -83,7 +83,7 @@ impl Sight {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use ovstunnel_mesh::observed::{Carries, Tunnel};
-    use ovstunnel_types::{FlowsState, HealthState, Ipv6Policy, TunnelState};
+    use ovstunnel_types::{FlowsState, HealthState, Ipv6Policy, TunnelKind, TunnelState};
 
     use super::*;
 
@@ -113,6 +113,8 @@ mod tests {
             carries: if let [one] = keys[..] { Carries::Network(one) } else { Carries::Vpc(keys) },
             host_id: None,
             ipv6: Ipv6Policy::Drop,
+            kind: TunnelKind::Gre,
+            second: None,
             tunnels: tunnels.iter().map(tunnel).collect(),
             last_call: None,
             vifs: 1,

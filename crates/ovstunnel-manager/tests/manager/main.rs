@@ -18,6 +18,7 @@ mod export_mariadb;
 mod exporting;
 mod faults;
 mod import;
+mod kinds;
 mod libvirt_hook;
 mod membership;
 mod mistakes;

@@ -1,7 +1,7 @@
 //! Where BFD is to run, and which cuts sessions tell of.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use ovstunnel_types::{HealthState, Ipv6Policy};
+use ovstunnel_types::{HealthState, Ipv6Policy, TunnelKind};
 
 use super::*;
 use crate::observed::Carries;
@@ -107,6 +107,8 @@ fn bridge(key: i64, tunnels: Vec<Tunnel>) -> Bridge {
         flows: FlowsState::InSync,
         health: HealthState::Ok,
         unmet: vec![],
+        kind: TunnelKind::Gre,
+        second: None,
         max_guest_mtu: None,
     }
 }
@@ -183,6 +185,9 @@ fn a_cut_names_both_ends_and_the_direction_that_is_not_heard() {
     world.stands.insert(1, Stands::Acts);
     world.tunnel(1001, 2, 1).bfd.as_mut().unwrap().flaps = 0;
     assert_eq!(world.cuts(), [(2, 1, false), (1, 2, false)], "it never was up");
+    world.bridges.get_mut(&(2, 1001)).unwrap().kind = TunnelKind::Vxlan;
+    assert_eq!(world.cuts(), [], "one has switched to another kind, and the other not yet");
+    world.bridges.get_mut(&(2, 1001)).unwrap().kind = TunnelKind::Gre;
     world.tunnel(1001, 2, 1).bfd = None;
     assert_eq!(world.cuts(), [], "the other end has no BFD: that is no cut");
 }

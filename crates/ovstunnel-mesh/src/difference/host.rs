@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ovstunnel_types::{BridgeName, HostId, HostNumber, RemoteIp};
 
 use super::{Blocked, BridgeFate, Circumstances, Difference, HostDifference, Moved, Removal};
+use crate::kind_change::KindChange;
 use crate::observed::{Bridge, Host, Mode, Snapshot, Tunnel};
 use crate::{Mesh, host_id};
 
@@ -26,9 +27,15 @@ pub(super) fn compare_host(
     found.tunnels += bridges.iter().map(tunnels).sum::<usize>();
     let stands = if mesh.has_member(number) { Stands::Member } else { Stands::stand_of(number, left) };
     let result = match (&bridges[..], stands) {
-        ([], Stands::Member) => plan_creation(number, host, snapshot, mesh, with).map(Some),
+        ([], Stands::Member) => plan_creation(number, host, snapshot, mesh, found.kind.as_ref(), with).map(Some),
         ([], _) | ([_], Stands::Unclear) => Ok(None),
-        ([bridge], Stands::Member) => Ok(Some(plan_change(number, bridge, mesh, left, with))),
+        ([bridge], Stands::Member) => {
+            let mut changed = plan_change(number, bridge, mesh, left, with);
+            if found.kind.as_ref().is_some_and(|change| change.catches_up(number)) {
+                changed.add.clear();
+            }
+            Ok(Some(changed))
+        }
         ([bridge], Stands::Left) => Ok(plan_removal(number, bridge, mesh, with)),
         (several, _) => Err(Blocked::SeveralBridges(several.iter().map(|bridge| bridge.name.clone()).collect())),
     };
@@ -77,6 +84,7 @@ fn plan_creation(
     host: &Host,
     snapshot: &Snapshot,
     mesh: &Mesh,
+    change: Option<&KindChange>,
     with: &Circumstances,
 ) -> Result<HostDifference, Blocked> {
     let by_name = || format!("ovt{}", mesh.key).parse::<BridgeName>().ok().filter(|_| !host.has_xapi);
@@ -85,14 +93,17 @@ fn plan_creation(
     if snapshot.bridges().iter().any(|other| other.name == bridge) {
         return Err(Blocked::BridgeMissing);
     }
-    let add = mesh.tunnels_of(number).map(|tunnel| (tunnel.to, tunnel.remote_ip)).collect();
-    Ok(HostDifference { is_new: true, add, ..no_difference(bridge) })
+    let joins = change.is_none_or(KindChange::newcomer_joins);
+    let add = mesh.tunnels_of(number).filter(|_| joins).map(|tunnel| (tunnel.to, tunnel.remote_ip)).collect();
+    let kind = change.map(KindChange::newcomer_kind);
+    Ok(HostDifference { is_new: true, kind, add, ..no_difference(bridge) })
 }
 
 fn no_difference(bridge: BridgeName) -> HostDifference {
     HostDifference {
         bridge,
         is_new: false,
+        kind: None,
         is_vpc: false,
         keep: BTreeMap::new(),
         keep_doubled: Vec::new(),

@@ -40,6 +40,15 @@ impl Ranges {
         Ranges(joined)
     }
 
+    /// Those keys of them that are not larger than this number.
+    pub fn up_to(self, largest: u32) -> Ranges {
+        let cut = |(first, last): (GreKey, GreKey)| {
+            let last = GreKey::try_from(i64::from(largest)).ok().map_or(last, |largest| last.min(largest));
+            (first <= last).then_some((first, last))
+        };
+        Ranges(self.0.into_iter().filter_map(cut).collect())
+    }
+
     /// Whether a key is in one of them.
     pub fn contains(&self, key: GreKey) -> bool {
         let after = self.0.partition_point(|(first, _)| *first <= key);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ovstunnel_types::{FlowsState, HealthState, HostNumber, Ipv6Policy, RemoteIp, TunnelState};
+use ovstunnel_types::{FlowsState, HealthState, HostNumber, Ipv6Policy, RemoteIp, TunnelKind, TunnelState};
 
 use super::{Finding, What, needs};
 use crate::Mesh;
@@ -20,6 +20,8 @@ pub struct HostProof {
     pub ipv6: Option<Ipv6Policy>,
     /// Largest MTU of a guest whose frames cross its tunnels in one piece, bytes.
     pub max_guest_mtu: Option<u32>,
+    /// The kind of its tunnels.
+    pub kind: TunnelKind,
     /// What is wrong.
     pub findings: Vec<Finding>,
 }
@@ -48,13 +50,27 @@ impl Basis {
 impl HostProof {
     /// Judges one host. Of one that has left, only that it has nothing of the network.
     pub(super) fn new(number: HostNumber, host: Option<&Host>, mesh: &Mesh) -> HostProof {
-        let mut part = HostProof { host: number, proven: 0, ipv6: None, max_guest_mtu: None, findings: Vec::new() };
+        let mut part = HostProof {
+            host: number,
+            proven: 0,
+            ipv6: None,
+            max_guest_mtu: None,
+            kind: TunnelKind::Gre,
+            findings: Vec::new(),
+        };
         if mesh.has_member(number) {
             part.judge_member(host, mesh);
         } else {
             part.judge_left(host, mesh);
         }
         part
+    }
+
+    /// Largest MTU of a guest, to be compared with those of other hosts: while their kinds differ because the network is changing its own,
+    /// what it will be by that kind. Where guests have an MTU that is known, what it is.
+    pub(super) fn comparable_mtu(&self, mesh: &Mesh) -> Option<u32> {
+        let to = mesh.kind.filter(|_| mesh.guest_mtu.is_none()).unwrap_or(self.kind);
+        self.max_guest_mtu.map(|mtu| (mtu + self.kind.overhead()).saturating_sub(to.overhead()))
     }
 
     fn add_finding(&mut self, what: What, to: Option<HostNumber>, evidence: String, remedy: &str) {
@@ -119,7 +135,7 @@ impl HostProof {
 
     fn judge_bridge(&mut self, bridge: &Bridge, mesh: &Mesh) {
         let name = &bridge.name;
-        (self.ipv6, self.max_guest_mtu) = (Some(bridge.ipv6), bridge.max_guest_mtu);
+        (self.ipv6, self.max_guest_mtu, self.kind) = (Some(bridge.ipv6), bridge.max_guest_mtu, bridge.kind);
         if let Some(id) = other_id(self.host, bridge) {
             let evidence = format!("bridge {name} has the host id {id}");
             self.add_finding(

@@ -5,6 +5,7 @@
 mod desired;
 mod histories;
 mod keys;
+mod kind_change;
 mod membership;
 mod planning;
 mod proof;

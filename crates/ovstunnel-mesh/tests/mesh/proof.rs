@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::zone::{Zone, at, host, ip};
 use ovstunnel_mesh::observed::{Bridge, Host, Snapshot, Unmet};
 use ovstunnel_mesh::proof::{Finding, HARMLESS, Proof, Prover, prove_once};
-use ovstunnel_types::{FlowsState, GreKey, HealthState, HostNumber, Ipv6Policy, TunnelState};
+use ovstunnel_types::{FlowsState, GreKey, HealthState, HostNumber, Ipv6Policy, TunnelKind, TunnelState};
 use proptest::prelude::*;
 
 fn seen(zone: &Zone) -> BTreeMap<HostNumber, Host> {
@@ -235,6 +235,24 @@ fn tunnels_that_carry_less_than_others_are_named() {
     assert_eq!(found([Some(1279); 4], None), ["mtu_small 1", "mtu_small 2", "mtu_small 3", "mtu_small 4"]);
     // What the network says counts alone.
     assert_eq!(found([usual, Some(1408), Some(1399), usual], Some(1400)), ["mtu_small 3"]);
+}
+
+#[test]
+fn hosts_at_different_steps_of_a_change_are_whole() {
+    let mut zone = Zone::meshed(1..=3);
+    zone.kind = Some(TunnelKind::Vxlan);
+    let has_switched = |bridges: &mut Vec<Bridge>| {
+        (bridges[0].kind, bridges[0].second) = (TunnelKind::Vxlan, Some(TunnelKind::Gre));
+        bridges[0].max_guest_mtu = Some(1450);
+    };
+    let mut hosts = seen(&zone);
+    change(&mut hosts, 1, |bridges| bridges[0].second = Some(TunnelKind::Vxlan));
+    change(&mut hosts, 2, has_switched);
+    assert_eq!(findings(&prove_once(&zone.mesh(), &hosts, at(1))), [""; 0]);
+    // What guests are known to have counts as it is.
+    let mut mesh = zone.mesh();
+    mesh.guest_mtu = Some(1458);
+    assert_eq!(findings(&prove_once(&mesh, &hosts, at(1))), ["mtu_small 2"]);
 }
 
 #[test]

@@ -291,7 +291,7 @@ impl From<Ipv6> for Ipv6Policy {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Kind {
+pub(in crate::cli) enum Kind {
     /// GRE, IP protocol 47.
     Gre,
     /// VXLAN, UDP port 4789 unless the daemon's configuration says another.

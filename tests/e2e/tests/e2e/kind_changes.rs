@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, ensure};
 use ovstunnel_api::{Bridge, BridgeAnswer, Code, HealthState, KindStep, Outcome, PostKind, TunnelKind};
 use ovstunnel_client::ClientError;
 use ovstunnel_e2e::{NodeConfig, Picture, Place, problem};
-use ovstunnel_lab::{Kind, Pinger, Stream, unhurried, wait_until};
+use ovstunnel_lab::{Kind, Lab, Pinger, Stream, Vm, unhurried, wait_until};
 
 const BRIDGE: &str = "xapi1";
 const HOSTS: [usize; 3] = [1, 2, 3];
@@ -32,7 +32,7 @@ fn a_network_changes_its_kind_and_back_by_native_writes() -> Result<()> {
 fn there_and_back(tag: &str, writes: &'static str) -> Result<()> {
     let place = Place::new(tag, NodeConfig { writes: Some(writes), ..NodeConfig::default() })?;
     let before = pictures(&place)?;
-    let traffic = Traffic::start(&place)?;
+    let traffic = Traffic::start(place.cloud.lab(), &place.vms)?;
     for to in [TunnelKind::Vxlan, TunnelKind::Gre] {
         change(&place, to)?;
     }
@@ -217,26 +217,27 @@ fn pictures(place: &Place) -> Result<Vec<Picture>> {
 }
 
 /// Numbered frames of each flooded kind from each VM, frames to known addresses, and pings both ways between all.
-struct Traffic {
+pub(crate) struct Traffic {
     streams: Vec<Stream>,
     pings: Vec<Pinger>,
 }
 
 impl Traffic {
-    fn start(place: &Place) -> Result<Self> {
-        let mut traffic = Traffic { streams: place.streams()?, pings: Vec::new() };
-        for from in &place.vms {
-            for to in place.vms.iter().filter(|to| to.name() != from.name()) {
+    pub(crate) fn start(lab: &Lab, vms: &[Vm]) -> Result<Self> {
+        let interval = unhurried(Duration::from_millis(10));
+        let flooded = vms.iter().map(|vm| lab.stream(vm, &Kind::FLOODED, interval)).collect::<Result<_>>()?;
+        let mut traffic = Traffic { streams: flooded, pings: Vec::new() };
+        for from in vms {
+            for to in vms.iter().filter(|to| to.name() != from.name()) {
                 traffic.pings.push(from.start_ping(to.ip(), unhurried(Duration::from_millis(4)))?);
                 let known: Kind = to.as_target();
-                let interval = unhurried(Duration::from_millis(10));
-                traffic.streams.push(place.cloud.lab().stream_to(from, &[known], interval, vec![to.clone()])?);
+                traffic.streams.push(lab.stream_to(from, &[known], interval, vec![to.clone()])?);
             }
         }
         Ok(traffic)
     }
 
-    fn expect_each_frame_once(self) -> Result<()> {
+    pub(crate) fn expect_each_frame_once(self) -> Result<()> {
         let pings = self.pings.into_iter().map(Pinger::stop).collect::<Result<Vec<_>>>()?;
         self.streams.iter().for_each(Stream::end);
         let streams = self.streams.into_iter().map(Stream::stop).collect::<Result<Vec<_>>>()?;

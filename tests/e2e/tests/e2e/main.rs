@@ -77,4 +77,5 @@ mod zone_acts;
 mod zone_acts_kills;
 mod zone_faults;
 mod zone_kills;
+mod zone_kinds;
 mod zone_why;

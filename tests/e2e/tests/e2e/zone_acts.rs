@@ -16,14 +16,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The network's key: the first of its physical network's.
 const KEY: i64 = 1001;
 
-struct Stage {
-    cloud: Cloud,
-    zone: Zone,
-    network: Network,
+pub(crate) struct Stage {
+    pub(crate) cloud: Cloud,
+    pub(crate) zone: Zone,
+    pub(crate) network: Network,
 }
 
 impl Stage {
-    fn new(tag: &str, hosts: usize, pool: Option<&Pool>) -> Result<Stage> {
+    pub(crate) fn new(tag: &str, hosts: usize, pool: Option<&Pool>) -> Result<Stage> {
         let pool = pool.map(|pool| pool.path().to_owned());
         let config = NodeConfig { reconcile_interval: "2s".into(), pool, ..NodeConfig::default() };
         let cloud = Cloud::with_config(tag, hosts, config)?;
@@ -44,7 +44,7 @@ impl Stage {
     }
 
     /// Prepares a NIC on a host, and waits until its network is whole there.
-    fn prepare(&self, vm: u16, host: usize, how: Option<MoveWord>) -> Result<NicAnswer> {
+    pub(crate) fn prepare(&self, vm: u16, host: usize, how: Option<MoveWord>) -> Result<NicAnswer> {
         let (host, wait) = (format!("h{host}"), Some("30s".into()));
         let nic = PutNic { host, vm: Some(format!("vm{vm}")), mac: None, ip: None, bridge: None, wait, how };
         let answer = self.zone.ask(&self.cloud, move |client| async move {
@@ -61,7 +61,7 @@ impl Stage {
         Ok(())
     }
 
-    fn start(&self, vm: u16, host: usize) -> Result<Vm> {
+    pub(crate) fn start(&self, vm: u16, host: usize) -> Result<Vm> {
         let answer = self.prepare(vm, host, None)?;
         ensure!(answer.bridge.as_deref() == Some(&*self.network.bridge), "{answer:?}");
         self.cloud.plug(&self.network, host, vm)
@@ -88,7 +88,7 @@ impl Stage {
     }
 
     /// Waits until the switches have the mesh of these hosts and nothing else; then that each frame is delivered exactly once.
-    fn expect_mesh(&self, of: &[usize]) -> Result<()> {
+    pub(crate) fn expect_mesh(&self, of: &[usize]) -> Result<()> {
         self.expect_mesh_at(of, &self.ips()?)
     }
 

@@ -319,7 +319,9 @@ impl SimHost {
                 (name, bridge.key)
             }
             // Hosts in memory do not say that they can.
-            Wire::PutBfd(name, _) => (name, bridges.get(name).ok_or_else(|| missing(name))?.key),
+            Wire::ChangeKind(name, _) | Wire::PutBfd(name, _) => {
+                (name, bridges.get(name).ok_or_else(|| missing(name))?.key)
+            }
             Wire::DeleteBridge(name) => {
                 let bridge = bridges.get(name).ok_or_else(|| missing(name))?;
                 if !bridge.vifs.is_empty() && !*is_blind {

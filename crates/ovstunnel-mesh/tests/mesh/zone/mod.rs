@@ -9,7 +9,8 @@ use ovstunnel_mesh::membership::Attachment;
 use ovstunnel_mesh::observed::{Bridge, Carries, Host, Mode, Snapshot, Tunnel};
 use ovstunnel_mesh::{Brakes, Earlier, Endpoints, Mesh, Moment, Plan, Request, Sending, plan_requests};
 use ovstunnel_types::{
-    FlowsState, GreKey, HealthState, HostId, HostNumber, Ipv6Policy, PortName, RemoteIp, TunnelState,
+    FlowsState, GreKey, HealthState, HostId, HostNumber, Ipv6Policy, KindStep, PortName, RemoteIp, TunnelKind,
+    TunnelState,
 };
 
 pub fn host(number: u64) -> HostNumber {
@@ -38,6 +39,9 @@ pub struct Machine {
     pub is_vpc: bool,
     pub host_id: Option<HostId>,
     pub vifs: usize,
+    /// By which kind its bridge sends, and by which it receives too.
+    pub kind: TunnelKind,
+    pub second: Option<TunnelKind>,
     /// The network's bridge, with port, other end and address of each tunnel.
     pub bridge: Option<Vec<(PortName, HostId, RemoteIp)>>,
 }
@@ -52,6 +56,8 @@ impl Machine {
             is_vpc: false,
             host_id: None,
             vifs: 0,
+            kind: TunnelKind::Gre,
+            second: None,
             bridge: None,
         }
     }
@@ -72,7 +78,8 @@ impl Machine {
         }
         let mut next = self.clone();
         match request {
-            Request::PutBridge { tunnels: set, .. } => {
+            Request::PutBridge { tunnels: set, kind, .. } => {
+                next.kind = kind.unwrap_or(next.kind);
                 next.bridge.get_or_insert_default().retain(|(_, to, ip)| set.get(to) == Some(ip));
                 let there: Vec<HostId> = next.bridge.iter().flatten().map(|(_, to, _)| to.clone()).collect();
                 for (to, ip) in set.iter().filter(|(to, _)| !there.contains(to)) {
@@ -89,6 +96,7 @@ impl Machine {
             }
             Request::DeleteBridge { .. } if self.vifs > 0 => return Err("a VIF is on it".into()),
             Request::DeleteBridge { .. } => next.bridge = None,
+            Request::ChangeKind { to, step, .. } => next.change_kind(*to, *step)?,
         }
         let mut addresses: Vec<RemoteIp> = next.bridge.iter().flatten().map(|(_, _, ip)| *ip).collect();
         addresses.sort_unstable();
@@ -96,6 +104,22 @@ impl Machine {
             return Err("two tunnels of one key to one address".into());
         }
         *self = next;
+        Ok(())
+    }
+
+    fn change_kind(&mut self, to: TunnelKind, step: KindStep) -> Result<(), String> {
+        self.bridge.as_ref().ok_or("no bridge")?;
+        let turned = (self.second.unwrap_or(self.kind), Some(self.kind));
+        let next = match (step, self.kind == to, self.second) {
+            (KindStep::Prepare, false, None) => (self.kind, Some(to)),
+            (KindStep::Prepare, true, Some(_)) => turned,
+            (KindStep::Switch, false, Some(second)) if second == to => turned,
+            (KindStep::Prepare, false, Some(second)) if second == to => (self.kind, self.second),
+            (KindStep::Finish, true, _) => (to, None),
+            (KindStep::Switch | KindStep::Prepare, true, _) => (self.kind, self.second),
+            (step, ..) => return Err(format!("{step} does not follow on {} {:?}", self.kind, self.second)),
+        };
+        (self.kind, self.second) = next;
         Ok(())
     }
 
@@ -116,6 +140,8 @@ impl Machine {
             carries,
             host_id: self.host_id.clone().or(Some(host(number).into())),
             ipv6: Ipv6Policy::Drop,
+            kind: self.kind,
+            second: self.second,
             tunnels: tunnels.collect(),
             last_call: None,
             vifs: self.vifs,
@@ -147,6 +173,7 @@ pub struct Zone {
     pub endpoints: Endpoints,
     pub with: Circumstances,
     pub brakes: Brakes,
+    pub kind: Option<TunnelKind>,
     pub now: Moment,
 }
 
@@ -158,6 +185,7 @@ impl Zone {
             endpoints: Endpoints::new(),
             with: Circumstances { dead_after: Duration::from_secs(600), ..Circumstances::default() },
             brakes: Brakes::default(),
+            kind: None,
             now: at(1),
         }
     }
@@ -190,7 +218,9 @@ impl Zone {
     }
 
     pub fn mesh(&self) -> Mesh {
-        Mesh::new(1.try_into().unwrap(), key(), None, &self.attachments, &self.endpoints)
+        let mut mesh = Mesh::new(1.try_into().unwrap(), key(), None, &self.attachments, &self.endpoints);
+        mesh.kind = self.kind;
+        mesh
     }
 
     pub fn seen(&self) -> BTreeMap<HostNumber, Host> {
@@ -252,5 +282,6 @@ fn request_text(request: &Request) -> String {
         Request::PostTunnel { bridge, to, .. } => format!("POST {bridge} {to}"),
         Request::DeleteTunnel { bridge, port } => format!("DELETE {bridge} {port}"),
         Request::DeleteBridge { bridge } => format!("DELETE {bridge}"),
+        Request::ChangeKind { bridge, to, step, .. } => format!("{step} {bridge} {to}"),
     }
 }

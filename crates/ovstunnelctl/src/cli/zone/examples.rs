@@ -192,6 +192,16 @@ Examples:
   ovstunnelctl zone network add db --physical-network physnet1 --key 1002 --ipv6 allow --mtu 1400
   ovstunnelctl zone network add old --physical-network physnet1 --key 1001 --adopt --dry-run";
 
+pub(super) const NETWORK_SET: &str = "\
+Examples:
+  ovstunnelctl zone network set web --kind vxlan
+  ovstunnelctl zone network set web --kind vxlan --dry-run
+  ovstunnelctl zone network web                    # how far it is, and for which hosts it waits
+  ovstunnelctl zone network set web --kind gre     # back, from wherever it is
+
+Each step is taken on all hosts of the network before the next is taken on any. What it would
+send next is in 'ovstunnelctl zone plan web'.";
+
 pub(super) const NETWORK_REMOVE: &str = "\
 Examples:
   ovstunnelctl zone network remove web

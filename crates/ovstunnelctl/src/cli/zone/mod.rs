@@ -14,6 +14,7 @@ mod network_args;
 mod networks;
 mod open;
 mod show;
+mod show_kinds;
 mod show_networks;
 mod sweep;
 mod tokens;

@@ -5,7 +5,7 @@ use ovstunnel_api::Ipv6Policy;
 use ovstunnel_manager_api::{Isolation, KeyState, MoveWord};
 
 use super::examples;
-use crate::cli::bridge_args::Listing;
+use crate::cli::bridge_args::{Kind, Listing};
 use crate::cli::values;
 
 #[derive(Args, Clone, Debug)]
@@ -23,6 +23,9 @@ pub(in crate::cli) enum NetworkCommand {
     /// Record a network, or change what is recorded of it. Nothing on any host is changed. Repeating it is safe.
     #[command(after_help = examples::NETWORK_ADD)]
     Add(AddNetwork),
+    /// Set of which kind a network's tunnels are to be. The manager changes them host by host, while they carry frames.
+    #[command(after_help = examples::NETWORK_SET)]
+    Set(SetNetwork),
     /// Forget a network that has no NICs. Nothing on any host is changed.
     #[command(after_help = examples::NETWORK_REMOVE)]
     Remove(Removal),
@@ -37,6 +40,19 @@ pub(in crate::cli) struct Removal {
     /// It need not be there.
     #[arg(long)]
     pub(in crate::cli) if_exists: bool,
+    /// Show what would be done, and change nothing.
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(in crate::cli) struct SetNetwork {
+    /// Its name, or key-KEY.
+    #[arg(value_parser = values::zone_name)]
+    pub(in crate::cli) name: String,
+    /// The kind of its tunnels on all hosts.
+    #[arg(long, value_enum)]
+    pub(in crate::cli) kind: Kind,
     /// Show what would be done, and change nothing.
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,

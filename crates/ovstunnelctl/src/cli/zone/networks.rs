@@ -1,21 +1,28 @@
-//! `zone network add`, `zone nic`, `zone physical-network` and `zone keys`: from options to requests to the manager.
+//! `zone network add` and `set`, `zone nic`, `zone physical-network` and `zone keys`: from options to requests to the manager.
 //!
 //! What it must not do: judge; the manager does.
 
 use ovstunnel_api::Outcome;
-use ovstunnel_manager_api::{KeyList, NicList, PhysicalNetworkList, PutNetwork, PutNic, PutPhysicalNetwork};
+use ovstunnel_manager_api::{
+    KeyList, NicList, PhysicalNetworkList, PutNetwork, PutNetworkKind, PutNic, PutPhysicalNetwork,
+};
 
 use super::network_args::{
     AddNetwork, AddPhysical, KeysArgs, NetworkArgs, NetworkCommand, NicCommand, NicsArgs, OneNic, PhysicalCommand,
-    PrepareNic, ReleaseNic, Removal,
+    PrepareNic, ReleaseNic, Removal, SetNetwork,
 };
-use super::{show, show_networks};
+use super::{show, show_kinds, show_networks};
 use crate::cli::{Failure, Report, watch};
 use crate::client::Manager;
 
 pub(super) async fn run_network(manager: &Manager, args: NetworkArgs, json: bool) -> Result<Report, Failure> {
     match (args.command, args.network) {
         (Some(NetworkCommand::Add(args)), _) => add_network(manager, args, json).await,
+        (Some(NetworkCommand::Set(SetNetwork { name, kind, dry_run })), _) => {
+            let body = PutNetworkKind { kind: kind.into() };
+            let answer = manager.put_network_kind(&name, &body, dry_run).await?;
+            Report::new(json, &answer, |answer| show_kinds::set_page(&name, body.kind, answer, dry_run))
+        }
         (Some(NetworkCommand::Remove(Removal { name, if_exists, dry_run })), _) => {
             let answer = manager.delete_network(&name, dry_run).await?;
             check_existed(answer.outcome, if_exists, || format!("network {name}"))?;

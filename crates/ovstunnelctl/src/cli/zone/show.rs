@@ -5,7 +5,7 @@ use ovstunnel_manager_api::{
     Event, Finding, Host, HostAnswer, HostState, Network, NetworkPlan, NetworkState, Overview, Proof, Trouble,
 };
 
-use super::Status;
+use super::{Status, show_kinds};
 use crate::cli::show::{Page, Row, Tone};
 
 fn counted_noun(n: u64, one: &str, several: &str) -> String {
@@ -252,7 +252,9 @@ pub(super) fn network_page(network: &Network) -> Page {
         pairs.extend(record.mtu.map(|mtu| ("Guest MTU", mtu.to_string())));
         pairs.push(("NICs", record.nics.to_string()));
     }
+    pairs.extend(network.kind.as_ref().map(|kind| ("Tunnel kind", show_kinds::progress_sentence(kind))));
     page.pairs(&pairs);
+    network.kind.iter().for_each(|kind| show_kinds::write_waits(&mut page, kind));
     if let Some(reason) = &network.reason {
         write_finding(&mut page, reason);
     }
