@@ -140,6 +140,19 @@ impl Zone {
         }
     }
 
+    /// Does something while it is frozen (SIGSTOP): it learns of that afterwards.
+    ///
+    /// # Errors
+    /// When it does not run, or what `inside` returns.
+    pub fn while_frozen<T>(&self, inside: impl FnOnce() -> Result<T>) -> Result<T> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let manager = running.as_mut().context("no manager runs")?;
+        manager.pause()?;
+        let done = inside();
+        manager.resume()?;
+        done
+    }
+
     /// Ends it with SIGTERM.
     ///
     /// # Errors

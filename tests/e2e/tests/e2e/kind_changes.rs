@@ -224,12 +224,13 @@ pub(crate) struct Traffic {
 
 impl Traffic {
     pub(crate) fn start(lab: &Lab, vms: &[Vm]) -> Result<Self> {
-        let interval = unhurried(Duration::from_millis(10));
+        // Few enough that none is lost while a busy machine lets a switch wait for a moment: a socket that is not read holds some 270.
+        let interval = unhurried(Duration::from_millis(25));
         let flooded = vms.iter().map(|vm| lab.stream(vm, &Kind::FLOODED, interval)).collect::<Result<_>>()?;
         let mut traffic = Traffic { streams: flooded, pings: Vec::new() };
         for from in vms {
             for to in vms.iter().filter(|to| to.name() != from.name()) {
-                traffic.pings.push(from.start_ping(to.ip(), unhurried(Duration::from_millis(4)))?);
+                traffic.pings.push(from.start_ping(to.ip(), unhurried(Duration::from_millis(10)))?);
                 let known: Kind = to.as_target();
                 traffic.streams.push(lab.stream_to(from, &[known], interval, vec![to.clone()])?);
             }

@@ -125,11 +125,15 @@ fn it_waits_for_a_silent_host_and_names_it_and_goes_back() -> Result<()> {
     let stage = Stage::new("zonekindwait", 4, None)?;
     let vms = start_vms(&stage, 3)?;
     let traffic = Traffic::start(stage.cloud.lab(), &vms)?;
-    // Host 3 has done the first step, and its daemon dies: the others do it too, and nobody does the next.
+    // Host 3 has done the first step, and its daemon dies: the others do it too, and nobody does the next. The manager would take that step back,
+    // as nobody has told it of another kind, and cannot any more.
     let bridge = stage.network.bridge.clone();
     let body = PostKind { to: TunnelKind::Vxlan, step: KindStep::Prepare, force: false };
-    stage.cloud.call_on_host(3, move |client| async move { client.post_kind(&bridge, &body).await })??;
-    stage.cloud.node(3)?.kill();
+    stage.zone.while_frozen(|| {
+        stage.cloud.call_on_host(3, move |client| async move { client.post_kind(&bridge, &body).await })??;
+        stage.cloud.node(3)?.kill();
+        Ok(())
+    })?;
     wait_until("host 3 to be silent", PATIENCE, || {
         let hosts = stage.zone.ask(&stage.cloud, |client| async move { client.hosts().await })?.hosts;
         ensure!(hosts.iter().any(|host| host.name == "h3" && host.state == HostState::Silent), "{hosts:?}");
