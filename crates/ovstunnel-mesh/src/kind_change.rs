@@ -101,8 +101,10 @@ pub struct KindChange {
     pub waits_for: Vec<(HostNumber, Obstacle)>,
     /// The stage that is next, where there is one.
     pub next: Option<Stage>,
-    /// What takes hosts there, and what has them say that they are where they are.
+    /// What takes hosts there.
     moves: BTreeMap<HostNumber, Move>,
+    /// What has hosts say that they are where they are, while there is a step to come.
+    asked_again: BTreeMap<HostNumber, Move>,
     /// The kind with which a bridge is made now, and whether it gets tunnels before it has caught up.
     newcomer: (TunnelKind, bool),
 }
@@ -137,14 +139,17 @@ impl KindChange {
         let last: Vec<_> = parts.iter().filter(|(_, part)| next.is_some() && part.stage == lowest).collect();
         stuck.extend(last.iter().filter_map(|(number, part)| Some((**number, part.obstacle.clone()?))));
         stuck.sort_by_key(|(number, _)| *number);
-        // Who is two stages behind somebody is not heard by him, or does not hear him: to catch up makes nothing worse, whatever others do.
-        let is_behind = lowest.behind(highest) >= 2;
+        // Who is two stages behind somebody is not heard by him, or does not hear him: to catch up makes nothing worse, whatever those do that are known.
+        let is_behind = lowest.behind(highest) >= 2 && stuck.iter().all(|(_, obstacle)| *obstacle != Obstacle::Unseen);
         let moves = last.into_iter().filter(|(_, part)| part.obstacle.is_none() && (is_behind || stuck.is_empty()));
+        let has_begun = |part: &Part<'_>| next.is_some() && [Stage::Prepared, Stage::Switched].contains(&part.stage);
+        let asked_again = parts.iter().filter(|(_, part)| part.obstacle.is_none() && has_begun(part));
         KindChange {
             to,
             stages: parts.iter().map(|(number, part)| (*number, part.stage)).collect(),
             next,
             moves: moves.map(|(number, part)| (*number, part.plan_move(mesh, &parts))).collect(),
+            asked_again: asked_again.map(|(number, part)| (*number, part.plan_move(mesh, &parts))).collect(),
             newcomer: newcomer_kind(to, &parts),
             waits_for: stuck,
         }
@@ -155,15 +160,16 @@ impl KindChange {
         self.next.is_none() && self.waits_for.is_empty()
     }
 
-    /// What is to be sent now. Before a step begins, each host has answered to whoever leads that it has done the one before: what it reports
-    /// may be its database's word, which Open vSwitch is about to follow. One that was asked by a predecessor is asked for the same again.
+    /// What is to be sent now, before anything else of the network. Before a step begins, and before another host joins, each host has answered to
+    /// whoever leads that it has done the one before: what it reports may be its database's word, which Open vSwitch is about to follow. One that was
+    /// asked by a predecessor is asked for the same again.
     pub fn requests(&self, answered: &Answered) -> Vec<Sending> {
         let has_answered = |(number, step): &(&HostNumber, &Move)| {
             // What it has answered may be ahead of what it has reported.
             let has_done = |(to, stage): &(TunnelKind, Stage)| *to == self.to && *stage >= step.from;
-            step.from == Stage::Old || answered.get(number).is_some_and(has_done)
+            answered.get(number).is_some_and(has_done)
         };
-        let silent: Vec<_> = self.moves.iter().filter(|step| !has_answered(step)).collect();
+        let silent: Vec<_> = self.asked_again.iter().filter(|step| !has_answered(step)).collect();
         match silent.is_empty() {
             true => self.moves.iter().filter_map(|(number, step)| self.sending(*number, step, true)).collect(),
             false => silent.into_iter().filter_map(|(number, step)| self.sending(*number, step, false)).collect(),
@@ -189,11 +195,16 @@ impl KindChange {
         self.newcomer.1
     }
 
-    /// Whether a host has to catch up before it gets more tunnels.
-    pub fn catches_up(&self, host: HostNumber) -> bool {
-        let highest = self.stages.values().max();
-        let own = self.stages.get(&host);
-        own.zip(highest).is_some_and(|(own, highest)| own.behind(*highest) >= 2)
+    /// Whether nobody knows yet how far a host is.
+    pub fn is_unknown(&self, host: HostNumber) -> bool {
+        self.waits_for.contains(&(host, Obstacle::Unseen))
+    }
+
+    /// Whether two hosts are so far apart that one would not hear the other: they get no tunnels to each other before the one that is behind has
+    /// caught up.
+    pub fn are_apart(&self, one: HostNumber, other: HostNumber) -> bool {
+        let stages = self.stages.get(&one).zip(self.stages.get(&other));
+        stages.is_some_and(|(one, other)| one.behind(*other).max(other.behind(*one)) >= 2)
     }
 }
 

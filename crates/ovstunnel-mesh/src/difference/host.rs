@@ -26,14 +26,18 @@ pub(super) fn compare_host(
     let tunnels = |bridge: &&Bridge| bridge.tunnels.iter().filter(|tunnel| tunnel.key == mesh.key).count();
     found.tunnels += bridges.iter().map(tunnels).sum::<usize>();
     let stands = if mesh.has_member(number) { Stands::Member } else { Stands::stand_of(number, left) };
+    let waits = |difference: &mut HostDifference| wait_for_the_unseen(difference, number, found.kind.as_ref());
     let result = match (&bridges[..], stands) {
-        ([], Stands::Member) => plan_creation(number, host, snapshot, mesh, found.kind.as_ref(), with).map(Some),
+        ([], Stands::Member) => {
+            plan_creation(number, host, snapshot, mesh, found.kind.as_ref(), with).map(|mut made| {
+                waits(&mut made);
+                Some(made)
+            })
+        }
         ([], _) | ([_], Stands::Unclear) => Ok(None),
         ([bridge], Stands::Member) => {
             let mut changed = plan_change(number, bridge, mesh, left, with);
-            if found.kind.as_ref().is_some_and(|change| change.catches_up(number)) {
-                changed.add.clear();
-            }
+            waits(&mut changed);
             Ok(Some(changed))
         }
         ([bridge], Stands::Left) => Ok(plan_removal(number, bridge, mesh, with)),
@@ -57,6 +61,13 @@ pub(super) fn compare_host(
                 None => drop(found.hosts.insert(number, refused)),
             }
         }
+    }
+}
+
+/// Where a kind is wanted a host gets no tunnel to one that would not hear it or that it would not hear, and none to one that has not said how far it is.
+fn wait_for_the_unseen(difference: &mut HostDifference, number: HostNumber, change: Option<&KindChange>) {
+    if let Some(change) = change {
+        difference.add.retain(|to, _| !change.are_apart(number, *to) && !change.is_unknown(*to));
     }
 }
 
