@@ -214,6 +214,7 @@ impl<'m> ChangeSet<'m> {
         if let Some(bridge) = becomes {
             uplinks::may_become(view, bridge, &next, settings, &setup.host)?;
         }
+        next.pair();
         self.claim_all(view, &next, observed.as_ref())?;
         self.check_keys(view, &setup.bridge, &next.kind.keys(), &had)?;
         self.touched_bridge(view, &setup.bridge).desired = Some(next);
@@ -349,11 +350,14 @@ impl<'m> ChangeSet<'m> {
         let port = tunnel.port_name();
         tunnel.bfd = bridge.tunnels.get(&port).and_then(|before| before.bfd);
         if bridge.tunnels.get(&port) != Some(&tunnel) {
+            let seconds = bridge.seconds_with(&tunnel);
             self.check_free(view, bridge, &port, &tunnel)?;
+            seconds.iter().try_for_each(|(name, second)| self.check_free(view, bridge, name, second))?;
             if bridge.kind.vpc().is_some() && bridge.tunnels.values().all(|other| other.key != tunnel.key) {
                 self.check_keys(view, &create.bridge, &[tunnel.key], &bridge.kind.keys())?;
             }
             self.claim_tunnel(&create.bridge, &port, &tunnel);
+            seconds.iter().for_each(|(name, second)| self.claim_tunnel(&create.bridge, name, second));
         }
         if let Some(desired) = &mut self.touched_bridge(view, &create.bridge).desired {
             if let Some(renumbered) = renumbered {

@@ -106,6 +106,16 @@ impl DesiredBridge {
         }
     }
 
+    /// The second tunnels that it gets with this first one, where its kind is changing.
+    pub(crate) fn seconds_with(&self, first: &DesiredTunnel) -> Vec<(PortName, DesiredTunnel)> {
+        let Some(second) = &self.second else { return Vec::new() };
+        let mut next = self.clone();
+        next.tunnels.insert(first.port_name(), first.clone());
+        next.pair();
+        let paired = next.second.map(|second| second.tunnels).unwrap_or_default();
+        paired.into_iter().filter(|(name, tunnel)| second.tunnels.get(name) != Some(tunnel)).collect()
+    }
+
     /// Has frames be sent by the second kind, and only received by the first. BFD goes along.
     pub(crate) fn swap(&mut self) {
         let Some(second) = self.second.take() else { return };

@@ -207,3 +207,22 @@ fn what_is_harmed_in_either_state_is_mended() {
         }
     }
 }
+
+/// Somebody's own tunnel of the old kind: a tunnel of the new kind to its address would have its second one collide with it.
+#[test]
+fn what_a_second_tunnel_cannot_have_is_refused_with_the_first() {
+    let mut world = network();
+    world.foreign_bridge("foreign");
+    world.foreign_gre("foreign", "theirs", "192.0.2.4", "5");
+    to_vxlan(&mut world, KindStep::Prepare).unwrap();
+    to_vxlan(&mut world, KindStep::Switch).unwrap();
+    let before = rows(&world);
+    for change in [
+        create("b", "4", "192.0.2.4"),
+        setup("b", 5, Some(&[("2", "192.0.2.2"), ("3", "192.0.2.3"), ("4", "192.0.2.4")])),
+    ] {
+        let refused = world.change(&[change]).remove(0).unwrap_err().to_string();
+        assert!(refused.contains("theirs") && refused.contains("192.0.2.4"), "{refused}");
+    }
+    assert_eq!(rows(&world), before);
+}
