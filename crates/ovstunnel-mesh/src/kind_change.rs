@@ -45,6 +45,11 @@ impl Stage {
         }
     }
 
+    /// Where a step leads; nowhere, where it takes a change back.
+    pub fn after_step(step: KindStep) -> Option<Stage> {
+        [Stage::Prepared, Stage::Switched, Stage::Done].into_iter().find(|stage| stage.leading_step() == Some(step))
+    }
+
     fn next_stage(self) -> Stage {
         match self {
             Stage::Old => Stage::Prepared,
@@ -101,19 +106,12 @@ pub struct KindChange {
     pub waits_for: Vec<(HostNumber, Obstacle)>,
     /// The stage that is next, where there is one.
     pub next: Option<Stage>,
-    /// What takes hosts there.
-    moves: BTreeMap<HostNumber, Move>,
-    /// What has hosts say that they are where they are, while there is a step to come.
-    asked_again: BTreeMap<HostNumber, Move>,
+    /// The bridges that go there, and whether all who lead tunnels to each send by this kind.
+    moves: BTreeMap<HostNumber, (BridgeName, bool)>,
+    /// The bridges of hosts that are in the middle of the change: they have to say that they are where they are before there is another step.
+    in_the_middle: BTreeMap<HostNumber, BridgeName>,
     /// The kind with which a bridge is made now, and whether it gets tunnels before it has caught up.
     newcomer: (TunnelKind, bool),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Move {
-    bridge: BridgeName,
-    is_heard_by_all: bool,
-    from: Stage,
 }
 
 /// A bridge that takes part.
@@ -143,13 +141,15 @@ impl KindChange {
         let is_behind = lowest.behind(highest) >= 2 && stuck.iter().all(|(_, obstacle)| *obstacle != Obstacle::Unseen);
         let moves = last.into_iter().filter(|(_, part)| part.obstacle.is_none() && (is_behind || stuck.is_empty()));
         let has_begun = |part: &Part<'_>| next.is_some() && [Stage::Prepared, Stage::Switched].contains(&part.stage);
-        let asked_again = parts.iter().filter(|(_, part)| part.obstacle.is_none() && has_begun(part));
+        let in_the_middle = parts.iter().filter(|(_, part)| part.obstacle.is_none() && has_begun(part));
         KindChange {
             to,
             stages: parts.iter().map(|(number, part)| (*number, part.stage)).collect(),
             next,
-            moves: moves.map(|(number, part)| (*number, part.plan_move(mesh, &parts))).collect(),
-            asked_again: asked_again.map(|(number, part)| (*number, part.plan_move(mesh, &parts))).collect(),
+            moves: moves
+                .map(|(n, part)| (*n, (part.bridge.name.clone(), part.is_sent_to_by_all(mesh, &parts))))
+                .collect(),
+            in_the_middle: in_the_middle.map(|(number, part)| (*number, part.bridge.name.clone())).collect(),
             newcomer: newcomer_kind(to, &parts),
             waits_for: stuck,
         }
@@ -164,24 +164,27 @@ impl KindChange {
     /// whoever leads that it has done the one before: what it reports may be its database's word, which Open vSwitch is about to follow. One that was
     /// asked by a predecessor is asked for the same again.
     pub fn requests(&self, answered: &Answered) -> Vec<Sending> {
-        let has_answered = |(number, step): &(&HostNumber, &Move)| {
-            // What it has answered may be ahead of what it has reported.
-            let has_done = |(to, stage): &(TunnelKind, Stage)| *to == self.to && *stage >= step.from;
-            answered.get(number).is_some_and(has_done)
+        // What a host has answered may be ahead of what it has reported.
+        let has_answered = |host: &HostNumber, stage: &Stage| {
+            answered.get(host).is_some_and(|(to, answered)| *to == self.to && answered >= stage)
         };
-        let silent: Vec<_> = self.asked_again.iter().filter(|step| !has_answered(step)).collect();
-        match silent.is_empty() {
-            true => self.moves.iter().filter_map(|(number, step)| self.sending(*number, step, true)).collect(),
-            false => silent.into_iter().filter_map(|(number, step)| self.sending(*number, step, false)).collect(),
+        let again = self.in_the_middle.iter().filter_map(|(host, bridge)| {
+            let stage = self.stages.get(host).filter(|stage| !has_answered(host, stage))?;
+            self.step_to(*stage, *host, bridge, false)
+        });
+        let again: Vec<Sending> = again.collect();
+        if !again.is_empty() {
+            return again;
         }
+        let step = |(number, (bridge, force)): (&HostNumber, &(BridgeName, bool))| {
+            self.step_to(self.next?, *number, bridge, self.next == Some(Stage::Done) && *force)
+        };
+        self.moves.iter().filter_map(step).collect()
     }
 
-    fn sending(&self, host: HostNumber, step: &Move, goes_on: bool) -> Option<Sending> {
-        let stage = if goes_on { step.from.next_stage() } else { step.from };
-        let (bridge, to, is_finish) = (step.bridge.clone(), self.to, stage == Stage::Done);
-        let step =
-            Request::ChangeKind { bridge, to, step: stage.leading_step()?, force: is_finish && step.is_heard_by_all };
-        Some(Sending { host, request: step })
+    fn step_to(&self, stage: Stage, host: HostNumber, bridge: &BridgeName, force: bool) -> Option<Sending> {
+        let (bridge, to, step) = (bridge.clone(), self.to, stage.leading_step()?);
+        Some(Sending { host, request: Request::ChangeKind { bridge, to, step, force } })
     }
 
     /// The kind with which a bridge of the network is made now, so that its host and the others hear each other.
@@ -209,14 +212,11 @@ impl KindChange {
 }
 
 impl Part<'_> {
-    fn plan_move(&self, mesh: &Mesh, parts: &BTreeMap<HostNumber, Part<'_>>) -> Move {
+    /// Whether every host to which it has a tunnel is known to send by this kind.
+    fn is_sent_to_by_all(&self, mesh: &Mesh, parts: &BTreeMap<HostNumber, Part<'_>>) -> bool {
         let mut of_network = self.bridge.tunnels.iter().filter(|tunnel| tunnel.key == mesh.key);
         let sends_by_it = |host: HostNumber| parts.get(&host).is_some_and(|part| part.stage >= Stage::Switched);
-        Move {
-            bridge: self.bridge.name.clone(),
-            is_heard_by_all: of_network.all(|tunnel| tunnel.peer_number().is_some_and(sends_by_it)),
-            from: self.stage,
-        }
+        of_network.all(|tunnel| tunnel.peer_number().is_some_and(sends_by_it))
     }
 }
 

@@ -114,9 +114,10 @@ impl Plan {
 }
 
 /// The requests that make of what is there what must be there.
-pub fn plan_requests(difference: &Difference, holds: &Holds) -> Plan {
+/// `answered` is what hosts have answered of the change of kind, where it has begun.
+pub fn plan_requests(difference: &Difference, holds: &Holds, answered: &Answered) -> Plan {
     let mut plan = Plan::default();
-    plan.kinds.extend(difference.kind.iter().flat_map(|change| change.requests(&Answered::new())));
+    plan.kinds.extend(difference.kind.iter().flat_map(|change| change.requests(answered)));
     for (number, host) in &difference.hosts {
         let may_go = |is_named| difference.unseen.is_empty() && !holds.stops_removal(difference.network, is_named);
         if let BridgeFate::Goes { is_named } = host.fate {

@@ -2,9 +2,9 @@
 //!
 //! What it must not do: decide which step is next, or keep anything that a successor needs: hosts tell it what they have.
 
+use ovstunnel_mesh::Request;
 use ovstunnel_mesh::difference::Difference;
-use ovstunnel_mesh::kind_change::{KindChange, Stage};
-use ovstunnel_mesh::{Request, Sending};
+use ovstunnel_mesh::kind_change::{Answered, KindChange, Stage};
 use ovstunnel_types::{GreKey, HostNumber};
 use time::OffsetDateTime;
 
@@ -18,10 +18,12 @@ impl Reconciler {
         self.lock_state().kind_attempts.failures(key)
     }
 
-    /// What is to be sent now of a network's change of kind.
-    pub(super) fn kind_requests(&self, key: GreKey, difference: &Difference) -> Vec<Sending> {
-        let Some(change) = difference.kind.as_ref().filter(|change| !change.is_done()) else { return Vec::new() };
-        change.requests(self.lock_state().kinds.entry(key).or_default())
+    /// What hosts have answered of a network's change of kind, which begins with this where it has not.
+    pub(super) fn kind_answers(&self, key: GreKey, difference: &Difference) -> Answered {
+        match difference.changes_kind() {
+            true => self.lock_state().kinds.entry(key).or_default().clone(),
+            false => Answered::new(),
+        }
     }
 
     /// A step was sent to a host. Whether what came of it is news.
@@ -36,8 +38,7 @@ impl Reconciler {
         let mut state = self.lock_state();
         for request in requests.iter().filter(|_| result.is_good()) {
             if let Request::ChangeKind { to, step, .. } = request {
-                let stages = [Stage::Prepared, Stage::Switched, Stage::Done];
-                let stage = stages.into_iter().find(|stage| stage.leading_step() == Some(*step));
+                let stage = Stage::after_step(*step);
                 state.kinds.entry(key).or_default().extend(stage.map(|stage| (host, (*to, stage))));
             }
         }

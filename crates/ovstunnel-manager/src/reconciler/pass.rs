@@ -45,8 +45,7 @@ impl Reconciler {
         self.make_networks(without_bridge, work, now);
         let holds = self.stopped_removals(&pass);
         for (key, difference) in &pass {
-            let mut plan = plan_requests(difference, &holds);
-            plan.kinds = self.kind_requests(*key, difference);
+            let plan = plan_requests(difference, &holds, &self.kind_answers(*key, difference));
             let (stage, later) = self.next_stage(*key, &plan, now);
             match stage {
                 Some(stage) => {

@@ -60,6 +60,11 @@ impl State {
         snapshot.map(|snapshot| snapshot.bridges()).unwrap_or_default()
     }
 
+    /// The bridge of a host that has this key; the first of several.
+    pub(super) fn bridge_with_key(&self, host: HostNumber, key: GreKey) -> Option<&Bridge> {
+        self.seen.get(&host)?.snapshot.as_ref()?.bridges_of(key).next()
+    }
+
     fn host_to_wire(&self, host: &Registered, now: Moment) -> Host {
         let (row, number) = (&host.row, host.row.number);
         let bridges = self.bridges_of(number);

@@ -56,7 +56,7 @@ impl State {
     /// Whether two hosts send by the same kind of tunnels. Where they do not, because the network is changing its kind, each receives by the
     /// other one, of which neither BFD nor counters tell.
     pub(super) fn same_kind(&self, key: GreKey, one: HostNumber, other: HostNumber) -> bool {
-        let kind = |host| self.bridges_of(host).iter().find(|bridge| bridge.has_key(key)).map(|bridge| bridge.kind);
+        let kind = |host| self.bridge_with_key(host, key).map(|bridge| bridge.kind);
         kind(one) == kind(other)
     }
 
@@ -69,7 +69,7 @@ impl State {
         // Its mesh is that of the last proof, from which on another kind may have been recorded.
         let change = self.kind_change(mesh, self.recorded.of_key(key)?.kind?);
         let host = |number: &HostNumber| {
-            let bridge = self.bridges_of(*number).iter().find(|bridge| bridge.has_key(key))?;
+            let bridge = self.bridge_with_key(*number, key)?;
             Some(HostKind { host: self.name_of(*number), kind: bridge.kind, second: bridge.second })
         };
         let waits = |(number, obstacle): &(HostNumber, Obstacle)| Blocked {

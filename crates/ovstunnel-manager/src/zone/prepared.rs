@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ovstunnel_mesh::difference::{Circumstances, Difference};
-use ovstunnel_mesh::kind_change::Paused;
+use ovstunnel_mesh::kind_change::{Answered, Paused};
 use ovstunnel_mesh::{Holds, Mesh, Moment, Plan, difference, plan_requests};
 use ovstunnel_types::{BridgeName, GreKey, HostNumber, TunnelState};
 
@@ -37,7 +37,7 @@ pub struct Prepared {
 impl State {
     fn plan_network(&self, mesh: &Mesh, network: Option<&Recorded>, now: Moment, dead_after: Duration) -> Planned {
         let difference = self.mesh_difference(mesh, network, now, dead_after);
-        let plan = plan_requests(&difference, &Holds::default());
+        let plan = plan_requests(&difference, &Holds::default(), &Answered::default());
         let names = mesh.members().chain(mesh.left_hosts()).map(|number| (number, self.name_of(number))).collect();
         (difference, plan, names)
     }
@@ -58,14 +58,12 @@ impl State {
     }
 
     fn has_bridge(&self, host: HostNumber, key: GreKey) -> bool {
-        let snapshot = self.seen.get(&host).and_then(|seen| seen.snapshot.as_ref());
-        snapshot.is_some_and(|snapshot| snapshot.bridges_of(key).next().is_some())
+        self.bridge_with_key(host, key).is_some()
     }
 
     fn bridge_on(&self, host: HostNumber, key: GreKey, network: &Recorded) -> Option<BridgeName> {
         let seen = self.seen.get(&host);
-        let snapshot = seen.and_then(|seen| seen.snapshot.as_ref());
-        let there = snapshot.and_then(|snapshot| snapshot.bridges_of(key).next()).map(|bridge| bridge.name.clone());
+        let there = self.bridge_with_key(host, key).map(|bridge| bridge.name.clone());
         // Where a host has not spoken yet it is not known whether bridges can be made by name there.
         let by_name = seen.filter(|seen| seen.snapshot.is_some() && !seen.has_xapi);
         let by_name = by_name.and_then(|_| format!("ovt{key}").parse().ok());

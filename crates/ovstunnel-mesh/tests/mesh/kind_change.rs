@@ -8,7 +8,7 @@ use ovstunnel_mesh::Request;
 use ovstunnel_mesh::difference::Circumstances;
 use ovstunnel_mesh::kind_change::{Answered, KindChange, Obstacle, Stage};
 use ovstunnel_mesh::observed::Mode;
-use ovstunnel_types::{HostNumber, KindStep, TunnelKind};
+use ovstunnel_types::{HostNumber, TunnelKind};
 use proptest::prelude::*;
 
 use TunnelKind::{Geneve, Gre, Vxlan};
@@ -105,8 +105,7 @@ impl World {
 
     /// One stage of what the manager would send: a step, else what joins.
     fn pass(&mut self, fates: &[Fate]) {
-        let mut plan = self.zone.plan();
-        plan.kinds = self.change().requests(&self.answered);
+        let plan = self.zone.plan_with(&self.answered);
         let stage = if plan.kinds.is_empty() { plan.joins } else { plan.kinds };
         for (sending, fate) in stage.iter().zip(fates.iter().chain(std::iter::repeat(&Fate::Answered))) {
             let number = sending.host.get();
@@ -117,9 +116,7 @@ impl World {
                 self.apply(number);
             }
             if let (Fate::Answered, Request::ChangeKind { to, step, .. }) = (fate, &sending.request) {
-                let led_by = |stage: &Stage| stage.leading_step() == Some(*step);
-                let stage = [Stage::Prepared, Stage::Switched, Stage::Done].into_iter().find(led_by).unwrap();
-                self.answered.insert(sending.host, (*to, stage));
+                self.answered.insert(sending.host, (*to, Stage::after_step(*step).unwrap()));
             }
         }
     }
@@ -206,9 +203,7 @@ fn walk(zone: &mut Zone, answered: &mut Answered) -> Vec<String> {
     for sending in &requests {
         zone.send(sending).unwrap();
         let Request::ChangeKind { to, step, .. } = &sending.request else { panic!("{sending:?}") };
-        let stages = [(KindStep::Prepare, Stage::Prepared), (KindStep::Switch, Stage::Switched)];
-        let stage = stages.into_iter().find(|(led, _)| led == step).map_or(Stage::Done, |(_, stage)| stage);
-        answered.insert(sending.host, (*to, stage));
+        answered.insert(sending.host, (*to, Stage::after_step(*step).unwrap()));
     }
     Zone::text(&requests)
 }

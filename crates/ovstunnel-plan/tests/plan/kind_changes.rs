@@ -34,11 +34,6 @@ fn network() -> World {
     world
 }
 
-/// All but flows, which name ports by the numbers that they get anew.
-fn rows(world: &World) -> BTreeMap<String, ObservedBridge> {
-    world.shape().into_iter().map(|(name, (bridge, _))| (name, bridge)).collect()
-}
-
 /// Each tunnel by host and kind, with whether frames are flooded into it.
 fn tunnels(world: &World) -> BTreeMap<(String, String), bool> {
     let ports = world.bridges["b"].ports.values().filter(|port| port.is_tunnel_of_ours());
@@ -82,7 +77,7 @@ fn expect(world: &World, sent: &str, received: &[&str]) {
 #[test]
 fn each_step_leads_where_it_says_and_can_be_repeated() {
     let mut world = network();
-    let before = rows(&world);
+    let before = world.rows();
     for _ in 0..2 {
         to_vxlan(&mut world, KindStep::Prepare).unwrap();
         expect(&world, "gre", &["vxlan"]);
@@ -94,7 +89,7 @@ fn each_step_leads_where_it_says_and_can_be_repeated() {
     to_vxlan(&mut world, KindStep::Prepare).unwrap();
     expect(&world, "gre", &["vxlan"]);
     take(&mut world, asked(TunnelKind::Vxlan, KindStep::Abort, &[])).unwrap();
-    assert_eq!(rows(&world), before);
+    assert_eq!(world.rows(), before);
     for step in [KindStep::Prepare, KindStep::Switch, KindStep::Finish, KindStep::Finish] {
         to_vxlan(&mut world, step).unwrap();
     }
@@ -103,7 +98,7 @@ fn each_step_leads_where_it_says_and_can_be_repeated() {
         let ports: Vec<String> = world.bridges["b"].ports.keys().cloned().collect();
         take(&mut world, asked(TunnelKind::Gre, step, &ports)).unwrap();
     }
-    assert_eq!(rows(&world), before, "names and all");
+    assert_eq!(world.rows(), before, "names and all");
 }
 
 #[test]
@@ -195,14 +190,14 @@ fn what_is_harmed_in_either_state_is_mended() {
     for steps in [&[KindStep::Prepare][..], &[KindStep::Prepare, KindStep::Switch]] {
         let mut world = network();
         steps.iter().for_each(|step| to_vxlan(&mut world, *step).unwrap());
-        let (shape, sent) = (rows(&world), if steps.len() == 1 { ("gre", "vxlan") } else { ("vxlan", "gre") });
+        let (shape, sent) = (world.rows(), if steps.len() == 1 { ("gre", "vxlan") } else { ("vxlan", "gre") });
         for harm in harms {
             let mut harmed = world.clone();
             harm(harmed.bridges.get_mut("b").unwrap());
             harmed.carry_out(harmed.repairs());
             harmed.carry_out(harmed.repairs());
             assert_eq!(harmed.repairs(), Plan::default());
-            assert_eq!(rows(&harmed), shape);
+            assert_eq!(harmed.rows(), shape);
             expect(&harmed, sent.0, &[sent.1]);
         }
     }
@@ -216,7 +211,7 @@ fn what_a_second_tunnel_cannot_have_is_refused_with_the_first() {
     world.foreign_gre("foreign", "theirs", "192.0.2.4", "5");
     to_vxlan(&mut world, KindStep::Prepare).unwrap();
     to_vxlan(&mut world, KindStep::Switch).unwrap();
-    let before = rows(&world);
+    let before = world.rows();
     for change in [
         create("b", "4", "192.0.2.4"),
         setup("b", 5, Some(&[("2", "192.0.2.2"), ("3", "192.0.2.3"), ("4", "192.0.2.4")])),
@@ -224,5 +219,5 @@ fn what_a_second_tunnel_cannot_have_is_refused_with_the_first() {
         let refused = world.change(&[change]).remove(0).unwrap_err().to_string();
         assert!(refused.contains("theirs") && refused.contains("192.0.2.4"), "{refused}");
     }
-    assert_eq!(rows(&world), before);
+    assert_eq!(world.rows(), before);
 }

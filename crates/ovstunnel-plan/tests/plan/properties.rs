@@ -185,6 +185,11 @@ fn foreign(world: &World) -> BTreeMap<String, ObservedPort> {
     foreign.map(|(_, port)| (port.name.clone(), port.clone())).collect()
 }
 
+/// Whether the kind of a bridge's tunnels is changing.
+fn changes_kind(bridge: &ObservedBridge) -> bool {
+    DesiredBridge::from_record(bridge).is_some_and(|bridge| bridge.second.is_some())
+}
+
 fn unmarked(world: &World) -> BTreeMap<String, ObservedBridge> {
     let unmarked = world.bridges.values().filter(|bridge| DesiredBridge::bridge_mark(bridge) == Mark::Foreign);
     unmarked.map(|bridge| (bridge.name.clone(), bridge.clone())).collect()
@@ -237,15 +242,13 @@ proptest! {
         let given_back = matches!(&change, Change::DestroyBridge(name, _) if after.bridges.contains_key(name.as_str()));
         if accepted && !given_back {
             // Flows name second tunnels by numbers that were not there before: the look that follows writes those, and no row.
-            let record = after.bridges.get(change.bridge().as_str()).and_then(DesiredBridge::from_record);
-            if record.is_some_and(|bridge| bridge.second.is_some()) {
-                let rows = after.shape().into_iter().map(|(name, (bridge, _))| (name, bridge)).collect::<BTreeMap<_, _>>();
+            if after.bridges.get(change.bridge().as_str()).is_some_and(changes_kind) {
+                let rows = after.rows();
                 let mut only = ChangeSet::default();
                 only.touch_bridge(&after, change.bridge());
                 let follow_up = after.plan(&only, &settings);
                 after.carry_out(follow_up);
-                let now = after.shape().into_iter().map(|(name, (bridge, _))| (name, bridge)).collect::<BTreeMap<_, _>>();
-                prop_assert_eq!(now, rows);
+                prop_assert_eq!(after.rows(), rows);
             }
             let mut again = ChangeSet::default();
             prop_assert!(again.apply_change(&after, &settings, &change).is_ok());
@@ -298,9 +301,8 @@ proptest! {
                 world.change(batch)
             };
             // While a kind changes flows name second tunnels by numbers, which go by the order in which ports come.
-            let changes = |bridge: &ObservedBridge| DesiredBridge::from_record(bridge).is_some_and(|it| it.second.is_some());
             let shape = world.shape().into_iter().map(|(name, (bridge, flows))| {
-                let flows = (!changes(&bridge)).then_some(flows);
+                let flows = (!changes_kind(&bridge)).then_some(flows);
                 (name, (bridge, flows))
             });
             (results.iter().all(Result::is_ok), shape.collect::<BTreeMap<_, _>>())

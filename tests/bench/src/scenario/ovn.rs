@@ -3,7 +3,7 @@
 //! OVN's tunnels lead from each host to each, for all networks, and are there before; ours are of a network. What OVN does beside
 //! (routers, access lists, DHCP) is not used, and not measured.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ovstunnel_api::Ipv6Policy;
@@ -11,6 +11,7 @@ use ovstunnel_e2e::{Cloud, Network, RuleWatch, make_devices};
 use ovstunnel_lab::{Host, Signal};
 use serde_json::json;
 
+use super::vif::plug_until_rule;
 use crate::contender::ovn::{BRIDGE, Ovn};
 use crate::database::Database;
 use crate::ground::{Race, config};
@@ -96,10 +97,7 @@ impl Arena {
         let (watch, mut race) = (RuleWatch::start(&host, &network.bridge)?, Race::default());
         for _ in 0..scale.rounds.div_ceil(2) {
             self.turn(Who::Daemon)?;
-            watch.so_far();
-            let start = SystemTime::now();
-            host.vsctl(["add-port", &network.bridge, "vif1.0"])?;
-            race.push(Who::Daemon, watch.next()?.at.duration_since(start).unwrap_or_default());
+            race.push(Who::Daemon, plug_until_rule(&host, &network.bridge, "vif1.0", &watch)?);
             host.vsctl(["del-port", &network.bridge, "vif1.0"])?;
             self.turn(Who::Ovn)?;
             let start = Instant::now();

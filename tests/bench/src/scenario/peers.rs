@@ -1,13 +1,14 @@
 //! What a user would pick instead, each in its own way and with its own rows: one tunnel more by Neutron's `ovs_lib` and by the
 //! transactions of Xen Orchestra's SDN controller, and one VIF by os-vif.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ovstunnel_api::Ipv6Policy;
 use ovstunnel_e2e::{RuleWatch, make_devices};
 use serde_json::json;
 
+use super::vif::plug_until_rule;
 use crate::contender::{openstack, xo};
 use crate::database::map;
 use crate::ground::{Ground, Race, config, native_config};
@@ -114,11 +115,7 @@ fn vifs(ground: &mut Ground, scale: &Scale) -> Result<Race> {
     let (watch, mut race) = (RuleWatch::start(&host, &network.bridge)?, Race::default());
     for _ in 0..scale.rounds.div_ceil(2) {
         ground.turn(Who::Daemon)?;
-        watch.so_far();
-        let start = SystemTime::now();
-        host.vsctl(["add-port", &network.bridge, "vif1.0"])?;
-        let rule = watch.next()?.at;
-        race.push(Who::Daemon, rule.duration_since(start).unwrap_or_default());
+        race.push(Who::Daemon, plug_until_rule(&host, &network.bridge, "vif1.0", &watch)?);
         host.vsctl(["del-port", &network.bridge, "vif1.0"])?;
         ground.cloud.wait_for_rules(&network, 1)?;
         ground.turn(Who::OsVif)?;

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ovstunnel_mesh::difference::{Circumstances, Difference, mesh_difference};
+use ovstunnel_mesh::kind_change::Answered;
 use ovstunnel_mesh::membership::Attachment;
 use ovstunnel_mesh::observed::{Bridge, Carries, Host, Mode, Snapshot, Tunnel};
 use ovstunnel_mesh::{Brakes, Earlier, Endpoints, Mesh, Moment, Plan, Request, Sending, plan_requests};
@@ -232,9 +233,14 @@ impl Zone {
     }
 
     pub fn plan(&self) -> Plan {
+        self.plan_with(&Answered::new())
+    }
+
+    /// The plan of whoever has been answered this of a change of kind.
+    pub fn plan_with(&self, answered: &Answered) -> Plan {
         let difference = self.difference();
         let holds = self.brakes.hold_back(std::slice::from_ref(&difference), 100_000, &Earlier::default());
-        plan_requests(&difference, &holds)
+        plan_requests(&difference, &holds, answered)
     }
 
     pub fn send(&mut self, sending: &Sending) -> Result<(), String> {

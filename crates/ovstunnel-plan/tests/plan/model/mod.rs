@@ -230,6 +230,11 @@ impl World {
         }
     }
 
+    /// All but flows, which name ports by the numbers that they get anew.
+    pub fn rows(&self) -> BTreeMap<String, ObservedBridge> {
+        self.shape().into_iter().map(|(name, (bridge, _))| (name, bridge)).collect()
+    }
+
     /// What is there without the numbers of rows and ports, which depend on the order in which things were made.
     pub fn shape(&self) -> BTreeMap<String, (ObservedBridge, Option<FlowsSeen>)> {
         let mut bridges = self.bridges.clone();
