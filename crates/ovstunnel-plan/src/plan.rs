@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    BridgeEdit, BridgeName, BridgePlan, BridgeSpec, Cookie, DesiredBridge, DesiredTunnel, EffectiveSettings, Encap,
-    FailMode, FlowChange, FlowsSeen, Mark, ObservedBridge, ObservedInterface, ObservedPort, PortEdit, Step,
-    TunnelEndpoint, Vlan, adopt, bfd, bridge_flows, ids, second, wanted_flows,
+    BridgeEdit, BridgeKind, BridgeName, BridgePlan, BridgeSpec, Cookie, DesiredBridge, DesiredTunnel,
+    EffectiveSettings, Encap, FailMode, FlowChange, FlowsSeen, Mark, ObservedBridge, ObservedInterface, ObservedPort,
+    PortEdit, Step, TunnelEndpoint, Vlan, adopt, bfd, bridge_flows, ids, second, wanted_flows,
 };
 
 /// What makes one bridge what it must be.
@@ -136,11 +136,10 @@ fn begins_bfd(step: &Step) -> bool {
 
 /// Whether the record of what a VPC was told changes.
 fn records_an_update(desired: &DesiredBridge, observed: &ObservedBridge) -> bool {
-    let there = DesiredBridge::from_record(observed).map(|recorded| recorded.kind);
-    desired.kind.vpc().is_some_and(|vpc| {
-        let there = there.as_ref().and_then(|kind| kind.vpc());
+    desired.kind.vpc().filter(|vpc| vpc.topology.is_some() || vpc.policies.is_some()).is_some_and(|vpc| {
+        let there = BridgeKind::from_record(observed);
+        let there = there.as_ref().and_then(BridgeKind::vpc);
         there.is_none_or(|there| (&there.topology, &there.policies) != (&vpc.topology, &vpc.policies))
-            && (vpc.topology.is_some() || vpc.policies.is_some())
     })
 }
 

@@ -119,6 +119,17 @@ impl Host {
         run(command, DEADLINE).with_context(|| format!("on {}", self.name()))
     }
 
+    /// Frames for which a packet socket had no room, since it was opened: the switch in user space reads devices by such, and one that a busy
+    /// machine lets wait loses frames before any flow sees them.
+    ///
+    /// # Errors
+    /// When `ss` fails, or does not print what it does today.
+    pub fn frames_unheard(&self) -> Result<u64> {
+        let told = self.run("ss", ["--packet", "--memory", "--no-header", "--numeric"])?;
+        let drops = |line: &str| line.trim_end().strip_suffix(')')?.rsplit_once(",d")?.1.parse::<u64>().ok();
+        told.lines().map(|line| drops(line).ok_or_else(|| anyhow!("no count of drops in {line:?}"))).sum()
+    }
+
     /// Its Open vSwitch.
     pub fn switch(&self) -> &Switch {
         self.lab().switch()

@@ -60,6 +60,14 @@ impl PingReport {
         self.sent - self.received
     }
 
+    /// An error where a request was answered more than once.
+    ///
+    /// # Errors
+    /// When something came twice: the report.
+    pub fn expect_no_duplicates(&self) -> Result<()> {
+        if self.duplicates > 0 || self.sent == 0 { bail!("{self}") } else { Ok(()) }
+    }
+
     /// An error unless every request was answered, once.
     ///
     /// # Errors

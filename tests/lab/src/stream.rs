@@ -63,6 +63,11 @@ impl StreamReport {
         if self.shares.values().any(|share| share.repeated > 0) { bail!("{self}") } else { Ok(()) }
     }
 
+    /// Frames that did not come, of each VM that they were to come to.
+    pub fn missed(&self) -> u64 {
+        self.shares.values().map(|share| share.missed).sum()
+    }
+
     /// An error unless every frame came to every VM exactly once.
     ///
     /// # Errors

@@ -74,8 +74,9 @@ impl Reloader<'_> {
         }
         self.tuner.apply_config(&self.config);
         let level = set_by_hand.then(|| self.config.log.level.as_str());
-        tracing::info!(changed, level, "SIGHUP: log reopened, configuration and certificates read again");
+        // Before the reload is said to be over: whoever waits for that may replace the files again.
         check::tell_of_certificates(&self.config);
+        tracing::info!(changed, level, "SIGHUP: log reopened, configuration and certificates read again");
         if !needs_restart.is_empty() {
             let keys = needs_restart.join(", ");
             tracing::warn!(keys, "SIGHUP: what has changed in these keys of the configuration needs a restart");

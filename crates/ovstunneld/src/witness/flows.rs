@@ -34,6 +34,38 @@ pub(super) struct Flows {
     doubted: VecDeque<Managed>,
 }
 
+/// Flows of others, which are told once two looks have found them: a flow of ours that is written or taken away between a look and what is known
+/// by then looks like one.
+#[derive(Debug, Default)]
+pub(super) struct Strangers(HashMap<Uuid, Found>);
+
+/// What the last look has found, and whether the one before had all of it.
+#[derive(Debug, Default)]
+struct Found {
+    lines: Vec<String>,
+    is_confirmed: bool,
+}
+
+impl Strangers {
+    /// Those of what a look has found that the one before had found, too.
+    fn confirm(&mut self, bridge: Uuid, lines: Vec<String>) -> Vec<String> {
+        let before = self.0.remove(&bridge).unwrap_or_default().lines;
+        let both: Vec<String> = lines.iter().filter(|line| before.contains(line)).cloned().collect();
+        let is_confirmed = both.len() == lines.len();
+        self.0.insert(bridge, Found { lines, is_confirmed });
+        both
+    }
+
+    /// Whether another look has to say what becomes of them.
+    pub(super) fn wants_look(&self, bridge: Uuid) -> bool {
+        self.0.get(&bridge).is_some_and(|found| !found.is_confirmed)
+    }
+
+    fn retain(&mut self, bridges: &BTreeSet<Uuid>) {
+        self.0.retain(|uuid, _| bridges.contains(uuid));
+    }
+}
+
 impl Watch {
     /// Hands bridges whose flows are not what they were to the writer.
     pub(super) async fn ask_flows(&mut self, moved: Moved, at: SystemTime, suspicion: &mut Suspicion) {
@@ -41,7 +73,8 @@ impl Watch {
         let untold = |uuid: &Uuid| {
             self.flows.untold.get(uuid).is_some_and(|seconds| *seconds < 8 || self.seconds.is_multiple_of(8))
         };
-        let asks = |uuid: &Uuid| moved.counted || !flows.is_signed(*uuid) || untold(uuid);
+        let asks =
+            |uuid: &Uuid| moved.counted || !flows.is_signed(*uuid) || untold(uuid) || self.strangers.wants_look(*uuid);
         let unwatched = self.bridges.iter().filter(|bridge| !self.is_monitored(bridge));
         let due: Vec<Managed> = unwatched.filter(|bridge| asks(&bridge.uuid)).cloned().collect();
         if !moved.counted && self.flows.untold.is_empty() {
@@ -97,8 +130,15 @@ impl Watch {
         }
     }
 
+    /// Forgets bridges that are not there any more.
+    fn retain_strangers(&mut self) {
+        let rows = self.bridges.iter().map(|bridge| bridge.uuid).collect();
+        self.strangers.retain(&rows);
+    }
+
     /// Asks for the tables of monitored bridges whose turn it is, for flows of others and hidden ones.
     pub(super) async fn ask_printed(&mut self) {
+        self.retain_strangers();
         let due = self.printed_due();
         for (bridge, tables) in self.ask_tables(due).await {
             let Some(tables) = tables else { continue };
@@ -107,11 +147,12 @@ impl Watch {
     }
 
     /// Tells what a bridge has beside our flows; gives what is known of those.
-    fn tell_printed(&self, bridge: Uuid, tables: &Tables) -> FlowsSeen {
+    fn tell_printed(&mut self, bridge: Uuid, tables: &Tables) -> FlowsSeen {
         let known = self.watched.flows.get(bridge);
+        let foreign = self.strangers.confirm(bridge, tables.foreign_flows(&known));
         self.witnesses.edit_witness(bridge, |witness| {
             witness.hidden.clone_from(&tables.hidden);
-            witness.foreign = tables.foreign_flows(&known);
+            witness.foreign = foreign;
         });
         known
     }
@@ -138,6 +179,27 @@ fn is_due(seconds: u32, fresh: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flow_of_others_is_told_by_the_second_look_that_finds_it() {
+        let (mut strangers, bridge) = (Strangers::default(), Uuid::from_u128(1));
+        let lines = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        for (found, told, wants_look) in [
+            (&[][..], &[][..], false),
+            // Of ours, and in the middle of being written.
+            (&["a"], &[], true),
+            (&[], &[], false),
+            (&["a", "b"], &[], true),
+            (&["b", "c"], &["b"], true),
+            (&["b", "c"], &["b", "c"], false),
+            (&["b"], &["b"], false),
+        ] {
+            assert_eq!(strangers.confirm(bridge, lines(found)), lines(told), "{found:?}");
+            assert_eq!(strangers.wants_look(bridge), wants_look, "{found:?}");
+        }
+        strangers.retain(&BTreeSet::new());
+        assert_eq!(strangers.confirm(bridge, lines(&["b"])), lines(&[]));
+    }
 
     #[test]
     fn flows_are_read_back_ever_more_seldom() {

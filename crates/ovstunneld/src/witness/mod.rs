@@ -108,6 +108,7 @@ pub fn start_witnesses(switch: &Switch, writer: &Writer, witnesses: Witnesses) -
         last: None,
         bridges: vec![],
         flows: flows::Flows::default(),
+        strangers: flows::Strangers::default(),
         monitors: monitors::Monitors::default(),
         touched: Arc::clone(&touched),
         ports: ports::Ports::default(),
@@ -150,6 +151,7 @@ struct Watch {
     last: Option<u64>,
     bridges: Vec<Managed>,
     flows: flows::Flows,
+    strangers: flows::Strangers,
     monitors: monitors::Monitors,
     /// Bridges that the database says were touched, from the task for all else to the one for flows.
     touched: Arc<Mutex<BTreeSet<Uuid>>>,
@@ -241,6 +243,7 @@ impl Watch {
         self.ports = ports::Ports::default();
         self.addresses = addresses::Addresses::default();
         self.traces = traces::Traces::default();
+        self.strangers = flows::Strangers::default();
         self.ports.due.extend(self.bridges.iter().map(|bridge| bridge.uuid));
         self.traces.urgent.extend(self.bridges.iter().map(|bridge| bridge.uuid));
     }

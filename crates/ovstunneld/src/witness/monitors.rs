@@ -188,7 +188,10 @@ impl Watch {
         let all = self.seconds.is_multiple_of(ALL);
         let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         let due = std::mem::take(&mut self.monitors.printed);
-        let is_due = |bridge: &&Managed| all || due.contains(&bridge.uuid) || touched.contains(&bridge.uuid);
+        let is_due = |bridge: &&Managed| {
+            let uuid = bridge.uuid;
+            all || due.contains(&uuid) || touched.contains(&uuid) || self.strangers.wants_look(uuid)
+        };
         self.bridges.iter().filter(|bridge| self.is_monitored(bridge)).filter(is_due).cloned().collect()
     }
 }

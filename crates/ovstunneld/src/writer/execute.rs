@@ -281,7 +281,6 @@ impl Executor {
     fn refused_tunnels(&self, plan: &Plan) -> Vec<Refusal> {
         self.switch.observer().read(|db| {
             let view = db.view();
-            let mut bridges = BTreeMap::new();
             let refused = plan.database_steps().filter_map(|step| {
                 let (bridge, port) = match step {
                     Step::AddTunnel { bridge, tunnel } => (bridge, tunnel.port_name()),
@@ -289,8 +288,7 @@ impl Executor {
                     Step::EditTunnel { bridge, port, .. } => (bridge, port.clone()),
                     _ => return None,
                 };
-                let observed = bridges.entry(bridge.clone()).or_insert_with(|| view.bridge(bridge.as_str()));
-                let port = observed.as_ref()?.ports.get(port.as_str())?;
+                let port = &view.port(bridge.as_str(), port.as_str())?;
                 let TunnelHealth::Refused(message) = port.interface()?.health() else { return None };
                 let tunnel = ovstunnel_plan::DesiredTunnel::from_record(port)?;
                 Some(Refusal { bridge: bridge.clone(), tunnel, message })
