@@ -1,9 +1,8 @@
 //! The kind of a network's tunnels, as its bridges tell it after the record of it was lost.
 //!
-//! What it does: takes the kind that all have; in the middle of a change the one to which the hosts can all be led. What it must not do: choose
-//! where hosts do not hear each other.
+//! What it does: takes the kind by which its hosts send. What it must not do: choose where hosts do not hear each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use ovstunnel_api::Bridge;
@@ -23,6 +22,10 @@ impl HostKind {
         HostKind { host: host.to_owned(), sends: bridge.kind, second }
     }
 
+    fn receives(&self, kind: TunnelKind) -> bool {
+        self.sends == kind || self.second == Some(kind)
+    }
+
     fn has_alone(&self, kind: TunnelKind) -> bool {
         self.sends == kind && self.second.is_none()
     }
@@ -37,25 +40,14 @@ impl fmt::Display for HostKind {
     }
 }
 
-/// The kind that a network is to have: what the list says; else the one that all its bridges have. In the middle of a change it is the one that
-/// hosts have alone already or still, for whoever has both can go there; where all have both, the one by which most send. None where hosts have
-/// more than two kinds, or some one kind alone and some another.
+/// The kind that a network is to have: what the list says; else the one by which its hosts send, in the middle of a change most of them. As long as
+/// all hear each other, all can be led to any kind of theirs without a frame lost. None where they do not.
 pub(super) fn choose_kind(hosts: &[HostKind], listed: Option<TunnelKind>) -> Option<TunnelKind> {
-    if listed.is_some() {
-        return listed;
-    }
-    let all: BTreeSet<TunnelKind> = hosts.iter().flat_map(|host| [Some(host.sends), host.second]).flatten().collect();
-    let alone: BTreeSet<TunnelKind> =
-        all.iter().copied().filter(|kind| hosts.iter().any(|host| host.has_alone(*kind))).collect();
-    match (all.len(), alone.len()) {
-        (3.., _) | (_, 2..) => None,
-        (_, 1) => alone.first().copied(),
-        _ => {
-            let mut senders: BTreeMap<TunnelKind, usize> = BTreeMap::new();
-            hosts.iter().for_each(|host| *senders.entry(host.sends).or_default() += 1);
-            senders.into_iter().max_by_key(|(_, many)| *many).map(|(kind, _)| kind)
-        }
-    }
+    let mut senders: BTreeMap<TunnelKind, usize> = BTreeMap::new();
+    hosts.iter().for_each(|host| *senders.entry(host.sends).or_default() += 1);
+    let hear_all = hosts.iter().all(|host| senders.keys().all(|kind| host.receives(*kind)));
+    let most = senders.iter().max_by_key(|(_, many)| **many).map(|(kind, _)| *kind);
+    listed.or(most.filter(|_| hear_all))
 }
 
 /// That hosts are not all where they are led.
@@ -69,4 +61,34 @@ pub(super) fn change_note(network: &str, key: GreKey, hosts: &[HostKind], kind: 
          there, step by step. For another kind: kind in the list's [[networks]] with key {key}",
         there.join("; ")
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use TunnelKind::{Geneve, Gre, Vxlan};
+
+    fn choose(hosts: &[(TunnelKind, Option<TunnelKind>)]) -> Option<TunnelKind> {
+        let host = |(sends, second): &(TunnelKind, Option<TunnelKind>)| HostKind {
+            host: "h".into(),
+            sends: *sends,
+            second: *second,
+        };
+        choose_kind(&hosts.iter().map(host).collect::<Vec<_>>(), None)
+    }
+
+    #[test]
+    fn it_is_the_kind_by_which_most_send_where_all_hear_each_other() {
+        let (gre, vxlan, both, turned) = ((Gre, None), (Vxlan, None), (Gre, Some(Vxlan)), (Vxlan, Some(Gre)));
+        assert_eq!(choose(&[gre, gre]), Some(Gre));
+        assert_eq!(choose(&[vxlan]), Some(Vxlan));
+        assert_eq!(choose(&[gre, both, both]), Some(Gre), "some are prepared");
+        assert_eq!(choose(&[both, both, turned]), Some(Gre), "one has switched");
+        assert_eq!(choose(&[both, turned, turned]), Some(Vxlan), "most have switched");
+        assert_eq!(choose(&[vxlan, turned, turned]), Some(Vxlan), "one has finished");
+        assert_eq!(choose(&[gre, vxlan]), None, "neither hears the other");
+        assert_eq!(choose(&[gre, turned]), None, "the first does not hear the second");
+        assert_eq!(choose(&[both, (Gre, Some(Geneve))]), Some(Gre), "all send by it");
+        assert_eq!(choose(&[turned, (Gre, Some(Geneve))]), None);
+    }
 }

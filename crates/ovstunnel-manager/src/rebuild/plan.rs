@@ -72,9 +72,9 @@ pub enum Refused {
         /// The physical network.
         physical: String,
     },
-    /// Bridges of a network have different kinds of tunnels, and not as they are in the middle of a change.
+    /// Bridges of a network have different kinds of tunnels, so that not all hear each other.
     #[error(
-        "network {network}: its bridges have different kinds of tunnels: {}; say which it is to have: kind in the list's [[networks]] with key {key}",
+        "network {network}: its bridges have different kinds of tunnels, and do not all hear each other: {}; say which it is to have: kind in the list's [[networks]] with key {key}",
         .kinds.join(", ")
     )]
     Kinds {

@@ -250,7 +250,7 @@ async fn kinds_that_do_not_hear_each_other_are_refused() {
         assert!(code == Some(1) && error.contains(part), "no {part} in {error}");
         assert!(!dir.join("db").exists(), "nothing is recorded");
     };
-    let told = "network web: its bridges have different kinds of tunnels: host h1 has gre, host h2 has vxlan; say which it is to have: kind in";
+    let told = "network web: its bridges have different kinds of tunnels, and do not all hear each other: host h1 has gre, host h2 has vxlan; say which it is to have: kind in";
     refused(WEB, told);
     refused(&format!("{WEB}kind = \"mpls\"\n"), "unknown variant `mpls`, expected one of `gre`, `vxlan`, `geneve`");
     let large = "[[networks]]\nkey = 16777216\nname = \"web\"\nkind = \"geneve\"\n";
