@@ -248,7 +248,7 @@ fn a_networks_kind_is_asked_for_by_its_own_request() {
 }
 
 #[test]
-fn a_kind_that_is_recorded_already_and_one_that_is_left_out_change_nothing() {
+fn a_kind_that_is_there_and_one_left_out_change_nothing() {
     let unchanged = || manager_with_kind(Some("vxlan"), (200, json!({"outcome": "unchanged"})));
     let (same, left_out) = (unchanged(), unchanged());
     let ran = apply(&same, &file("networks:\n  - {name: old, physical_network: p1, kind: vxlan}\n"), "");
