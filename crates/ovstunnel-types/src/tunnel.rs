@@ -89,6 +89,11 @@ impl TunnelKind {
         }
     }
 
+    /// The rule of a network's key; it reads on from the name of the field.
+    pub fn key_rule(self) -> String {
+        format!("must be from 1 to {} where its tunnels are of kind {self}", self.keys().end())
+    }
+
     /// What of the kernel makes it, where the datapath is the kernel's.
     pub const fn kernel_modules(self) -> KernelModules {
         match self {

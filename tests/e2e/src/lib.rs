@@ -61,7 +61,9 @@ pub use raw::{Answer, Body, Caller};
 pub use replicas::Replicas;
 pub use requests::{problem, tunnel_to, tunnels_to};
 pub use rule_watch::{RuleCame, RuleWatch};
-pub use rules::{exact_rules, our_flows, underlay_flows, wait_for_exact_rules, wait_for_underlay_flows};
+pub use rules::{
+    exact_rules, expect_tunnels, our_flows, tunnel_kinds, underlay_flows, wait_for_exact_rules, wait_for_underlay_flows,
+};
 pub use simulated::Simulated;
 pub use snapshot::{Snapshot, database_file};
 pub use toolbox::{Mode, Toolbox};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use ovstunnel_api::Ipv6Policy;
+use ovstunnel_api::{Ipv6Policy, TunnelKind};
 use ovstunnel_lab::{Host, wait_until};
 
 use crate::Network;
@@ -23,6 +23,30 @@ pub fn our_flows(host: &Host, bridge: &str) -> Result<Vec<String>> {
     // Open vSwitch tells them in no order.
     flows.sort();
     Ok(flows)
+}
+
+/// The kinds of the tunnels on a bridge, in order.
+///
+/// # Errors
+/// When the switch does not answer.
+pub fn tunnel_kinds(host: &Host, bridge: &str) -> Result<Vec<String>> {
+    let ports = host.vsctl(["list-ports", bridge])?;
+    let kind = |port: &str| -> Result<String> {
+        Ok(host.vsctl(["get", "Interface", port, "type"])?.trim().trim_matches('"').to_owned())
+    };
+    let mut kinds = ports.lines().filter(|port| !port.starts_with("vif")).map(kind).collect::<Result<Vec<_>>>()?;
+    kinds.sort();
+    Ok(kinds)
+}
+
+/// Checks that a bridge has so many tunnels, all of this kind.
+///
+/// # Errors
+/// When it has others.
+pub fn expect_tunnels(host: &Host, bridge: &str, kind: TunnelKind, count: usize) -> Result<()> {
+    let there = tunnel_kinds(host, bridge)?;
+    ensure!(there == vec![kind.to_string(); count], "{}: {bridge} has {there:?}, not {count} of {kind}", host.name());
+    Ok(())
 }
 
 /// Waits until a network's bridge has exactly the rules of the VIFs that are on it: one for each, the one that opens it to

@@ -8,7 +8,7 @@ use ovstunnel_types::{GreKey, NetworkNumber, TunnelKind};
 use super::{Asked, Inventory, InventoryError, changes_sentence, field_changes};
 
 /// The setting with the kind of a network's tunnels.
-pub(super) fn kind_setting(network: NetworkNumber) -> String {
+pub fn kind_setting(network: NetworkNumber) -> String {
     format!("kind.{network}")
 }
 
@@ -19,10 +19,7 @@ pub(super) fn kind_setting(network: NetworkNumber) -> String {
 pub(super) fn check_key(key: GreKey, kind: TunnelKind) -> Result<(), InventoryError> {
     match kind.keys().contains(&key.get()) {
         true => Ok(()),
-        false => {
-            let rule = format!("must be from 1 to {} where its tunnels are of kind {kind}", kind.keys().end());
-            Err(InventoryError::Invalid { field: "key", rule, value: key.to_string() })
-        }
+        false => Err(InventoryError::Invalid { field: "key", rule: kind.key_rule(), value: key.to_string() }),
     }
 }
 

@@ -23,6 +23,7 @@ use time::OffsetDateTime;
 
 use crate::zone::{Happened, Zone};
 
+pub use kinds::kind_setting;
 pub use networks::WantedNetwork;
 pub use nics::{Preparation, WantedNic};
 pub use placement::Move;

@@ -9,7 +9,7 @@ use std::path::Path;
 use ovstunnel_client::Endpoint;
 use ovstunnel_manager_api::Mode;
 use ovstunnel_server::config::{self, ConfigError};
-use ovstunnel_types::{GreKey, HostNumber, NetworkNumber, is_plain_name};
+use ovstunnel_types::{GreKey, HostNumber, NetworkNumber, TunnelKind, is_plain_name};
 use serde::Deserialize;
 
 use crate::config::{NAME_MAX, is_label};
@@ -23,7 +23,7 @@ const NAME: &str =
 pub struct List {
     /// The hosts.
     pub hosts: Vec<Listed>,
-    /// Networks that have another name than `net-<key>`.
+    /// Networks that have another name than `net-<key>`, or of which hosts do not say enough.
     #[serde(default)]
     pub networks: Vec<Named>,
 }
@@ -59,6 +59,8 @@ pub struct Named {
     pub number: Option<u64>,
     /// Its physical network, where several have the key in their ranges.
     pub physical_network: Option<String>,
+    /// The kind that its tunnels are to have, where it is not the one that its bridges have.
+    pub kind: Option<TunnelKind>,
 }
 
 impl List {
@@ -140,6 +142,9 @@ impl Named {
     fn check_rules(&self, place: &dyn Fn(&str) -> String) -> Result<(), String> {
         if let Err(bad) = GreKey::try_from(i64::from(self.key)) {
             return Err(broken_rule(&place("key"), bad.rule, bad.value));
+        }
+        if let Some(kind) = self.kind.filter(|kind| !kind.keys().contains(&self.key)) {
+            return Err(broken_rule(&place("key"), &kind.key_rule(), self.key));
         }
         if let Some(Err(bad)) = self.number.map(NetworkNumber::try_from) {
             return Err(broken_rule(&place("number"), bad.rule, bad.value));

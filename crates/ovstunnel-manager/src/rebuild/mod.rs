@@ -3,6 +3,7 @@
 //! What it does: asks each host of a list for its bridges and its epoch, says what would be recorded, and records it where that is asked for. What it
 //! must not do: write to a host, or into a database in which something stands already.
 
+mod kinds;
 mod list;
 mod page;
 mod plan;

@@ -20,11 +20,11 @@ impl Plan {
         }));
         page.push('\n');
         page.push_str(&align_columns(rows));
-        let mut rows = vec![["NETWORK", "NUMBER", "KEY", "PHYSICAL NETWORK", "HOSTS"].map(str::to_owned)];
+        let mut rows = vec![["NETWORK", "NUMBER", "KEY", "PHYSICAL NETWORK", "KIND", "HOSTS"].map(str::to_owned)];
         rows.extend(self.networks.iter().map(|network| {
             let number = network.number.map_or_else(|| "the next".to_owned(), |number| number.to_string());
-            let (key, hosts) = (network.key.to_string(), network.hosts.to_string());
-            [network.name.clone(), number, key, network.physical_network.clone(), hosts]
+            let (key, kind) = (network.key.to_string(), network.kind.to_string());
+            [network.name.clone(), number, key, network.physical_network.clone(), kind, network.hosts.to_string()]
         }));
         page.push('\n');
         page.push_str(&align_columns(rows));

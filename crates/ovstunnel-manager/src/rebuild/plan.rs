@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ovstunnel_api::{Bridge, EpochState};
 use ovstunnel_mesh::keys::Ranges;
-use ovstunnel_types::{GreKey, HostNumber, Ipv6Policy, NetworkNumber};
+use ovstunnel_types::{GreKey, HostNumber, Ipv6Policy, NetworkNumber, TunnelKind};
 use uuid::Uuid;
 
+use super::kinds::{self, HostKind};
 use super::list::{List, Listed, Named};
 use crate::config::PhysicalNetwork;
 
@@ -71,6 +72,19 @@ pub enum Refused {
         /// The physical network.
         physical: String,
     },
+    /// Bridges of a network have different kinds of tunnels, so that not all hear each other.
+    #[error(
+        "network {network}: its bridges have different kinds of tunnels, and do not all hear each other: {}; say which it is to have: kind in the list's [[networks]] with key {key}",
+        .kinds.join(", ")
+    )]
+    Kinds {
+        /// The network.
+        network: String,
+        /// Its key.
+        key: GreKey,
+        /// What each host has, in words.
+        kinds: Vec<String>,
+    },
 }
 
 /// A network to be recorded.
@@ -86,6 +100,8 @@ pub struct NewNetwork {
     pub physical_network: String,
     /// What all its bridges do with IPv6; none where they differ.
     pub ipv6: Option<Ipv6Policy>,
+    /// The kind of its tunnels.
+    pub kind: TunnelKind,
     /// How many hosts have a bridge of it.
     pub hosts: usize,
 }
@@ -185,8 +201,27 @@ fn assign_numbers(all: &[(&Listed, &Heard)], refused: &mut Vec<Refused>) -> Vec<
 /// What is seen of a key.
 #[derive(Default)]
 struct Seen {
-    hosts: usize,
     ipv6: Vec<Ipv6Policy>,
+    kinds: Vec<HostKind>,
+}
+
+/// What is seen of each key, and of what there is nothing to be recorded.
+fn look_at_bridges(all: &[(&Listed, &Heard)]) -> (BTreeMap<GreKey, Seen>, Vec<String>) {
+    let (mut seen, mut notes) = (BTreeMap::<GreKey, Seen>::new(), Vec::new());
+    for (host, heard) in all {
+        for bridge in &heard.bridges {
+            match bridge.key.and_then(|key| GreKey::try_from(i64::from(key)).ok()) {
+                Some(key) => {
+                    let seen = seen.entry(key).or_default();
+                    seen.ipv6.push(bridge.ipv6);
+                    seen.kinds.push(HostKind::of_bridge(&host.name, bridge));
+                }
+                None => notes
+                    .push(format!("host {}: bridge {} is a VPC's, which stays CloudStack's", host.name, bridge.name)),
+            }
+        }
+    }
+    (seen, notes)
 }
 
 fn plan_networks(
@@ -195,40 +230,42 @@ fn plan_networks(
     physical: &[PhysicalNetwork],
     refused: &mut Vec<Refused>,
 ) -> (Vec<NewNetwork>, Vec<String>) {
-    let (mut seen, mut notes) = (BTreeMap::<GreKey, Seen>::new(), Vec::new());
-    for (host, heard) in all {
-        for bridge in &heard.bridges {
-            match bridge.key.and_then(|key| GreKey::try_from(i64::from(key)).ok()) {
-                Some(key) => {
-                    let seen = seen.entry(key).or_default();
-                    seen.hosts += 1;
-                    seen.ipv6.push(bridge.ipv6);
-                }
-                None => notes
-                    .push(format!("host {}: bridge {} is a VPC's, which stays CloudStack's", host.name, bridge.name)),
-            }
-        }
-    }
+    let (seen, mut notes) = look_at_bridges(all);
     let named: BTreeMap<u32, &Named> = list.networks.iter().map(|network| (network.key, network)).collect();
     for network in list.networks.iter().filter(|network| !seen.keys().any(|key| key.get() == network.key)) {
         notes.push(format!("network {}: no host has a bridge with its key {}", network.name, network.key));
     }
     let mut networks = Vec::new();
-    for (key, Seen { hosts, mut ipv6 }) in seen {
-        let named = named.get(&key.get());
+    for (key, Seen { mut ipv6, kinds }) in seen {
+        let (named, hosts) = (named.get(&key.get()), kinds.len());
         let name = named.map_or_else(|| format!("net-{key}"), |named| named.name.clone());
         let number = named.and_then(|named| NetworkNumber::try_from(named.number?).ok());
-        match physical_of(key, named.and_then(|named| named.physical_network.as_deref()), physical) {
-            On::One(physical_network) => {
-                ipv6.dedup();
-                let ipv6 = if ipv6.len() == 1 { ipv6.pop() } else { None };
-                networks.push(NewNetwork { name, number, key, physical_network, ipv6, hosts });
+        let physical_network = match physical_of(
+            key,
+            named.and_then(|named| named.physical_network.as_deref()),
+            physical,
+        ) {
+            On::One(physical_network) => physical_network,
+            On::NotIn(physical) => {
+                refused.push(Refused::NotInRange { network: name, key: key.get(), physical });
+                continue;
             }
-            On::NotIn(physical) => refused.push(Refused::NotInRange { network: name, key: key.get(), physical }),
-            On::None => notes.push(format!(
-                "key {key} on {hosts} hosts is in no range of [[physical_networks]]: it stays a key without a network, and is not given out"
-            )),
-        }
+            On::None => {
+                notes.push(format!(
+                    "key {key} on {hosts} hosts is in no range of [[physical_networks]]: it stays a key without a network, and is not given out"
+                ));
+                continue;
+            }
+        };
+        let Some(kind) = kinds::choose_kind(&kinds, named.and_then(|named| named.kind)) else {
+            let kinds = kinds.iter().map(ToString::to_string).collect();
+            refused.push(Refused::Kinds { network: name, key, kinds });
+            continue;
+        };
+        notes.extend(kinds::change_note(&name, key, &kinds, kind));
+        ipv6.dedup();
+        let ipv6 = if ipv6.len() == 1 { ipv6.pop() } else { None };
+        networks.push(NewNetwork { name, number, key, physical_network, ipv6, kind, hosts });
     }
     (networks, notes)
 }

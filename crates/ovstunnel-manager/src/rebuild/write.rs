@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::{Listed, Plan, RebuildError};
 use crate::config::Config;
-use crate::inventory::physical;
+use crate::inventory::{kind_setting, physical};
 use crate::store;
 
 /// As whom the lease is taken for a moment.
@@ -34,9 +34,11 @@ async fn fill_store(store: &Store, config: &Config, plan: &Plan) -> Result<(), R
     let mut networks: Vec<_> = plan.networks.iter().collect();
     networks.sort_by_key(|network| network.number.is_none());
     for network in networks {
-        let super::NewNetwork { name, number, key, physical_network, ipv6, .. } = network.clone();
+        let super::NewNetwork { name, number, key, physical_network, ipv6, kind, .. } = network.clone();
         let new = NewNetwork { number, name, physical_network, key: Some(key), ipv6, mtu: None, created: seconds };
-        let network = Some(store.put_network(&new).await?.number);
+        let number = store.put_network(&new).await?.number;
+        store.set_setting(&kind_setting(number), Some(&kind.to_string())).await?;
+        let network = Some(number);
         let allocated = KeyRow { key, state: KeyState::Allocated, network, since: seconds, hosts: Vec::new() };
         store.put_key(&allocated).await?;
     }

@@ -5,7 +5,10 @@ use std::path::Path;
 use crate::common::program::{Program, configure, output};
 use crate::common::{Host, folder, host, put, until};
 use nix::sys::signal::Signal;
-use ovstunnel_manager_api::{HostState, NetworkState, PutNetwork, PutNic};
+use ovstunnel_api::{KindStep, PostKind, TunnelKind};
+use ovstunnel_manager_api::{HostState, NetworkState, PutNetwork, PutNetworkKind, PutNic};
+
+use TunnelKind::{Geneve, Gre, Vxlan};
 
 /// The certificate of the program and its physical network, in a manager that acts.
 fn configuration(dir: &Path) {
@@ -38,6 +41,11 @@ async fn until_whole(program: &Program, network: &str) {
 
 /// A zone with a network on hosts 7 and 9, whose manager has ended; gives the epoch that it wrote under, too.
 async fn lost(dir: &Path, hosts: &[(&str, &Host, u64)]) -> (String, u64) {
+    lost_with(dir, hosts, None).await
+}
+
+/// The same where a kind of the network's tunnels was recorded.
+async fn lost_with(dir: &Path, hosts: &[(&str, &Host, u64)], kind: Option<TunnelKind>) -> (String, u64) {
     configuration(dir);
     let program = Program::start(dir).await;
     let m = &program.manager;
@@ -53,6 +61,9 @@ async fn lost(dir: &Path, hosts: &[(&str, &Host, u64)]) -> (String, u64) {
         mtu: None,
     };
     m.put_network("web", &network, false).await.unwrap();
+    if let Some(kind) = kind {
+        m.put_network_kind("web", &PutNetworkKind { kind }, false).await.unwrap();
+    }
     for (name, ..) in hosts {
         let nic = PutNic { host: (*name).into(), vm: None, mac: None, ip: None, bridge: None, wait: None, how: None };
         m.prepare_nic("web", &format!("nic-{name}"), &nic, false).await.unwrap();
@@ -151,4 +162,108 @@ async fn what_is_not_known_for_sure_is_not_recorded() {
         &["--apply"],
         &["hosts are of several zones: 00000000-0000-0000-0000-000000000007 (host h2), ", "(host h1)"],
     );
+}
+
+/// Has a host's bridge take a step.
+async fn step(host: &Host, to: TunnelKind, step: KindStep) {
+    host.client.post_kind("ovt1003", &PostKind { to, step, force: true }).await.unwrap();
+}
+
+/// Starts a manager, and waits until all of both bridges have this kind alone.
+async fn until_kind(dir: &Path, hosts: &[&Host], wanted: TunnelKind) {
+    let program = Program::start(dir).await;
+    until("the kind on both hosts", async || {
+        let kind = program.manager.network("web").await.ok()?.kind?;
+        (kind.to == wanted && kind.next.is_none() && kind.waits_for.is_empty() && kind.hosts.len() == 2).then_some(())
+    })
+    .await;
+    for host in hosts {
+        let bridge = host.client.bridge("ovt1003").await.unwrap();
+        assert_eq!((bridge.kind, bridge.second, bridge.tunnels.len()), (wanted, None, 1));
+    }
+    until_whole(&program, "web").await;
+}
+
+const WEB: &str = "[[networks]]\nkey = 1003\nname = \"web\"\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_comes_back_with_the_kind_that_its_bridges_have() {
+    let folder = folder();
+    let dir = folder.path();
+    let (h1, h2) = (host(dir, 1).await, host(dir, 2).await);
+    lost_with(dir, &[("h1", &h1, 7), ("h2", &h2, 9)], Some(Vxlan)).await;
+    list(dir, &[("h1", &h1.url), ("h2", &h2.url)], WEB);
+    let (code, page, error) = rebuild(dir, &["--apply"]);
+    assert!(code == Some(0) && page.contains("  p1                vxlan  2\n"), "{page}{error}");
+    assert!(!page.contains("is to have"), "{page}");
+    until_kind(dir, &[&h1, &h2], Vxlan).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_kind_goes_on_and_is_told() {
+    let folder = folder();
+    let dir = folder.path();
+    let (h1, h2) = (host(dir, 1).await, host(dir, 2).await);
+    lost(dir, &[("h1", &h1, 7), ("h2", &h2, 9)]).await;
+    list(dir, &[("h1", &h1.url), ("h2", &h2.url)], WEB);
+    // One has switched, the other is still prepared; then one has finished.
+    for host in [&h1, &h2] {
+        step(host, Vxlan, KindStep::Prepare).await;
+    }
+    step(&h1, Vxlan, KindStep::Switch).await;
+    let (_, page, _) = rebuild(dir, &[]);
+    let told = "host h1 sends by vxlan and receives by gre too; host h2 sends by gre and receives by vxlan too; a manager that may act leads them there";
+    assert!(
+        page.contains(told) && page.contains("For another kind: kind in the list's [[networks]] with key 1003"),
+        "{page}"
+    );
+    step(&h2, Vxlan, KindStep::Switch).await;
+    let (_, page, _) = rebuild(dir, &[]);
+    assert!(page.contains("network web is to have tunnels of kind vxlan, which not all"), "{page}");
+    step(&h1, Vxlan, KindStep::Finish).await;
+    list(dir, &[("h1", &h1.url), ("h2", &h2.url)], &format!("{WEB}kind = \"gre\"\n"));
+    let (_, page, _) = rebuild(dir, &[]);
+    assert!(
+        page.contains("network web is to have tunnels of kind gre, which not all"),
+        "the list's word counts: {page}"
+    );
+    list(dir, &[("h1", &h1.url), ("h2", &h2.url)], WEB);
+    let (code, page, error) = rebuild(dir, &["--apply"]);
+    let told = "is to have tunnels of kind vxlan, which not all of its bridges have alone: host h1 has vxlan; host h2 sends by vxlan and receives by gre too";
+    assert!(code == Some(0) && page.contains(told), "{page}{error}");
+    until_kind(dir, &[&h1, &h2], Vxlan).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kinds_that_do_not_hear_each_other_are_refused() {
+    let folder = folder();
+    let dir = folder.path();
+    let (h1, h2) = (host(dir, 1).await, host(dir, 2).await);
+    lost(dir, &[("h1", &h1, 7), ("h2", &h2, 9)]).await;
+    for asked in [KindStep::Prepare, KindStep::Switch, KindStep::Finish] {
+        step(&h2, Vxlan, asked).await;
+    }
+    let hosts = [("h1", h1.url.as_str()), ("h2", h2.url.as_str())];
+    let refused = |more: &str, part: &str| {
+        list(dir, &hosts, more);
+        let (code, _, error) = rebuild(dir, &["--apply"]);
+        assert!(code == Some(1) && error.contains(part), "no {part} in {error}");
+        assert!(!dir.join("db").exists(), "nothing is recorded");
+    };
+    let told = "network web: its bridges have different kinds of tunnels, and do not all hear each other: host h1 has gre, host h2 has vxlan; say which it is to have: kind in";
+    refused(WEB, told);
+    refused(&format!("{WEB}kind = \"mpls\"\n"), "unknown variant `mpls`, expected one of `gre`, `vxlan`, `geneve`");
+    let large = "[[networks]]\nkey = 16777216\nname = \"web\"\nkind = \"geneve\"\n";
+    refused(
+        large,
+        "networks[0].key: must be from 1 to 16777215 where its tunnels are of kind geneve; got \"16777216\"",
+    );
+    // Three kinds: by the list's word alone.
+    step(&h1, Geneve, KindStep::Prepare).await;
+    refused(WEB, "host h1 sends by gre and receives by geneve too, host h2 has vxlan");
+    step(&h1, Geneve, KindStep::Abort).await;
+    list(dir, &hosts, &format!("{WEB}kind = \"gre\"\n"));
+    let (code, page, error) = rebuild(dir, &["--apply"]);
+    assert_eq!(code, Some(0), "{page}{error}");
+    until_kind(dir, &[&h1, &h2], Gre).await;
 }

@@ -194,3 +194,91 @@ fn what_is_refused_is_named_with_its_place_and_changes_nothing() {
     );
     assert!(changes(&manager).iter().all(|line| line.ends_with("dry_run=true")));
 }
+
+/// A manager with the network `old`, which has this kind recorded, and answers for two networks' kinds.
+fn manager_with_kind(recorded: Option<&str>, kind: (u16, Value)) -> FakeDaemon {
+    let mut old = network("old", 1002, 0);
+    if let Some(recorded) = recorded {
+        old["record"]["kind"] = json!(recorded);
+    }
+    let done = |outcome: &str| json!({"outcome": outcome});
+    FakeDaemon::answering(vec![
+        canned(
+            "GET /v1/physical-networks",
+            200,
+            json!({"physical_networks": [
+                {"name": "p1", "isolation": "GRE", "vnet": "1001-2000", "keys": {"size": 1000, "in_use": 1, "quarantined": 0, "withdrawn": 0, "free": 999, "warned": false}},
+            ]}),
+        ),
+        canned("GET /v1/hosts", 200, json!({"hosts": []})),
+        canned("GET /v1/networks", 200, json!({"networks": [old], "total": 1})),
+        canned("PUT /v1/networks/old", 200, done("unchanged")),
+        canned("PUT /v1/networks/old/kind", kind.0, kind.1),
+        canned("PUT /v1/networks/web", 200, done("created")),
+        canned("PUT /v1/networks/web/kind", 200, done("updated")),
+    ])
+}
+
+const KINDS: &str = "\
+networks:
+  - {name: old, physical_network: p1, kind: vxlan}
+  - {name: web, physical_network: p1, key: 1003, kind: geneve}
+";
+
+#[test]
+fn a_networks_kind_is_asked_for_by_its_own_request() {
+    let (manager, dir) = (manager_with_kind(Some("gre"), (200, json!({"outcome": "updated"}))), file(KINDS));
+    let ran = apply(&manager, &dir, "");
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""), "{}", ran.out);
+    for part in [
+        "network old: to be updated\n  kind: gre → vxlan\n",
+        "network web: to be created\n  key: none → 1003\n  kind: none → geneve\n",
+        "network old: updated\nnetwork web: created\n",
+    ] {
+        assert!(ran.out.contains(part), "no {part} in {}", ran.out);
+    }
+    // Of a network that is still to be recorded the manager cannot be asked for the kind before.
+    let planned = ["PUT /v1/networks/old?dry_run=true", "PUT /v1/networks/old/kind?dry_run=true"];
+    let then =
+        ["PUT /v1/networks/old", "PUT /v1/networks/old/kind", "PUT /v1/networks/web", "PUT /v1/networks/web/kind"];
+    assert_eq!(changes(&manager), [&planned[..], &["PUT /v1/networks/web?dry_run=true"], &then].concat());
+    let body = |line: &str| manager.asked().into_iter().rfind(|asked| asked.line == line).unwrap().body;
+    assert_eq!(body("PUT /v1/networks/old/kind"), json!({"kind": "vxlan"}));
+    assert_eq!(body("PUT /v1/networks/web"), json!({"physical_network": "p1", "key": 1003}));
+}
+
+#[test]
+fn a_kind_that_is_there_and_one_left_out_change_nothing() {
+    let unchanged = || manager_with_kind(Some("vxlan"), (200, json!({"outcome": "unchanged"})));
+    let (same, left_out) = (unchanged(), unchanged());
+    let ran = apply(&same, &file("networks:\n  - {name: old, physical_network: p1, kind: vxlan}\n"), "");
+    assert!(ran.status == 0 && ran.out.contains("0 of 1 to be changed."), "{}{}", ran.out, ran.err);
+    let planned = ["PUT /v1/networks/old?dry_run=true", "PUT /v1/networks/old/kind?dry_run=true"];
+    assert_eq!(changes(&same), planned);
+    let ran = apply(&left_out, &file("networks:\n  - {name: old, physical_network: p1}\n"), "");
+    assert!(ran.status == 0 && ran.out.contains("0 of 1 to be changed."), "{}{}", ran.out, ran.err);
+    assert_eq!(changes(&left_out), planned[..1]);
+}
+
+#[test]
+fn a_kind_that_cannot_be_is_refused_and_nothing_is_changed() {
+    let (manager, dir) = (manager_with_kind(None, (400, problem())), file(KINDS));
+    let ran = apply(&manager, &dir, "");
+    let told = "zone.yaml: networks[0] (old): the key is out of range; nothing was changed";
+    assert!(ran.status == 1 && ran.err.contains(told), "{}", ran.err);
+    assert!(changes(&manager).iter().all(|line| line.ends_with("dry_run=true")), "{:?}", changes(&manager));
+    let refuses = |network: &str, part: &str| {
+        let manager = manager_with_kind(None, (200, json!({"outcome": "updated"})));
+        let ran = apply(&manager, &file(&format!("networks:\n  - {network}\n")), "");
+        assert!(ran.status == 1 && ran.err.contains(part), "{network}: no {part} in {}", ran.err);
+        assert_eq!(changes(&manager), Vec::<String>::new());
+    };
+    refuses(
+        "{name: web, physical_network: p1, kind: mpls}",
+        "networks[0].kind: unknown variant `mpls`, expected one of `gre`, `vxlan`, `geneve`; nothing was changed",
+    );
+    refuses(
+        "{name: web, physical_network: p1, key: 16777216, kind: vxlan}",
+        "networks[0].key: must be from 1 to 16777215 where its tunnels are of kind vxlan; got `16777216`",
+    );
+}

@@ -1,4 +1,5 @@
-//! Says once, after the first look, which bridges have another kind of tunnels than the configuration gives new ones. Must not change any.
+//! Says once, after the first look, which bridges have another kind of tunnels than the configuration gives new ones, and which are in the middle
+//! of a change of kind. Must not change any.
 
 use ovstunnel_ovs::Switch;
 use ovstunnel_plan::{DesiredBridge, TunnelKind, View};
@@ -8,14 +9,30 @@ const NAMED: usize = 5;
 
 /// Into the log, where there are any.
 pub(super) fn tell(switch: &Switch, configured: TunnelKind) {
-    let others: Vec<String> = switch.observer().read(|db| {
+    let bridges: Vec<DesiredBridge> = switch.observer().read(|db| {
         let view = db.view();
-        let bridges = db.bridge_names().into_iter().filter_map(|name| DesiredBridge::from_record(&view.bridge(&name)?));
-        let others = bridges.filter(|bridge| bridge.encap.kind() != configured);
-        others.map(|bridge| format!("{} ({})", bridge.name, bridge.encap.kind())).collect()
+        db.bridge_names().into_iter().filter_map(|name| DesiredBridge::from_record(&view.bridge(&name)?)).collect()
     });
+    let changing = |bridge: &DesiredBridge| {
+        let second = bridge.second.as_ref()?;
+        Some(format!("{} (sends by {}, receives by {} too)", bridge.name, bridge.encap.kind(), second.encap.kind()))
+    };
+    let others = bridges.iter().filter(|bridge| bridge.second.is_none() && bridge.encap.kind() != configured);
+    let others: Vec<String> = others.map(|bridge| format!("{} ({})", bridge.name, bridge.encap.kind())).collect();
+    let changing: Vec<String> = bridges.iter().filter_map(changing).collect();
     if !others.is_empty() {
-        let some = others.get(..NAMED).unwrap_or(&others).join(", ");
-        tracing::info!(%configured, count = others.len(), bridges = some, "bridges keep the kind of tunnels that they have");
+        tracing::info!(%configured, count = others.len(), bridges = some_of(&others), "bridges keep the kind of tunnels that they have");
     }
+    if !changing.is_empty() {
+        tracing::info!(
+            count = changing.len(),
+            bridges = some_of(&changing),
+            "bridges are in the middle of a change of kind"
+        );
+    }
+}
+
+/// The first of them, in a line.
+fn some_of(names: &[String]) -> String {
+    names.get(..NAMED).unwrap_or(names).join(", ")
 }

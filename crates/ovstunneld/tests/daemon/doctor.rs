@@ -97,6 +97,26 @@ async fn what_others_do_to_our_bridge_is_found() {
 }
 
 #[tokio::test]
+async fn a_change_of_kind_is_told_until_it_is_finished() {
+    let sim = network().await;
+    let step = async |step: &str| {
+        let body = json!({"to": "vxlan", "step": step, "force": true});
+        sim.ask("POST", "/v1/bridges/xapi1/kind", Some(body)).await.expect(200);
+    };
+    assert!(found(&sim, "kind_change").await.is_empty(), "there is none");
+    step("prepare").await;
+    expect(&sim, "kind_change", "ok", "1 bridges change their kind").await;
+    expect(&sim, "kind_change", "ok", "xapi1 (sends by gre, receives by vxlan too)").await;
+    step("switch").await;
+    expect(&sim, "kind_change", "ok", "xapi1 (sends by vxlan, receives by gre too)").await;
+    step("finish").await;
+    assert!(found(&sim, "kind_change").await.is_empty(), "it is finished");
+    expect(&sim, "tunnel_kind", "ok", "xapi1 (vxlan)").await;
+    step("prepare").await;
+    assert!(found(&sim, "kind_change").await.is_empty(), "it is there already");
+}
+
+#[tokio::test]
 async fn drift_is_found_until_it_is_repaired() {
     let sim = network().await;
     sim.switch.refuse_flows("xapi1", true);

@@ -3,7 +3,7 @@
 //! change.
 //!
 //! A model of a few lines says who must hear whom; everything else is real. `OVSTUNNEL_CASES` sets the number of random
-//! lives (default 2).
+//! lives (default 3: one with each kind of tunnels, in turn).
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ovstunnel_api::{Id, Ipv6Policy, PostTunnel};
-use ovstunnel_e2e::{Cloud, Network, NodeConfig};
+use ovstunnel_api::{Id, Ipv6Policy, PostTunnel, TunnelKind};
+use ovstunnel_e2e::{Cloud, Network, NodeConfig, expect_tunnels};
 use ovstunnel_lab::{Kind, Switch, Vm, VmSpec, wait_until};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -82,6 +82,7 @@ struct Life {
     cloud: Cloud,
     gate: Gate,
     network: Network,
+    kind: TunnelKind,
     /// One VM for each host, plugged while the host is a member.
     vms: Vec<Vm>,
     members: BTreeSet<usize>,
@@ -93,11 +94,15 @@ struct Life {
 }
 
 impl Life {
-    fn new() -> Result<Self> {
+    fn new(kind: TunnelKind) -> Result<Self> {
         let dir = std::env::temp_dir().join(format!("ovstunnel-gate-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
         let (gate, bin_dir) = Gate::build(&dir)?;
-        let cloud = Cloud::with_config("once", HOSTS, NodeConfig { bin_dir, ..NodeConfig::default() })?;
+        let cloud = Cloud::with_config(
+            "once",
+            HOSTS,
+            NodeConfig { bin_dir, tunnel: format!("kind = \"{kind}\"\n"), ..NodeConfig::default() },
+        )?;
         let network = Network::numbered(1, Ipv6Policy::Allow);
         let mut vms = Vec::new();
         for number in 1..=HOSTS {
@@ -105,7 +110,8 @@ impl Life {
             vms.push(cloud.node(number)?.host().create_vm("vif1.0", spec)?);
         }
         let empty = BTreeSet::new;
-        Ok(Life { cloud, gate, network, vms, members: empty(), ends: BTreeSet::new(), unsettled: empty(), frames: 0 })
+        let ends = BTreeSet::new();
+        Ok(Life { cloud, gate, network, kind, vms, members: empty(), ends, unsettled: empty(), frames: 0 })
     }
 
     fn vm(&self, host: usize) -> &Vm {
@@ -168,6 +174,7 @@ impl Life {
         self.ends.extend(self.others(host).into_iter().map(|other| (host, other)));
         self.cloud.wait_for_rules(&self.network, host)?;
         self.unsettled.remove(&host);
+        expect_tunnels(&switch, &self.network.bridge, self.kind, self.members.len() - 1)?;
         self.check(&format!("host {host} has joined"))
     }
 
@@ -232,19 +239,21 @@ impl Life {
 
 #[test]
 fn every_frame_arrives_exactly_once_at_every_step_of_any_life() {
-    let cases = std::env::var("OVSTUNNEL_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
+    let cases = std::env::var("OVSTUNNEL_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
     // A failing life is printed whole; to shrink it would take hours of real time.
     let config = Config { cases, max_shrink_iters: 0, failure_persistence: None, ..Config::default() };
+    let lives = std::cell::Cell::new(0);
     let result = TestRunner::new(config).run(&prop::collection::vec(event(), 8..14), |events| {
         let life = || -> Result<usize> {
-            let mut life = Life::new()?;
+            let kind = TunnelKind::ALL[lives.replace(lives.get() + 1) % TunnelKind::ALL.len()];
+            let mut life = Life::new(kind).with_context(|| format!("{kind}"))?;
             // All join first, so that every life has the full mesh in it.
             (1..=HOSTS).try_for_each(|host| life.live(&Event::Toggle(host)))?;
             events.iter().try_for_each(|event| life.live(event))?;
             life.end()
         };
         let frames = life().map_err(|error| TestCaseError::fail(format!("{error:#}")))?;
-        println!("{} events, {frames} frames", events.len());
+        println!("life {}: {} events, {frames} frames", lives.get(), events.len());
         Ok(())
     });
     if let Err(error) = result {

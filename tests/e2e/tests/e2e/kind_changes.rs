@@ -165,9 +165,23 @@ fn dies_while_it_switches(place: &Place, number: usize, to: TunnelKind) -> Resul
 fn restart(place: &Place, number: usize) -> Result<()> {
     let node = place.cloud.node(number)?;
     let before = Picture::of(node.host())?;
+    let bridge = place.cloud.call_on_host(number, |client| async move { client.bridge(BRIDGE).await })??;
+    let second = bridge.second.ok_or_else(|| anyhow!("host {number} is not in the middle of a change"))?.kind;
+    let said = format!("{BRIDGE} (sends by {}, receives by {second} too)", bridge.kind);
     node.kill();
+    let old = node.log().len();
     node.start()?;
     place.cloud.wait_until_ready(number)?;
+    wait_until("the log to tell of the change", SOON, || {
+        let log = node.log();
+        let mut new = log.get(old..).unwrap_or_default().lines();
+        let is_it = |line: &str| line.contains("bridges are in the middle of a change of kind") && line.contains(&said);
+        ensure!(new.any(is_it), "no line has {said:?}");
+        Ok(())
+    })?;
+    let found = place.cloud.call_on_host(number, |client| async move { client.doctor(false).await })??;
+    let told = found.findings.iter().find(|finding| finding.check == "kind_change");
+    ensure!(told.is_some_and(|finding| finding.reason.contains(&said)), "{told:?}");
     Picture::of(node.host())?.expect(&before)
 }
 

@@ -34,6 +34,7 @@ mod injection;
 mod ipv6_tags;
 mod joins;
 mod kind_changes;
+mod kind_replicas;
 mod kinds;
 mod kvm;
 mod left_overs;

@@ -14,18 +14,18 @@ use ovstunnel_manager_api::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const HOSTS: usize = 3;
+pub(crate) const HOSTS: usize = 3;
 
 const KEY: i64 = 1001;
 
-struct Stage {
-    cloud: Cloud,
-    managers: Replicas,
+pub(crate) struct Stage {
+    pub(crate) cloud: Cloud,
+    pub(crate) managers: Replicas,
 }
 
 impl Stage {
     /// Three hosts and the network `web`, recorded at the leader.
-    fn new(tag: &str, make: impl FnOnce(&Cloud) -> Result<Replicas>) -> Result<Stage> {
+    pub(crate) fn new(tag: &str, make: impl FnOnce(&Cloud) -> Result<Replicas>) -> Result<Stage> {
         let config = NodeConfig { reconcile_interval: "2s".into(), ..NodeConfig::default() };
         let cloud = Cloud::with_config(tag, HOSTS, config)?;
         let managers = make(&cloud)?;
@@ -65,7 +65,7 @@ impl Stage {
 
     /// A VM on each of the first two hosts, which floods every 20 ms.
     fn streams(&self) -> Result<Vec<Stream>> {
-        let network = Network { bridge: format!("ovt{KEY}"), key: KEY, ipv6: Ipv6Policy::Allow };
+        let network = network();
         let every = unhurried(Duration::from_millis(20));
         let stream = |host: u16| {
             let vm = self.cloud.plug(&network, host.into(), host)?;
@@ -75,14 +75,14 @@ impl Stage {
     }
 
     /// Prepares a NIC on a host at the manager that leads, and waits until the mesh is whole there.
-    fn prepare(&self, manager: usize, host: usize) -> Result<()> {
+    pub(crate) fn prepare(&self, manager: usize, host: usize) -> Result<()> {
         let answer = self.prepare_at(manager, host)?;
         ensure!(answer.outcome == NicOutcome::Ready, "{answer:?}");
         Ok(())
     }
 
     /// Waits until a manager sees the network whole among so many hosts, with as many NICs.
-    fn wait_for_picture(&self, manager: usize, hosts: usize) -> Result<()> {
+    pub(crate) fn wait_for_picture(&self, manager: usize, hosts: usize) -> Result<()> {
         wait_until(format!("m{manager} to see {hosts} hosts and NICs"), PATIENCE, || {
             let seen = self.managers.ask(&self.cloud, manager, |client| async move {
                 let proof = client.proof("web").await?;
@@ -97,7 +97,7 @@ impl Stage {
     }
 
     /// That each host knows this epoch and none newer, and refuses what is written under the one before.
-    fn expect_epoch(&self, number: u64) -> Result<()> {
+    pub(crate) fn expect_epoch(&self, number: u64) -> Result<()> {
         for host in 1..=HOSTS {
             let zone = wait_until(format!("h{host} to know epoch {number}"), PATIENCE, || {
                 let state = self.cloud.call(host, |client| async move { client.epoch().await })??;
@@ -154,6 +154,11 @@ impl Stage {
         (1..=3).try_for_each(|number| self.wait_for_picture(number, 3))?;
         Ok(())
     }
+}
+
+/// The network as it is on the hosts.
+pub(crate) fn network() -> Network {
+    Network { bridge: format!("ovt{KEY}"), key: KEY, ipv6: Ipv6Policy::Allow }
 }
 
 fn web() -> PutNetwork {

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ovstunnel_api::Ipv6Policy;
-use ovstunnel_e2e::{Cloud, Network, NodeConfig, our_flows, wait_for_exact_rules};
+use ovstunnel_api::{Ipv6Policy, TunnelKind};
+use ovstunnel_e2e::{Cloud, Network, NodeConfig, expect_tunnels, our_flows, wait_for_exact_rules};
 use ovstunnel_lab::{Host, Kind, Signal, Switch, Vm, wait_until};
 
 const LIMIT: u32 = 50;
@@ -85,13 +85,28 @@ fn set_limit(cloud: &Cloud, from: u32, to: u32, by: By) -> Result<()> {
 
 #[test]
 fn broadcast_is_limited_at_its_vif_unicast_is_not() -> Result<()> {
-    let cloud = Cloud::with_config("flood", 2, limited(LIMIT))?;
+    limits_broadcast_alone("flood", TunnelKind::Gre)
+}
+
+#[test]
+fn broadcast_is_limited_before_vxlan() -> Result<()> {
+    limits_broadcast_alone("floodvx", TunnelKind::Vxlan)
+}
+
+#[test]
+fn broadcast_is_limited_before_geneve() -> Result<()> {
+    limits_broadcast_alone("floodgen", TunnelKind::Geneve)
+}
+
+fn limits_broadcast_alone(tag: &str, kind: TunnelKind) -> Result<()> {
+    let cloud = Cloud::with_config(tag, 2, NodeConfig { tunnel: format!("kind = \"{kind}\"\n"), ..limited(LIMIT) })?;
     let network = Network::numbered(1, Ipv6Policy::Allow);
     cloud.mesh(&network, &[1, 2])?;
     let (loud, quiet) = (cloud.plug(&network, 1, 1)?, cloud.plug(&network, 1, 2)?);
     let far = cloud.plug(&network, 2, 3)?;
     for number in [1, 2] {
         wait_for_meters(cloud.node(number)?.host(), &network, LIMIT)?;
+        expect_tunnels(cloud.node(number)?.host(), &network.bridge, kind, 1)?;
     }
     let (sent, got, took) = flood(&cloud, &loud, Kind::Broadcast, &[&quiet, &far])?;
     // The burst of one second, then the rate.

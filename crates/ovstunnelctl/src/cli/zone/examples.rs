@@ -135,7 +135,7 @@ A file in YAML, which may have several documents, or in JSON; each list may be l
   hosts:
     - {name: h1, api: https://192.0.2.11:8443, number: 1}
   networks:
-    - {name: web, physical_network: physnet1, key: 1001}
+    - {name: web, physical_network: physnet1, key: 1001, kind: vxlan}
   nics:
     - {network: web, name: 7f3a, host: h1, vm: i-2-3-VM, mac: 06:5a:00:00:00:07}
 

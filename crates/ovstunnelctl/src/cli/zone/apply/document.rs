@@ -1,10 +1,12 @@
 //! What `zone apply` reads: lists of physical networks, hosts, networks and NICs, with the fields of the manager's PUT requests.
 //!
-//! What it must not do: know the manager's rules for values, but for the names of which URLs are made.
+//! What it must not do: know the manager's rules for values, but for the names of which URLs are made, and for a key that does not fit the kind
+//! beside it: the manager is asked for a network's kind once the network is recorded.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ovstunnel_api::TunnelKind;
 use ovstunnel_manager_api::{PutHost, PutNetwork, PutNic, PutPhysicalNetwork};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -60,8 +62,16 @@ impl Kind {
 pub(super) enum Body {
     PhysicalNetwork(PutPhysicalNetwork),
     Host(PutHost),
-    Network(PutNetwork),
-    Nic { network: String, nic: String, body: PutNic },
+    /// Its kind has a request of its own: left out, it stays.
+    Network {
+        body: PutNetwork,
+        kind: Option<TunnelKind>,
+    },
+    Nic {
+        network: String,
+        nic: String,
+        body: PutNic,
+    },
 }
 
 /// A thing as a file says it.
@@ -133,13 +143,25 @@ fn parse_entry(file: &Path, kind: Kind, at: usize, mut fields: Fields) -> Result
     let (name, body) = match kind {
         Kind::PhysicalNetwork => (own, Body::PhysicalNetwork(parse_rest(&place, fields)?)),
         Kind::Host => (own, Body::Host(parse_rest(&place, fields)?)),
-        Kind::Network => (own, Body::Network(parse_rest(&place, fields)?)),
+        Kind::Network => (own, parse_network(&place, fields)?),
         Kind::Nic => {
             let network = take_name(&place, "network", &mut fields)?;
             (format!("{network}/{own}"), Body::Nic { network, nic: own, body: parse_rest(&place, fields)? })
         }
     };
     Ok(Entry { kind, name, place: format!("{}: {place}", file.display()), body })
+}
+
+fn parse_network(place: &str, mut fields: Fields) -> Result<Body, String> {
+    let kind = fields.remove("kind").unwrap_or_default();
+    let kind: Option<TunnelKind> = serde_json::from_value(kind).map_err(|error| format!("{place}.kind: {error}"))?;
+    let body: PutNetwork = parse_rest(place, fields)?;
+    match (kind, body.key) {
+        (Some(kind), Some(key)) if !kind.keys().contains(&key) => {
+            Err(format!("{place}.key: {}; got `{key}`", kind.key_rule()))
+        }
+        _ => Ok(Body::Network { body, kind }),
+    }
 }
 
 /// A name, which is taken out of the fields.

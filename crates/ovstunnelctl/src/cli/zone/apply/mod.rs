@@ -6,7 +6,8 @@
 mod document;
 mod there;
 
-use ovstunnel_api::{Outcome, Problem};
+use ovstunnel_api::{Outcome, Problem, TunnelKind};
+use ovstunnel_manager_api::{PutNetwork, PutNetworkKind};
 use serde::Serialize;
 
 use super::args::ApplyArgs;
@@ -111,9 +112,25 @@ async fn put_entry(manager: &Manager, body: &Body, name: &str, dry_run: bool) ->
     Ok(match body {
         Body::PhysicalNetwork(body) => manager.put_physical_network(name, body, dry_run).await?.outcome,
         Body::Host(body) => manager.put_host(name, body, dry_run).await?.outcome,
-        Body::Network(body) => manager.put_network(name, body, dry_run).await?.outcome,
+        Body::Network { body, kind } => put_network(manager, name, body, *kind, dry_run).await?,
         Body::Nic { network, nic, body } => manager.prepare_nic(network, nic, body, dry_run).await?.recorded,
     })
+}
+
+/// A network, and then the kind of its tunnels: where that is another one, the manager changes it on its hosts from then on.
+async fn put_network(
+    manager: &Manager,
+    name: &str,
+    body: &PutNetwork,
+    kind: Option<TunnelKind>,
+    dry_run: bool,
+) -> Result<Outcome, ClientError> {
+    let recorded = manager.put_network(name, body, dry_run).await?.outcome;
+    // There is no kind of a network that is still to be recorded.
+    let kind = kind.filter(|_| !dry_run || recorded != Outcome::Created);
+    let Some(kind) = kind else { return Ok(recorded) };
+    let changed = manager.put_network_kind(name, &PutNetworkKind { kind }, dry_run).await?.outcome;
+    Ok(if recorded == Outcome::Unchanged { changed } else { recorded })
 }
 
 async fn remove_entry(manager: &Manager, kind: Kind, name: &str) -> Result<Outcome, ClientError> {

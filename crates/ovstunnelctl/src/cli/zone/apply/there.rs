@@ -60,7 +60,7 @@ impl There {
     pub(super) fn has_what_it_needs(&self, entry: &Entry) -> bool {
         match &entry.body {
             Body::PhysicalNetwork(_) | Body::Host(_) => true,
-            Body::Network(body) => self.has_entry(Kind::PhysicalNetwork, &body.physical_network),
+            Body::Network { body, .. } => self.has_entry(Kind::PhysicalNetwork, &body.physical_network),
             Body::Nic { network, body, .. } => {
                 self.has_entry(Kind::Network, network) && self.has_entry(Kind::Host, &body.host)
             }
@@ -79,7 +79,11 @@ impl There {
         let (new, may_go): (Map<String, Value>, &[&str]) = match &entry.body {
             Body::PhysicalNetwork(body) => (to_fields(body), &["label", "label_xen", "label_kvm"]),
             Body::Host(body) => (to_fields(body), &["rack", "label"]),
-            Body::Network(body) => (to_fields(body), &["ipv6", "mtu"]),
+            Body::Network { body, kind } => {
+                let mut new = to_fields(body);
+                new.extend(kind.map(|kind| ("kind".to_owned(), kind.to_string().into())));
+                (new, &["ipv6", "mtu"])
+            }
             // What is left out of a NIC stays.
             Body::Nic { body, .. } => (to_fields(body), &[]),
         };
