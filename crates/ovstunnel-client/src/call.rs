@@ -169,6 +169,12 @@ impl Call {
         Call { method, path, query: None, body: None, headers: Vec::new() }
     }
 
+    /// As another client has written it: `/v1/…`, with what follows `?`.
+    #[cfg(feature = "manager")]
+    pub(super) fn as_written(method: Method, path_and_query: &str, body: Option<Vec<u8>>) -> Self {
+        Call { method, path: path_and_query.to_owned(), query: None, body, headers: Vec::new() }
+    }
+
     pub(super) fn with_json(mut self, body: &impl Serialize) -> Result<Self, ClientError> {
         let bytes = serde_json::to_vec(body).map_err(|e| ClientError::Setup { source: Cause::innermost_error(&e) })?;
         self.body = Some(bytes);

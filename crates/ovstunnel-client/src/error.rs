@@ -127,6 +127,11 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether a request without an answer may have been taken all the same: there was a connection to send it by.
+    pub fn was_sent(&self) -> bool {
+        matches!(self, ClientError::NoAnswer { .. } | ClientError::Silent { .. } | ClientError::BrokenOff { .. })
+    }
+
     #[cfg(feature = "https")]
     pub(super) fn credentials(option: &'static str, path: &Path, source: impl Error + Send + Sync + 'static) -> Self {
         ClientError::Credentials { option, path: path.to_owned(), source: Box::new(source) }

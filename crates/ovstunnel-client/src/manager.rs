@@ -4,6 +4,7 @@
 
 mod enrolment;
 mod networks;
+mod sent_on;
 
 use std::path::PathBuf;
 use std::time::Duration;

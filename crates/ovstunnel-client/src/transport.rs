@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::response::Parts;
 use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -146,15 +147,20 @@ impl Transport {
 
     /// Sends a request, and waits for all of its answer.
     pub(crate) async fn send_request(&self, call: Call) -> Result<(StatusCode, Bytes), ClientError> {
+        self.send_whole(call).await.map(|(head, body)| (head.status, body))
+    }
+
+    /// The same, with the answer's headers.
+    pub(crate) async fn send_whole(&self, call: Call) -> Result<(Parts, Bytes), ClientError> {
         let request = self.build_request(call, "application/json, application/problem+json")?;
         let exchange = async {
             let failed = |error: Error| self.transport_error(&error, error.is_connect());
             let sent = Instant::now();
             let response = self.http.request(request).await.map_err(failed)?;
             self.clocks.record_answer(response.headers(), sent);
-            let status = response.status();
-            let body = response.into_body().collect().await.map_err(|error| self.transport_error(&error, false))?;
-            Ok((status, body.to_bytes()))
+            let (head, body) = response.into_parts();
+            let body = body.collect().await.map_err(|error| self.transport_error(&error, false))?;
+            Ok((head, body.to_bytes()))
         };
         let late = |_| Err(ClientError::NoAnswer { peer: self.peer.clone(), timeout: self.timeout });
         tokio::time::timeout(self.timeout, exchange).await.unwrap_or_else(late)

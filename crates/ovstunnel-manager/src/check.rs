@@ -47,7 +47,8 @@ pub async fn check_config(config: &Config) -> Result<Checked, Bad> {
         bad.push(format!("[enrolment] authority: {error}{cause}"));
     }
     let (hosts, differences) = check_database(config).await.unwrap_or_else(|error| {
-        bad.push(format!("[database] url: {error}"));
+        let names_its_key = matches!(&error, StoreError::Invalid { field, .. } if field.starts_with("[database]"));
+        bad.push(if names_its_key { error.to_string() } else { format!("[database] url: {error}") });
         (0, Vec::new())
     });
     warnings.extend(differences);

@@ -123,9 +123,9 @@ impl Service {
         keep_comparing(&mut tasks, config, &zone, &hosts);
         keep_whole(&mut tasks, reconciler.as_ref(), config.probes.bfd);
         let sessions = Sessions::new(config.web.session)?;
-        let roles =
-            Arc::new(Roles::new(zone.clone(), sessions.clone()).with_openings(config.web.enabled, enrolment.is_some()));
-        let access = access.map(|access| access.with_rules(roles));
+        let roles = Roles::new(zone.clone(), sessions.clone()).with_openings(config.web.enabled, enrolment.is_some());
+        let roles = roles.with_managers(config.replica.managers.clone());
+        let access = access.map(|access| access.with_rules(Arc::new(roles)));
         let identity = Arc::new(Identity { name: identity.name, uuid: identity.uuid.to_string() });
         let watched = build_watched(zone.clone(), Arc::clone(&identity), reconciler.clone(), replica.clone());
         tasks.spawn(watched.clone().run_publisher());
@@ -149,7 +149,7 @@ impl Service {
             on_failure: config.network.on_failure,
         };
         tasks.spawn(state.replica.clone().run_election(replica_parts(&state, config)));
-        Ok((all_routes(state, config.web.enabled, access), Service { tasks, signer, leader, watched }))
+        Ok((all_routes(state, config, access), Service { tasks, signer, leader, watched }))
     }
 
     /// What signs proofs; none without certificate and key under `[hosts]`.
@@ -277,11 +277,12 @@ fn build_watched(zone: Zone, identity: Arc<Identity>, reconciler: Option<Reconci
 }
 
 /// The API's routes and the page's, with all that is around them.
-fn all_routes(state: State, with_page: bool, access: Option<Access>) -> Router {
+fn all_routes(state: State, config: &Config, access: Option<Access>) -> Router {
+    let with_page = config.web.enabled;
     let api = http::router(state.clone());
     let replica = state.replica.clone();
     let all = if with_page { api.merge(web::router(state)) } else { api };
-    let all = http::only_where_it_leads(all, replica);
+    let all = http::only_where_it_leads(all, replica, http::SendingOn::from_config(config));
     // The API, too, is asked by browsers that show a certificate.
     web::for_people(middleware::wrap_routes(web::same_origin(all), access), with_page)
 }

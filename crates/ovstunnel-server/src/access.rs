@@ -12,6 +12,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 
 use crate::config::{Role, Tls, TlsClient};
+use crate::forwarded::{CLIENT_CERT, read_client};
 use crate::listen::{Guest, Peer, PeerCertificate};
 use crate::problem::ApiError;
 use crate::tls::{Loaded, TlsError, TlsStore, Visitors};
@@ -30,6 +31,12 @@ pub trait Rules: fmt::Debug + Send + Sync {
 
     /// Whom a service knows who shows no certificate, by what the request says of itself.
     fn recognise_guest(&self, _headers: &HeaderMap, _address: SocketAddr) -> Option<Guest> {
+        None
+    }
+
+    /// From whom requests are taken that they send on for others: the common names of their certificates. None: nothing is known here of sending
+    /// on, and what a request says of it counts for nothing.
+    fn forwarders(&self) -> Option<&[String]> {
         None
     }
 
@@ -109,14 +116,44 @@ impl Access {
         Ok(Access { tls: store.map(Arc::new), ..Access::default() })
     }
 
-    /// A visitor whom the service knows becomes a guest; everybody else stays who they are.
-    pub fn recognise_peer(&self, peer: Peer, headers: &HeaderMap) -> Peer {
-        match peer {
+    /// A visitor whom the service knows becomes a guest, and one who may send requests on for others becomes the one for whom; everybody else stays
+    /// who they are.
+    ///
+    /// # Errors
+    /// Somebody sends a request on who may not: who says it, and why it is refused. It must not count as that one's own either.
+    pub fn recognise_peer(&self, peer: Peer, headers: &HeaderMap) -> Result<Peer, (Peer, ApiError)> {
+        if let Some(forwarders) = self.rules.forwarders().filter(|_| headers.contains_key(CLIENT_CERT)) {
+            return match self.client_of_forwarder(&peer, forwarders, headers) {
+                Ok(client) => Ok(Peer::Certificate(Arc::new(client))),
+                Err(error) => Err((peer, error)),
+            };
+        }
+        Ok(match peer {
             Peer::Visitor(address) => {
                 self.rules.recognise_guest(headers, address).map_or(peer, |guest| Peer::Guest(Arc::new(guest)))
             }
             other => other,
+        })
+    }
+
+    fn client_of_forwarder(
+        &self,
+        peer: &Peer,
+        forwarders: &[String],
+        headers: &HeaderMap,
+    ) -> Result<PeerCertificate, ApiError> {
+        let refuse = |why: &str| ApiError::forbidden(format!("{} {why}", peer.name()));
+        let (Peer::Certificate(certificate), Some(tls)) = (peer, &self.tls) else {
+            return Err(refuse("shows no certificate, and may send on no request for others"));
+        };
+        check_certificate(certificate, &tls.loaded())?;
+        let [name] = &certificate.common_names[..] else {
+            return Err(refuse("has not one common name, and may send on no request for others"));
+        };
+        if !forwarders.contains(name) {
+            return Err(refuse("may send on no request for others: it is not in the list of those who may"));
         }
+        read_client(headers, name).ok_or_else(|| refuse("says of nobody for whom it asks"))?.map_err(|why| refuse(&why))
     }
 
     /// The same for a service with rules of its own.
@@ -218,6 +255,7 @@ mod tests {
             unread: None,
             address: "192.0.2.1:9".parse().unwrap(),
             chain: Vec::new(),
+            via: None,
         }
     }
 

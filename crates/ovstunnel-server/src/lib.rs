@@ -12,6 +12,7 @@ pub mod config;
 pub mod doctor;
 pub mod extract;
 pub mod fault;
+pub mod forwarded;
 pub mod fuzzing;
 pub mod life;
 pub mod listen;

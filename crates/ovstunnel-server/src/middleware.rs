@@ -75,10 +75,17 @@ pub fn wrap_routes(routes: Router, access: Option<Access>) -> Router {
     known.layer(compress::compression_layer())
 }
 
-/// Finds out who a client without a certificate is, before anything is told of the request.
+/// Why a request is refused, whoever sent it.
+#[derive(Clone)]
+struct Refused(ApiError);
+
+/// Finds out who a client without a certificate is, and for whom a request is sent on, before anything is told of the request.
 async fn recognise_client(State(access): State<Access>, mut request: Request, next: Next) -> Response {
     if let Some(peer) = request.extensions_mut().remove::<Peer>() {
-        let known = access.recognise_peer(peer, request.headers());
+        let known = access.recognise_peer(peer, request.headers()).unwrap_or_else(|(peer, why)| {
+            request.extensions_mut().insert(Refused(why));
+            peer
+        });
         request.extensions_mut().insert(known);
     }
     next.run(request).await
@@ -87,6 +94,9 @@ async fn recognise_client(State(access): State<Access>, mut request: Request, ne
 /// Lets through who may, with what handlers need that ask for more than method and path. The body has been read: an answer before it
 /// would be lost on some clients.
 async fn authorize_request(State(access): State<Access>, mut request: Request, next: Next) -> Response {
+    if let Some(Refused(error)) = request.extensions_mut().remove() {
+        return error.into_response();
+    }
     match access.judge_request(request.extensions().get(), request.method(), request.uri().path()) {
         Ok(role) => {
             request.extensions_mut().insert(role);

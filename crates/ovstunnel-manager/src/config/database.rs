@@ -17,8 +17,9 @@ pub struct Database {
     /// `mariadb://`) or `postgres://USER:PASSWORD@HOST/DATABASE`. The database must be there, and be the zone's alone. With a password in it,
     /// the file should be readable by root alone.
     pub url: Url,
-    /// Certificates of the authorities that the database server's certificate must come from (PEM, absolute path): with it the server is talked to
-    /// by TLS only, and must be the host that `url` names. Without it `url` decides: `?ssl-mode=VERIFY_IDENTITY` (MariaDB, MySQL) or
+    /// Certificates of the authorities that the database server's certificate must come from (PEM, absolute path), beside
+    /// those that the system trusts: with it the server is talked to by TLS only, and must be the host that `url` names. Without it `url` decides, and
+    /// asks for TLS at best, without a look at the certificate, where it says nothing: `?ssl-mode=VERIFY_IDENTITY` (MariaDB, MySQL) or
     /// `?sslmode=verify-full` (PostgreSQL) for the authorities of the system.
     #[serde(deserialize_with = "values::some_path")]
     pub ca: Option<PathBuf>,

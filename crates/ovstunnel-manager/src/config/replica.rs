@@ -5,6 +5,7 @@
 use ovstunnel_client::Endpoint;
 use ovstunnel_server::config::values::parse_text;
 use ovstunnel_types::is_plain_name;
+use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// `[replica]`: what this manager is for the others of its zone, where several share one database.
@@ -18,6 +19,11 @@ pub struct Replica {
     /// changed there. Default: this machine's name, or the address in `[api] listen`, and the port.
     #[serde(deserialize_with = "address")]
     pub address: Option<String>,
+    /// The zone's managers, by the common names of their certificates under `[hosts]`, the same list in each one's file: a manager that does not lead
+    /// then sends changes that clients with certificates ask it for on to the one that leads, and that one takes them from these managers, as asked
+    /// by those clients. Empty: nothing is sent on, and nothing that was is taken.
+    #[serde(deserialize_with = "managers")]
+    pub managers: Vec<String>,
 }
 
 /// Longest name of a replica, characters.
@@ -47,6 +53,18 @@ fn name<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
     parse_text(d, "a name: 1 to 32 characters of A-Z, a-z, 0-9, `.`, `_` and `-`", |t| {
         is_plain_name(t, REPLICA_MAX).then(|| Some(t.to_owned()))
     })
+}
+
+fn managers<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(d)?;
+    let bad = names.iter().find(|name| !(1..=64).contains(&name.chars().count()) || name.chars().any(char::is_control));
+    match bad {
+        Some(bad) => {
+            let rule = "common names of certificates, such as [\"m1\", \"m2\"]: 1 to 64 characters each, none of them a control character";
+            Err(D::Error::invalid_value(Unexpected::Str(bad), &rule))
+        }
+        None => Ok(names),
+    }
 }
 
 fn address<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {

@@ -62,6 +62,7 @@ fn a_bad_value_is_refused_by_name_with_the_rule() {
         ("[database]\nca = \"ca.pem\"", "database.ca", "absolute"),
         ("[replica]\nname = \"a b\"", "replica.name", "1 to 32 characters"),
         ("[replica]\naddress = \"http://m1\"", "replica.address", "https://HOST:PORT"),
+        ("[replica]\nmanagers = [\"m1\", \"\"]", "replica.managers", "1 to 64 characters"),
         ("[database]\ncloudstack_url = \"postgres://u:geheim@h/cloud\"", "database.cloudstack_url", "mysql://USER"),
         ("[database]\ncloudstack_url = \"mysql://u:geheim@h\"", "database.cloudstack_url", "mysql://USER"),
         ("[[webhooks]]\nname = \"a\"\nurl = \"ftp://h\"", "url", "https://HOST/PATH"),

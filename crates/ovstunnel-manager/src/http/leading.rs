@@ -9,20 +9,30 @@ use ovstunnel_api::Code;
 use ovstunnel_server::access::is_reading;
 use ovstunnel_server::problem::ApiError;
 
+use super::sending_on::SendingOn;
 use crate::replica::{NotNow, Replica};
 
-/// Has requests that change something refused where another manager leads, which the answer names, or where nobody is known to.
-pub fn only_where_it_leads(routes: Router, replica: Replica) -> Router {
-    routes.layer(from_fn_with_state(replica, require_leader))
+/// Has requests that change something sent on where another manager leads, if that is wanted, or refused with its name, or because nobody is known to
+/// lead.
+pub fn only_where_it_leads(routes: Router, replica: Replica, sending_on: Option<SendingOn>) -> Router {
+    routes.layer(from_fn_with_state((replica, sending_on), require_leader))
 }
 
-async fn require_leader(State(replica): State<Replica>, request: Request, next: Next) -> Response {
+async fn require_leader(
+    State((replica, sending_on)): State<(Replica, Option<SendingOn>)>,
+    request: Request,
+    next: Next,
+) -> Response {
     if is_reading(request.method()) || is_of_this_one(request.method(), request.uri().path()) {
         return next.run(request).await;
     }
-    match replica.may_change() {
-        Ok(()) => next.run(request).await,
-        Err(why) => refusal_error(why).into_response(),
+    match (replica.may_change(), sending_on) {
+        (Ok(()), _) => next.run(request).await,
+        (Err(NotNow::Leads(leading)), Some(sending_on)) => {
+            let answer = sending_on.send(request, &leading).await;
+            answer.unwrap_or_else(|| refusal_error(NotNow::Leads(leading)).into_response())
+        }
+        (Err(why), _) => refusal_error(why).into_response(),
     }
 }
 

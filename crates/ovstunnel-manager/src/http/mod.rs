@@ -26,6 +26,7 @@ mod query;
 mod recorded;
 mod renewal;
 mod roles;
+mod sending_on;
 mod sweep;
 mod watch;
 mod webhooks;
@@ -58,6 +59,7 @@ use crate::zone::Zone;
 pub use leading::only_where_it_leads;
 pub use roles::Roles;
 pub(crate) use roles::is_page;
+pub use sending_on::SendingOn;
 pub use zone::overview_of;
 pub(crate) use zone::zone_overview;
 

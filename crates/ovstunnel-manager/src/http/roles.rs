@@ -24,18 +24,25 @@ pub struct Roles {
     sessions: Sessions,
     page: bool,
     enrolment: bool,
+    managers: Vec<String>,
 }
 
 impl Roles {
     /// For this zone.
     pub fn new(zone: Zone, sessions: Sessions) -> Roles {
-        Roles { zone, sessions, page: true, enrolment: false }
+        Roles { zone, sessions, page: true, enrolment: false, managers: Vec::new() }
     }
 
     /// The same, saying what is open to somebody without a certificate: the page for signing in, and joining as a host.
     #[must_use]
     pub fn with_openings(self, page: bool, enrolment: bool) -> Roles {
         Roles { page, enrolment, ..self }
+    }
+
+    /// The same, with the other managers of the zone, by the common names of their certificates: what they send on is asked by who asked them.
+    #[must_use]
+    pub fn with_managers(self, managers: Vec<String>) -> Roles {
+        Roles { managers, ..self }
     }
 }
 
@@ -71,6 +78,10 @@ impl Rules for Roles {
         let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let session = cookies.filter_map(of_cookies).find_map(|secret| self.sessions.find_session(secret))?;
         Some(Guest { name: format!("{}, by link", session.by), id: session.id, role: session.role, address })
+    }
+
+    fn forwarders(&self) -> Option<&[String]> {
+        Some(&self.managers)
     }
 
     /// A browser sends its cookie with whatever it is made to ask: by that alone nobody changes anything but by the page's own forms.

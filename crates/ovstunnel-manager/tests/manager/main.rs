@@ -31,6 +31,7 @@ mod rebuild;
 mod refusals;
 mod renewal;
 mod rows;
+mod sending_on;
 mod signing;
 mod sim;
 mod support;

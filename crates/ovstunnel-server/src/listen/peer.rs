@@ -81,6 +81,8 @@ pub struct PeerCertificate {
     pub unread: Option<&'static str>,
     /// The certificate in DER, followed by those of intermediate authorities that the client sent.
     pub chain: Vec<CertificateDer<'static>>,
+    /// The service of our own that sends the request on for this client, where it did not come by itself: by its certificate's common name.
+    pub via: Option<String>,
 }
 
 impl PeerCertificate {
@@ -88,7 +90,8 @@ impl PeerCertificate {
     pub(crate) fn from_chain(chain: &[CertificateDer<'_>], address: SocketAddr) -> Self {
         let own = chain.first().map(AsRef::as_ref).unwrap_or_default();
         let chain = chain.iter().map(|der| der.clone().into_owned()).collect();
-        let mut peer = PeerCertificate { common_names: Vec::new(), names: Vec::new(), address, unread: None, chain };
+        let (common_names, names) = (Vec::new(), Vec::new());
+        let mut peer = PeerCertificate { common_names, names, address, unread: None, chain, via: None };
         let Ok((_, certificate)) = X509Certificate::from_der(own) else {
             peer.unread = Some("the certificate");
             return peer;
@@ -132,7 +135,10 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Peer::Root { .. } => f.write_str("root"),
-            Peer::Certificate(c) => write!(f, "{}@{}", c.name(), c.address),
+            Peer::Certificate(c) => match &c.via {
+                None => write!(f, "{}@{}", c.name(), c.address),
+                Some(via) => write!(f, "{}@{} via {}", c.name(), c.address, excerpt(via)),
+            },
             Peer::Visitor(address) => write!(f, "nobody@{address}"),
             Peer::Guest(guest) => write!(f, "{}@{}", excerpt(&guest.name), guest.address),
         }

@@ -9,6 +9,10 @@ use crate::StoreError;
 
 /// What an error of sqlx means.
 pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    if let Some(reason) = super::tls::reason_in_words(&error) {
+        return StoreError::Unavailable { reason };
+    }
     match &error {
         sqlx::Error::Database(said) => by_engine(said.as_ref()),
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {

@@ -17,6 +17,8 @@ mod schema;
 mod server;
 mod settings;
 mod statements;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod tls;
 mod tunnels;
 
 use sea_query::{Expr, ExprTrait, LockType, Query};

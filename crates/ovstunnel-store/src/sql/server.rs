@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::engine::Pool;
 use super::failure::store_error;
-use super::file;
+use super::{file, tls};
 use crate::{Result, StoreError};
 
 /// What a session is to wait for, and what it may leave open, seconds: a manager that was stopped in the middle of a change must not keep others
@@ -23,11 +23,16 @@ fn url_error() -> StoreError {
 
 /// Connects to the server of this address; none where the scheme is no server's.
 pub(super) async fn open_server(url: &str, ca: Option<&Path>, writes: bool) -> Option<Result<Pool>> {
-    match url.split_once("://")? {
+    let (scheme, _) = url.split_once("://")?;
+    let is_server = matches!(scheme, "mysql" | "mariadb" | "postgres" | "postgresql");
+    if let Some(Err(bad)) = ca.filter(|_| is_server).map(tls::check_authorities) {
+        return Some(Err(bad));
+    }
+    match scheme {
         #[cfg(feature = "mysql")]
-        ("mysql" | "mariadb", _) => Some(open_mysql(url, ca, writes).await),
+        "mysql" | "mariadb" => Some(open_mysql(url, ca, writes).await),
         #[cfg(feature = "postgres")]
-        ("postgres" | "postgresql", _) => Some(open_postgres(url, ca, writes).await),
+        "postgres" | "postgresql" => Some(open_postgres(url, ca, writes).await),
         _ => None,
     }
 }

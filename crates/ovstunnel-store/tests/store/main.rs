@@ -5,6 +5,8 @@
 mod cloudstack;
 mod cloudstack_dump;
 mod contract;
+#[cfg(all(feature = "mysql", feature = "postgres"))]
+mod encrypted;
 mod property;
 #[cfg(all(feature = "mysql", feature = "postgres"))]
 mod servers;

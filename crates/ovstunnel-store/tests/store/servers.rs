@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 use tempfile::TempDir;
 
 /// A server, which ends with the test.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     _folder: TempDir,
 }
@@ -26,18 +26,18 @@ impl Drop for Server {
     }
 }
 
-fn run(program: &str, arguments: &[String]) {
+pub(crate) fn run(program: &str, arguments: &[String]) {
     let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn start(program: &str, arguments: &[String], folder: TempDir) -> Server {
+pub(crate) fn start(program: &str, arguments: &[String], folder: TempDir) -> Server {
     let child = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     Server { child: child.unwrap_or_else(|error| panic!("{program}: {error}")), _folder: folder }
 }
 
 /// Connects as soon as the server answers.
-async fn connected<Options: ConnectOptions<Connection: Sized>>(options: &Options) -> Options::Connection {
+pub(crate) async fn connected<Options: ConnectOptions<Connection: Sized>>(options: &Options) -> Options::Connection {
     let until = Instant::now() + Duration::from_secs(60);
     loop {
         match options.connect().await {
@@ -169,7 +169,7 @@ async fn cloudstack_is_read(
 }
 
 #[cfg(feature = "postgres")]
-fn postgres_programs() -> std::path::PathBuf {
+pub(crate) fn postgres_programs() -> std::path::PathBuf {
     let mut versions: Vec<_> = std::fs::read_dir("/usr/lib/postgresql")
         .expect("PostgreSQL of Debian in /usr/lib/postgresql")
         .map(|entry| entry.unwrap().path().join("bin"))

@@ -11,7 +11,7 @@ use ovstunnel_pki::{Authority, Leaf, Role};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
 use serde_json::json;
 use tempfile::TempDir;
 use time::{Duration, OffsetDateTime};
@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// A CA that was made `ago`, with `host1` at 127.0.0.1 and the client `admin`, all for 30 days.
-fn pki(ago: Duration) -> TempDir {
+pub(crate) fn pki(ago: Duration) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let then = OffsetDateTime::now_utc() - ago;
     Authority::create(dir.path(), "test", 365, then).unwrap();
@@ -75,26 +75,30 @@ impl TlsDaemon {
 }
 
 fn server_config(own: &Path, clients: &Path) -> ServerConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(clients.join("ca.crt")).unwrap()).unwrap();
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().unwrap();
-    ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(
-            vec![CertificateDer::from_pem_file(own.join("host1.crt")).unwrap()],
-            PrivateKeyDer::from_pem_file(own.join("host1.key")).unwrap(),
-        )
-        .unwrap()
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+    let (chain, key) = own_certificate(own);
+    builder().with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap()
+}
+
+pub(crate) fn builder() -> ConfigBuilder<ServerConfig, WantsVerifier> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap()
+}
+
+/// Certificate and key of `host1`.
+pub(crate) fn own_certificate(own: &Path) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    let certificate = CertificateDer::from_pem_file(own.join("host1.crt")).unwrap();
+    (vec![certificate], PrivateKeyDer::from_pem_file(own.join("host1.key")).unwrap())
 }
 
 /// Keeps the connections of refused clients, so that closing them cannot overtake the alert that says why.
-struct TlsListener {
-    tcp: TcpListener,
-    acceptor: TlsAcceptor,
-    refused: Vec<TcpStream>,
+pub(crate) struct TlsListener {
+    pub(crate) tcp: TcpListener,
+    pub(crate) acceptor: TlsAcceptor,
+    pub(crate) refused: Vec<TcpStream>,
 }
 
 impl Listener for TlsListener {

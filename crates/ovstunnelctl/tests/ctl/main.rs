@@ -9,6 +9,7 @@ mod doctor;
 mod epoch;
 mod help;
 mod https;
+mod joining;
 mod log;
 mod network;
 mod output;
