@@ -227,20 +227,21 @@ fn pictures(place: &Place) -> Result<Vec<Picture>> {
 }
 
 /// Numbered frames of each flooded kind from each VM, frames to known addresses, and pings both ways between all.
-pub(crate) struct Traffic<'a> {
-    lab: &'a Lab,
+pub(crate) struct Traffic {
+    hosts: Vec<Host>,
     /// Frames that the hosts' switches had not heard before it began.
     unheard: u64,
     streams: Vec<Stream>,
     pings: Vec<Pinger>,
 }
 
-impl<'a> Traffic<'a> {
-    pub(crate) fn start(lab: &'a Lab, vms: &[Vm]) -> Result<Self> {
+impl Traffic {
+    pub(crate) fn start(lab: &Lab, vms: &[Vm]) -> Result<Self> {
         // Few enough that none is lost while a busy machine lets a switch wait for a moment: a socket that is not read holds some 270.
         let interval = unhurried(Duration::from_millis(25));
         let flooded = vms.iter().map(|vm| lab.stream(vm, &Kind::FLOODED, interval)).collect::<Result<_>>()?;
-        let mut traffic = Traffic { lab, unheard: unheard(lab)?, streams: flooded, pings: Vec::new() };
+        let hosts = lab.hosts();
+        let mut traffic = Traffic { unheard: unheard(&hosts)?, hosts, streams: flooded, pings: Vec::new() };
         for from in vms {
             for to in vms.iter().filter(|to| to.name() != from.name()) {
                 // One of them so often that nothing fits between two pings.
@@ -254,10 +255,11 @@ impl<'a> Traffic<'a> {
     }
 
     /// Nothing but broadcast and multicast, and as much of it as there can be.
-    fn flood(lab: &'a Lab, vms: &[Vm]) -> Result<Self> {
-        let unheard = unheard(lab)?;
+    fn flood(lab: &Lab, vms: &[Vm]) -> Result<Self> {
+        let hosts = lab.hosts();
+        let unheard = unheard(&hosts)?;
         let dense = |vm| lab.stream(vm, &[Kind::Broadcast, Kind::SSDP_MULTICAST], unhurried(DENSE));
-        Ok(Traffic { lab, unheard, streams: vms.iter().map(dense).collect::<Result<_>>()?, pings: Vec::new() })
+        Ok(Traffic { hosts, unheard, streams: vms.iter().map(dense).collect::<Result<_>>()?, pings: Vec::new() })
     }
 
     /// Frames that no switch has heard, for want of time, are lost without anybody's fault, and only those.
@@ -265,7 +267,7 @@ impl<'a> Traffic<'a> {
         let pings = self.pings.into_iter().map(Pinger::stop).collect::<Result<Vec<_>>>()?;
         self.streams.iter().for_each(Stream::end);
         let streams = self.streams.into_iter().map(Stream::stop).collect::<Result<Vec<_>>>()?;
-        let unheard = unheard(self.lab)? - self.unheard;
+        let unheard = unheard(&self.hosts)? - self.unheard;
         pings.iter().for_each(|report| println!("{report}"));
         streams.iter().for_each(|report| println!("{report}"));
         println!("{unheard} frames for which a switch's socket had no room");
@@ -282,6 +284,6 @@ impl<'a> Traffic<'a> {
     }
 }
 
-fn unheard(lab: &Lab) -> Result<u64> {
-    lab.hosts().iter().map(Host::frames_unheard).sum()
+fn unheard(hosts: &[Host]) -> Result<u64> {
+    hosts.iter().map(Host::frames_unheard).sum()
 }
