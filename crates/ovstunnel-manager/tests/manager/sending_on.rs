@@ -125,7 +125,7 @@ async fn networks(manager: &Manager) -> Vec<String> {
 const BOTH: &str = r#"["m1", "m2"]"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_at_a_follower_is_done_by_the_leader_as_asked_by_the_client() {
+async fn a_change_at_a_follower_is_done_as_asked_by_the_client() {
     let dir = zone_folder();
     let (leader, follower) = pair(dir.path(), [BOTH, BOTH]).await;
     let at = |path: &str| format!("{}{path}", follower.url);
@@ -189,7 +189,7 @@ async fn nobody_asks_for_another_but_the_zone_s_managers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_list_nothing_is_sent_on_and_nothing_that_was_is_taken() {
+async fn without_the_list_nothing_is_sent_on_or_taken() {
     let dir = zone_folder();
     let (leader, follower) = pair(dir.path(), [BOTH, "[]"]).await;
     let (status, _, problem) = put(dir.path(), "ops", &format!("{}/v1/networks/web", follower.url), &[]);

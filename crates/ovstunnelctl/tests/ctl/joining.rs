@@ -59,7 +59,7 @@ const CA: &str = "GET /v1/enrolment/ca";
 const JOIN: &str = "POST /v1/enrolment/join";
 
 #[test]
-fn a_ca_that_the_token_does_not_name_is_not_trusted_whatever_stands_beside_it() {
+fn a_ca_that_the_token_does_not_name_is_not_trusted() {
     let (named, other) = (pki(Duration::ZERO), pki(Duration::ZERO));
     let text = |of: &Path| std::fs::read_to_string(of.join("ca.crt")).unwrap();
     let (named_ca, other_ca) = (text(named.path()), text(other.path()));
