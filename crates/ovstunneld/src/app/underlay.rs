@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::host::{Device, Error, Interfaces, Monitor, Route};
 use crate::writer::Tuned;
 
-/// The shortest time between two questions to the kernel, and how often longer than a look the time until the next one is.
+/// The shortest time between two looks, and how often longer than a look the time until the next one is.
 const PAUSE: (Duration, u32) = (Duration::from_millis(50), 20);
 
 /// How long until what could not be asked is asked again.
@@ -75,14 +75,11 @@ impl Follower {
             revision.borrow_and_update();
             health.borrow_and_update();
             let (wanted, begun) = (Wanted::from_database(&self.observer), Instant::now());
-            let mut shortest = Duration::ZERO;
             if let Some(wanted) = wanted.filter(|wanted| due || looked_for.as_ref() != Some(wanted)) {
                 due = !self.refresh_underlay(&wanted).await;
                 looked_for = Some(wanted);
-                shortest = PAUSE.0;
+                tokio::time::sleep(PAUSE.0.max(begun.elapsed().saturating_mul(PAUSE.1))).await;
             }
-            // Also where nothing is to be done: to find that out, every tunnel is looked at.
-            tokio::time::sleep(shortest.max(begun.elapsed().saturating_mul(PAUSE.1))).await;
             tokio::select! {
                 there = next_change(&mut self.monitor) => {
                     due = true;

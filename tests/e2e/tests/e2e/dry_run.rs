@@ -53,8 +53,9 @@ impl Recorder {
             let stdin = fs::read_to_string(argv.with_extension("stdin")).unwrap_or_default();
             let words = fs::read_to_string(argv)?;
             runs.push(line(words.lines().map(str::to_owned), &stdin));
+            // Not those of one that is just beginning, nor what it has yet to read.
+            [argv.clone(), argv.with_extension("stdin")].iter().for_each(|file| drop(fs::remove_file(file)));
         }
-        files.iter().for_each(|file| drop(fs::remove_file(file)));
         runs.retain(|run| !run.contains(" dump-flows ") && !run.contains(" show ") && !follows_underlay(run));
         Ok(in_parallel(runs))
     }
