@@ -65,14 +65,10 @@ pub(super) fn of_kind(
 
 /// That tunnels of a bridge can have this key.
 pub(super) fn check_range(field: &str, key: GreKey, encap: Encap) -> Result<(), Rejected> {
-    let range = encap.kind().keys();
-    match range.contains(&key.get()) {
+    let kind = encap.kind();
+    match kind.keys().contains(&key.get()) {
         true => Ok(()),
-        false => {
-            let rule =
-                format!("must be from {} to {} where tunnels are of kind {}", range.start(), range.end(), encap.kind());
-            Err(invalid(field, rule, key))
-        }
+        false => Err(invalid(field, kind.key_rule(), key)),
     }
 }
 

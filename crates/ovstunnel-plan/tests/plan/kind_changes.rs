@@ -151,7 +151,10 @@ fn a_key_beyond_the_kind_and_the_bridge_of_a_vpc_are_refused() {
     let mut world = World::default();
     take(&mut world, setup("b", 1 << 24, Some(TWO))).unwrap();
     let told = to_vxlan(&mut world, KindStep::Prepare).unwrap_err().to_string();
-    assert!(told.contains("must be from 1 to 16777215 where tunnels are of kind vxlan; got \"16777216\""), "{told}");
+    assert!(
+        told.contains("must be from 1 to 16777215 where its tunnels are of kind vxlan; got \"16777216\""),
+        "{told}"
+    );
     let mut world = World::default();
     take(&mut world, setup_vpc("b")).unwrap();
     let told = to_vxlan(&mut world, KindStep::Prepare).unwrap_err().to_string();

@@ -75,7 +75,7 @@ fn another_kind_is_for_a_bridge_without_tunnels() {
 fn a_key_above_24_bits_is_for_gre_alone() {
     let (large, gre, geneve) = (1 << 24, configured("gre"), configured("geneve"));
     let mut world = World::default();
-    let rule = "key: must be from 1 to 16777215 where tunnels are of kind geneve; got \"16777216\"";
+    let rule = "key: must be from 1 to 16777215 where its tunnels are of kind geneve; got \"16777216\"";
     assert_eq!(refused(&mut world, &geneve, setup("b", large, None)).to_string(), rule);
     ask(&mut world, &geneve, setup("b", large - 1, Some(TWO))).unwrap();
     assert_eq!(refused(&mut world, &gre, setup("b", large, Some(TWO))).to_string(), rule);

@@ -33,6 +33,17 @@ pub(crate) fn pki(ago: Duration) -> TempDir {
     dir
 }
 
+/// Plays the script over TLS, for as long as the runtime lives.
+pub(crate) fn serve_script(script: &Script, config: ServerConfig) -> (SocketAddr, Runtime) {
+    let runtime = runtime();
+    let tcp = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = tcp.local_addr().unwrap();
+    let listener = TlsListener { tcp, acceptor: TlsAcceptor::from(Arc::new(config)), refused: Vec::new() };
+    let router = script.router();
+    runtime.spawn(async move { axum::serve(listener, router).await });
+    (address, runtime)
+}
+
 /// A daemon with TLS that lets in the clients of one CA.
 struct TlsDaemon {
     address: SocketAddr,
@@ -49,12 +60,7 @@ impl TlsDaemon {
         let mut config = server_config(own, clients);
         // As the daemon does.
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let runtime = runtime();
-        let tcp = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = tcp.local_addr().unwrap();
-        let listener = TlsListener { tcp, acceptor: TlsAcceptor::from(Arc::new(config)), refused: Vec::new() };
-        let router = script.router();
-        runtime.spawn(async move { axum::serve(listener, router).await });
+        let (address, runtime) = serve_script(&script, config);
         TlsDaemon { address, _runtime: runtime }
     }
 
@@ -95,10 +101,10 @@ pub(crate) fn own_certificate(own: &Path) -> (Vec<CertificateDer<'static>>, Priv
 }
 
 /// Keeps the connections of refused clients, so that closing them cannot overtake the alert that says why.
-pub(crate) struct TlsListener {
-    pub(crate) tcp: TcpListener,
-    pub(crate) acceptor: TlsAcceptor,
-    pub(crate) refused: Vec<TcpStream>,
+struct TlsListener {
+    tcp: TcpListener,
+    acceptor: TlsAcceptor,
+    refused: Vec<TcpStream>,
 }
 
 impl Listener for TlsListener {

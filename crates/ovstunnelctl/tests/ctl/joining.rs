@@ -2,18 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use ovstunnel_pki::sha256_fingerprint;
 use rustls::ServerConfig;
 use serde_json::json;
 use time::Duration;
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio_rustls::TlsAcceptor;
 
-use crate::common::{Ran, Script, canned, ctl, problem, run, runtime};
-use crate::https::{TlsListener, builder, own_certificate, pki};
+use crate::common::{Ran, Script, canned, ctl, problem, run};
+use crate::https::{builder, own_certificate, pki, serve_script};
 
 /// A manager with the certificate of the CA in a folder, which says that these are its CAs, and takes nobody in.
 struct FakeManager {
@@ -30,12 +27,7 @@ impl FakeManager {
         ]);
         let (chain, key) = own_certificate(own);
         let config: ServerConfig = builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
-        let runtime = runtime();
-        let tcp = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = tcp.local_addr().unwrap();
-        let listener = TlsListener { tcp, acceptor: TlsAcceptor::from(Arc::new(config)), refused: Vec::new() };
-        let router = script.router();
-        runtime.spawn(async move { axum::serve(listener, router).await });
+        let (address, runtime) = serve_script(&script, config);
         FakeManager { address, script, _runtime: runtime }
     }
 
