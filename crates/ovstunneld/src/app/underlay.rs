@@ -43,7 +43,7 @@ impl Wanted {
 /// When the kernel cannot be asked.
 pub(crate) async fn read_underlay(interfaces: &Interfaces, observer: &Observer) -> Result<Option<Underlay>, Error> {
     let Some(wanted) = Wanted::from_database(observer) else { return Ok(None) };
-    Ends::default().read_ends(interfaces, &wanted).await.map(Some)
+    Ends::default().read_ends(interfaces, &wanted, true).await.map(Some)
 }
 
 /// Follows the underlay until the writer has ended.
@@ -76,7 +76,7 @@ impl Follower {
             health.borrow_and_update();
             let (wanted, begun) = (Wanted::from_database(&self.observer), Instant::now());
             if let Some(wanted) = wanted.filter(|wanted| due || looked_for.as_ref() != Some(wanted)) {
-                due = !self.refresh_underlay(&wanted).await;
+                due = !self.refresh_underlay(&wanted, due).await;
                 looked_for = Some(wanted);
                 tokio::time::sleep(PAUSE.0.max(begun.elapsed().saturating_mul(PAUSE.1))).await;
             }
@@ -94,8 +94,8 @@ impl Follower {
         }
     }
 
-    /// Looks, and tells the writer; false where it is to be done again.
-    async fn refresh_underlay(&mut self, wanted: &Wanted) -> bool {
+    /// Looks, and tells the writer; false where it is to be done again. `anew`: the kernel may answer otherwise than before.
+    async fn refresh_underlay(&mut self, wanted: &Wanted, anew: bool) -> bool {
         let monitor = match self.monitor.take() {
             Some(monitor) => Ok(monitor),
             // Before the look: nothing is missed between the two.
@@ -104,7 +104,7 @@ impl Follower {
         let looked = match monitor {
             Ok(monitor) => {
                 self.monitor = Some(monitor);
-                self.ends.read_ends(&self.interfaces, wanted).await
+                self.ends.read_ends(&self.interfaces, wanted, anew).await
             }
             Err(error) => Err(error),
         };
@@ -135,14 +135,32 @@ async fn next_change(monitor: &mut Option<Monitor>) -> bool {
 
 /// The end of each tunnel by the address of its other end. One whose way is gone for now keeps what it had.
 #[derive(Debug, Default)]
-struct Ends(BTreeMap<Ipv4Addr, TunnelEnd>);
+struct Ends {
+    by_remote: BTreeMap<Ipv4Addr, TunnelEnd>,
+    /// What the kernel has answered since it last told of a change.
+    devices: Vec<Device>,
+    routes: BTreeMap<Ipv4Addr, Option<Route>>,
+}
 
 impl Ends {
-    async fn read_ends(&mut self, interfaces: &Interfaces, wanted: &Wanted) -> Result<Underlay, Error> {
-        let devices = interfaces.devices().await?;
-        let remotes = wanted.tunnels.remotes.iter().copied().collect();
-        let routes = interfaces.routes(remotes).await?;
-        Ok(self.update_ends(&devices, &routes, wanted))
+    /// Asks the kernel what it was not asked since it last told of a change, and `anew` for everything: each tunnel is a question of
+    /// its own, and a host may have thousands.
+    async fn read_ends(&mut self, interfaces: &Interfaces, wanted: &Wanted, anew: bool) -> Result<Underlay, Error> {
+        if anew {
+            // Where the second question fails, nothing of before is taken for an answer.
+            self.routes.clear();
+            self.devices = interfaces.devices().await?;
+        }
+        let remotes = &wanted.tunnels.remotes;
+        self.routes.retain(|remote, _| remotes.contains(remote));
+        let new: Vec<Ipv4Addr> = remotes.iter().copied().filter(|remote| !self.routes.contains_key(remote)).collect();
+        if !new.is_empty() {
+            self.routes.extend(interfaces.routes(new).await?);
+        }
+        let (devices, routes) = (std::mem::take(&mut self.devices), std::mem::take(&mut self.routes));
+        let underlay = self.update_ends(&devices, &routes, wanted);
+        (self.devices, self.routes) = (devices, routes);
+        Ok(underlay)
     }
 
     fn update_ends(
@@ -154,14 +172,14 @@ impl Ends {
         let mac = |device: &Device| device.mac.as_deref()?.parse::<Mac>().ok();
         let by_name: BTreeMap<&str, &Device> = devices.iter().map(|device| (device.name.as_str(), device)).collect();
         let mac_of = |name: &str| by_name.get(name).copied().and_then(mac);
-        self.0.retain(|remote, _| wanted.tunnels.remotes.contains(remote));
+        self.by_remote.retain(|remote, _| wanted.tunnels.remotes.contains(remote));
         for (remote, route) in routes.iter().filter_map(|(remote, route)| Some((remote, route.as_ref()?))) {
             let (Some(address), Some(mac)) = (route.source, mac_of(&route.device)) else { continue };
             if !route.local {
-                self.0.insert(*remote, TunnelEnd { device: route.device.clone(), mac, address });
+                self.by_remote.insert(*remote, TunnelEnd { device: route.device.clone(), mac, address });
             }
         }
-        for end in self.0.values_mut() {
+        for end in self.by_remote.values_mut() {
             end.mac = mac_of(&end.device).unwrap_or(end.mac);
         }
         let local = |address: &Ipv4Addr| {
@@ -169,7 +187,7 @@ impl Ends {
             Some(TunnelEnd { device: device.name.clone(), mac: mac(device)?, address: *address })
         };
         let ends: BTreeSet<TunnelEnd> =
-            self.0.values().cloned().chain(wanted.tunnels.locals.iter().filter_map(local)).collect();
+            self.by_remote.values().cloned().chain(wanted.tunnels.locals.iter().filter_map(local)).collect();
         // Open vSwitch takes tunnels' packets apart at each address of the host, as soon as there is one tunnel.
         let mut others = BTreeSet::new();
         if !ends.is_empty() {
@@ -253,5 +271,40 @@ mod tests {
         assert_eq!(underlay.ends.len(), 1, "the device is gone for now");
         let none = Wanted { bridges: vec![], tunnels: TunnelAddresses::default() };
         assert!(ends.update_ends(&[], &BTreeMap::new(), &none).ends.is_empty(), "no tunnel goes there any more");
+    }
+
+    fn host(device: &str, ip: &str) -> Interfaces {
+        let (label, mac) = (device.to_owned(), Some("0a:00:00:00:00:01".to_owned()));
+        let ip = Some(ip.to_owned());
+        Interfaces::of_list(vec![ovstunnel_api::Interface {
+            device: label.clone(),
+            label,
+            ip,
+            netmask: None,
+            mac,
+            mtu: 1500,
+            max_guest_mtu: 1458,
+        }])
+    }
+
+    #[tokio::test]
+    async fn only_what_is_new_is_asked_until_the_kernel_tells_of_a_change() {
+        let (before, now) = (host("eth0", "10.0.0.1"), host("eth1", "10.9.0.1"));
+        let of_one = Wanted {
+            tunnels: TunnelAddresses { remotes: [B].into(), ..TunnelAddresses::default() },
+            ..Wanted::default()
+        };
+        let mut ends = Ends::default();
+        ends.read_ends(&before, &of_one, true).await.unwrap();
+        let told_by = async |ends: &mut Ends, anew| {
+            let underlay = ends.read_ends(&now, &wanted(&[]), anew).await.unwrap();
+            let by_remote =
+                ends.by_remote.iter().map(|(remote, end)| (*remote, end.device.clone())).collect::<Vec<_>>();
+            (underlay.ends.len(), by_remote)
+        };
+        // The device of the second question is not among those that were there before it, so it has no end yet.
+        assert_eq!(told_by(&mut ends, false).await, (1, vec![(B, "eth0".to_owned())]));
+        assert_eq!(ends.routes.keys().copied().collect::<Vec<_>>(), [B, C]);
+        assert_eq!(told_by(&mut ends, true).await, (1, vec![(B, "eth1".to_owned()), (C, "eth1".to_owned())]));
     }
 }

@@ -138,6 +138,8 @@ impl Task {
             Message::Change { change, id, span, wanted: Wanted::Execution(ticket, reply) } if ticket.try_begin() => {
                 let batch = self.batch_with(Job { change, id, span, ticket, reply });
                 self.executor.carry_out(batch).await;
+                // Whoever was answered runs next on this thread, and no other can take it over: it goes before what follows.
+                tokio::task::yield_now().await;
                 // However many requests wait, a VIF that was plugged meanwhile gets its rules now.
                 self.switch_changed().await;
             }

@@ -93,14 +93,13 @@ pub(super) fn check(host: &Host, networks: &[Network]) -> Result<()> {
         rows::expect(&mut database, &network.bridge, &network.tunnels, false)?;
     }
     // Those that follow the underlay come a moment after the first tunnel.
-    for network in networks {
+    each(networks, AT_ONCE, |network| {
         wait_until("the flows of a bridge", PATIENCE, || {
             let flows = dump(host, &network.bridge)?;
             ensure!(flows == FLOWS, "{} has {flows} flows of ours, not {FLOWS}", network.bridge);
             Ok(())
-        })?;
-    }
-    Ok(())
+        })
+    })
 }
 
 /// Where `ovs-ofctl` reaches a bridge.

@@ -81,16 +81,15 @@ fn bundles(node: &Node, networks: &[Network]) -> Result<Duration> {
 }
 
 fn write_all(host: &Host, networks: &[Network], file: &str) -> Result<Duration> {
-    for network in networks {
-        host.ofctl(["del-flows", &management(host, &network.bridge), OURS])?;
-    }
+    each(networks, AT_ONCE, |network| host.ofctl(["del-flows", &management(host, &network.bridge), OURS]).map(drop))?;
     let start = Instant::now();
     let write =
         |network: &Network| host.ofctl(["--bundle", "add-flows", &management(host, &network.bridge), file]).map(drop);
     each(networks, AT_ONCE, write)?;
     let took = start.elapsed();
-    for network in networks {
+    each(networks, AT_ONCE, |network| {
         ensure!(dump(host, &network.bridge)? == FLOWS, "{} has not all flows again", network.bridge);
-    }
+        Ok(())
+    })?;
     Ok(took)
 }
