@@ -383,6 +383,11 @@ impl DryRun<'_> {
         self.0.send_call(call::post_kind(bridge, body)?.dry_run()).await
     }
 
+    /// The plan of [`Client::put_bfd`].
+    pub async fn put_bfd(&self, bridge: &str, body: &PutBfd) -> Result<PlanAnswer, ClientError> {
+        self.0.send_call(call::put_bfd(bridge, body)?.dry_run()).await
+    }
+
     /// The plan of [`Client::put_network`].
     pub async fn put_network(&self, key: u32, body: &PutXapiNetwork) -> Result<PlanAnswer, ClientError> {
         self.0.send_call(call::put_network(key, body)?.dry_run()).await

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::{
     BfdInterval, BridgeKind, BridgeName, Encap, GreKey, HostId, Ipv6Policy, NO_VLAN, NetworkUuid, ObservedBridge,
-    ObservedPort, PortName, RemoteIp, Second, TunnelEndpoint, Underlay, UplinkName,
+    ObservedPort, PortName, RemoteIp, Second, TunnelEndpoint, TunnelOptions, Underlay, UplinkName,
 };
 
 /// Keys of `external_ids` and `other_config`. Part of the public contract.
@@ -111,6 +111,8 @@ pub struct Settings {
     pub local_ip: Option<RemoteIp>,
     /// How tunnels of bridges are made that become ours from now on; those that are ours keep what they have.
     pub encap: Encap,
+    /// What the packets of all tunnels have.
+    pub tunnel_options: TunnelOptions,
     /// What is known of the network that carries the tunnels; nothing as long as it is not known.
     pub underlay: Option<Arc<Underlay>>,
 }
@@ -126,6 +128,7 @@ impl Default for Settings {
             ipv6_drop_opaque: false,
             local_ip: None,
             encap: Encap::GRE,
+            tunnel_options: TunnelOptions::default(),
             underlay: None,
         }
     }
@@ -148,6 +151,8 @@ pub struct DesiredTunnel {
     pub remote_ip: RemoteIp,
     /// Address of this end, where the configuration says which: it is the same for all tunnels of the host.
     pub local_ip: Option<RemoteIp>,
+    /// What its packets have, where the configuration says so: it is the same for all tunnels of the host, and is not recorded.
+    pub options: TunnelOptions,
     /// How often BFD sends, where it is to run.
     pub bfd: Option<BfdInterval>,
     /// It is the second of its pair of hosts while the kind changes: it receives, and nothing is flooded into it.
@@ -158,13 +163,14 @@ impl DesiredTunnel {
     /// A tunnel that is not there yet.
     pub fn new(from: HostId, to: HostId, key: GreKey, remote_ip: RemoteIp, encap: Encap) -> Self {
         let name = PortName::tunnel_port(key, &from, &to);
-        DesiredTunnel { name, from, to, encap, key, remote_ip, local_ip: None, bfd: None, second: false }
+        let options = TunnelOptions::default();
+        DesiredTunnel { name, from, to, encap, key, remote_ip, local_ip: None, options, bfd: None, second: false }
     }
 
     /// The same with what the configuration says of all tunnels.
     #[must_use]
     pub fn with_settings(&self, settings: &Settings) -> Self {
-        DesiredTunnel { local_ip: settings.local_ip, ..self.clone() }
+        DesiredTunnel { local_ip: settings.local_ip, options: settings.tunnel_options, ..self.clone() }
     }
 
     /// The name of its port.
@@ -194,7 +200,9 @@ impl DesiredTunnel {
 
     /// The options of its interface.
     pub fn interface_options(&self) -> Vec<(&'static str, String)> {
-        self.encap.interface_options(self.key, self.remote_ip, self.local_ip)
+        let mut options = self.encap.interface_options(self.key, self.remote_ip, self.local_ip);
+        options.extend(self.options.interface_options());
+        options
     }
 
     /// The tunnel that a port's marks record; nothing where the port is not ours or its marks cannot be read.
@@ -215,6 +223,7 @@ impl DesiredTunnel {
             key: first_readable([port.external_ids.get(ids::KEY).map(String::as_str), named(0)])?,
             remote_ip: first_readable([port.external_ids.get(ids::REMOTE_IP), options].map(|t| t.map(String::as_str)))?,
             local_ip: port.external_ids.get(ids::LOCAL_IP).and_then(|text| text.parse().ok()),
+            options: TunnelOptions::default(),
             bfd: port.external_ids.get(ids::BFD).and_then(|text| text.parse().ok()),
             // Where the mark has been lost, the VLAN that no frame is in says it.
             second: port.external_ids.contains_key(ids::SECOND) || port.vlan.tag == Some(NO_VLAN),

@@ -61,7 +61,7 @@ pub use observed::{
 };
 pub use ovstunnel_types::{
     BridgeName, Cidr, Encap, Epoch, Fenced, GreKey, HostId, Invalid, Ipv6Policy, KindStep, Mac, NetworkUuid, Outcome,
-    PortName, RemoteIp, Standing, TunnelEndpoint, TunnelKind, tunnel_udp_port,
+    PortName, RemoteIp, Standing, TunnelEndpoint, TunnelKind, TunnelOptions, tunnel_udp_port,
 };
 pub use plan::plan_bridge;
 pub use probe::{Arrived, PROBE_FRAMES, PROBE_LASTS, PROBE_SIZES, Probe, is_of_a_probe};

@@ -16,6 +16,7 @@ mod outcome;
 mod state;
 pub mod text;
 mod tunnel;
+mod tunnel_options;
 mod value;
 
 pub use address::{Cidr, Mac};
@@ -28,4 +29,5 @@ pub use number::{HostNumber, NetworkNumber};
 pub use outcome::Outcome;
 pub use state::{BfdState, FlowsState, HealthState, TunnelState};
 pub use tunnel::{Carrier, Encap, KernelModules, TunnelEndpoint, TunnelKind, is_tunnel_type, tunnel_udp_port};
+pub use tunnel_options::{Tos, TunnelOptions};
 pub use value::{BridgeName, GreKey, HostId, Invalid, NAME_MAX, NetworkUuid, PortName, RemoteIp, is_plain_name};

@@ -1,13 +1,13 @@
-//! What can be tried only where the kernel forwards: cached flows through an upgrade of `ovs-vswitchd`, and a path with delay and
-//! loss. `cargo test` leaves this file out (`test = false`); `scripts/test` names it for the machine of `scripts/kernel`. It must not
+//! What can be tried only where the kernel forwards: cached flows through an upgrade of `ovs-vswitchd`, a path with delay and
+//! loss, and tunnels through WireGuard. `cargo test` leaves this file out (`test = false`); `scripts/test` names it for the machine of `scripts/kernel`. It must not
 //! pass anywhere else: without the kernel datapath or `netem` it fails.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ovstunnel_api::Ipv6Policy;
+use ovstunnel_api::{Id, Ipv6Policy, PutBridge, PutTunnel};
 use ovstunnel_e2e::{Away, Cloud, Network};
-use ovstunnel_lab::{DEADLINE, Datapath, Host, Kind, Switch, run, unhurried};
+use ovstunnel_lab::{BR_PHY, DEADLINE, Datapath, Host, Kind, Switch, run, unhurried, wait_until};
 
 /// Saves the flows of bridges as a script that puts them back.
 const OVS_SAVE: &str = "/usr/share/openvswitch/scripts/ovs-save";
@@ -95,4 +95,81 @@ fn a_slow_and_lossy_path_doubles_nothing() -> Result<()> {
     let probes = cloud.lab().every_flooded_kind();
     cloud.lab().deliver_all(&probes)?.iter().try_for_each(|delivery| delivery.expect_once())?;
     cloud.lab().expect_no_duplicates()
+}
+
+/// What leaves and reaches a host by its NIC, counted by flows of the bridge that has it: in clear, and by WireGuard.
+const ON_THE_WIRE: [&str; 2] = ["ip,nw_proto=47", "udp,tp_dst=51820"];
+
+/// The recipe of docs/operators-guide/encryption.md: tunnels lead to addresses that are reached by WireGuard alone.
+#[test]
+fn tunnels_through_wireguard_show_nothing() -> Result<()> {
+    let cloud = Cloud::new("wireguard", 2)?;
+    let network = Network::numbered(1, Ipv6Policy::Allow);
+    needs_the_kernel_datapath(cloud.node(1)?.host())?;
+    let keys = (1..=2).map(|number| wireguard_keys(cloud.node(number)?.host())).collect::<Result<Vec<_>>>()?;
+    for (number, other) in [(1, 2), (2, 1)] {
+        wireguard(cloud.node(number)?.host(), number, &keys[other - 1], (other, cloud.node(other)?.host()))?;
+        let tunnel = PutTunnel { to: Id::Number(cloud.node(other)?.id()), remote_ip: inner(other), from: None };
+        let (body, name) = (cloud.membership(&network, number, &[number])?, network.bridge.clone());
+        let body = PutBridge { tunnels: Some(vec![tunnel]), ..body };
+        cloud.call(number, move |client| async move { client.put_bridge(&name, &body).await })??;
+    }
+    let host = cloud.node(1)?.host();
+    for what in ON_THE_WIRE {
+        host.ofctl(["add-flow", BR_PHY, &format!("priority=9,{what},actions=normal")])?;
+    }
+    let (a, b) = (cloud.plug(&network, 1, 1)?, cloud.plug(&network, 2, 2)?);
+    a.ping(b.ip(), 20)?.expect_no_loss()?;
+    let probes = cloud.lab().every_flooded_kind();
+    cloud.lab().deliver_all(&probes)?.iter().try_for_each(|delivery| delivery.expect_once())?;
+    let [clear, sealed] = ON_THE_WIRE.map(|what| packets(host, what));
+    let (clear, sealed) = (clear?, sealed?);
+    ensure!(clear == 0 && sealed >= 20, "{clear} in clear, {sealed} by WireGuard");
+    // Room for both: WireGuard's device has 1420, of which GRE takes 42.
+    let name = network.bridge.clone();
+    let bridge = cloud.call(1, move |client| async move { client.bridge(&name).await })??;
+    ensure!(bridge.max_guest_mtu == Some(1378), "{:?}", bridge.max_guest_mtu);
+
+    // Without WireGuard nothing goes out, though there is another way to everywhere.
+    host.run("ip", ["route", "add", "default", "dev", BR_PHY])?;
+    host.run("ip", "link set wg0 down".split(' '))?;
+    let lost = a.ping(b.ip(), 10)?;
+    ensure!(lost.received == 0, "{lost:?}");
+    ensure!(packets(host, ON_THE_WIRE[0])? == 0, "in clear while WireGuard is down");
+    host.run("ip", "link set wg0 up".split(' '))?;
+    wait_until("pings to be answered again", DEADLINE, || a.ping(b.ip(), 3)?.expect_no_loss())?;
+    ensure!(packets(host, ON_THE_WIRE[0])? == 0, "in clear");
+    cloud.lab().expect_no_duplicates()
+}
+
+/// The address of a host inside of WireGuard.
+fn inner(number: usize) -> String {
+    format!("10.99.0.{number}")
+}
+
+/// A host's public key; the private one is in a file.
+fn wireguard_keys(host: &Host) -> Result<String> {
+    let make = "umask 077; wg genkey >wg0.key && wg pubkey <wg0.key";
+    let mut shell = host.command("sh");
+    shell.args(["-c", make]).current_dir(host.rundir());
+    Ok(run(shell, DEADLINE)?.trim().to_owned())
+}
+
+fn wireguard(host: &Host, number: usize, key: &str, (other, peer): (usize, &Host)) -> Result<()> {
+    host.run("ip", "link add wg0 type wireguard".split(' '))?;
+    let mut set = host.command("wg");
+    set.args(["set", "wg0", "listen-port", "51820", "private-key", "wg0.key", "peer", key]);
+    set.args(["allowed-ips", &format!("{}/32", inner(other)), "endpoint", &format!("{}:51820", peer.ip())]);
+    set.current_dir(host.rundir());
+    run(set, DEADLINE)?;
+    host.run("ip", ["address", "add", &format!("{}/24", inner(number)), "dev", "wg0"])?;
+    host.run("ip", "link set wg0 up".split(' '))?;
+    host.run("ip", "route add unreachable 10.99.0.0/24 metric 4096".split(' ')).map(drop)
+}
+
+/// How many packets a flow of the bridge below has counted.
+fn packets(host: &Host, what: &str) -> Result<u64> {
+    let flows = host.ofctl(["dump-flows", BR_PHY, what])?;
+    let counts = flows.split("n_packets=").skip(1).filter_map(|rest| rest.split(',').next()?.parse::<u64>().ok());
+    counts.max().with_context(|| format!("no flow for {what}: {flows}"))
 }

@@ -156,6 +156,7 @@ fn kind(field: &Field) -> &'static str {
         ["PathBuf"] | ["Option", "PathBuf"] => "path",
         ["Duration"] => "duration",
         ["Option", "Duration"] => "duration or `\"off\"`",
+        ["Option", "Tos"] => "whole number or `\"inherit\"`",
         ["ByteSize"] => "size",
         ["u32" | "usize"] | ["Option", "u16"] => "whole number",
         ["bool"] => "boolean",

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     BridgeKind, BridgeName, DesiredBridge, DesiredTunnel, Encap, GreKey, HostId, Mark, ObservedBridge,
-    ObservedInterface, ObservedPort, PortName, RemoteIp, Settings, TunnelHealth, TunnelKind, ids,
+    ObservedInterface, ObservedPort, PortName, RemoteIp, Settings, TunnelHealth, TunnelKind, TunnelOptions, ids,
 };
 
 /// What newer management servers write before the key where the name of the network is asked for.
@@ -225,6 +225,7 @@ fn read_tunnel(port: &ObservedPort, key: GreKey) -> Result<(PortName, DesiredTun
         key,
         remote_ip,
         local_ip: None,
+        options: TunnelOptions::default(),
         bfd: None,
         second: false,
     };

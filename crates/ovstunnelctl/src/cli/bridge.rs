@@ -2,9 +2,9 @@
 
 use std::cmp::Reverse;
 
-use ovstunnel_api::{Bridge, BridgeList as Bridges, PostKind, PutBridge};
+use ovstunnel_api::{Bridge, BridgeList as Bridges, PostKind, PutBfd, PutBridge};
 
-use super::bridge_args::{BridgeCommand, BridgeList, BridgeOrder, ChangeOfKind, EndOfBridge, Setup};
+use super::bridge_args::{BfdOfBridge, BridgeCommand, BridgeList, BridgeOrder, ChangeOfKind, EndOfBridge, Setup};
 use super::removal::Removal;
 use super::{Failure, Report, confirm, show, watch};
 use crate::client::{Client, ClientError};
@@ -30,6 +30,13 @@ pub(super) async fn run(client: &Client, command: BridgeCommand, json: bool) -> 
                 return Report::new(json, &client.dry_run().post_kind(&name, &body).await?, show::plan_page);
             }
             Report::new(json, &client.post_kind(&name, &body).await?, show::bridge_answer)
+        }
+        BridgeCommand::Bfd(BfdOfBridge { name, ports, none: _, interval, dry_run }) => {
+            let body = PutBfd { ports, interval };
+            if dry_run {
+                return Report::new(json, &client.dry_run().put_bfd(&name, &body).await?, show::plan_page);
+            }
+            Report::new(json, &client.put_bfd(&name, &body).await?, show::bridge_answer)
         }
         BridgeCommand::Destroy(EndOfBridge { name, dry_run, yes, if_exists }) => {
             let removal = Removal { what: format!("bridge {name}"), if_exists, json };

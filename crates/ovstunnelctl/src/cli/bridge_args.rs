@@ -164,6 +164,10 @@ pub(super) enum BridgeCommand {
     /// network before the next is taken on any: then no frame is lost, and none comes twice.
     #[command(after_help = examples::BRIDGE_KIND)]
     Kind(ChangeOfKind),
+    /// Have BFD run on exactly these tunnels of a bridge, to see whether they carry packets both ways. The other ends need it too: as
+    /// long as only one end sends, its session stays down. A manager decides by itself for the networks that it keeps.
+    #[command(after_help = examples::BRIDGE_BFD)]
+    Bfd(BfdOfBridge),
     /// Destroy a bridge. One that was adopted stays; its tunnels, and our marks and flows, go. It asks before one that was
     /// adopted, or has more than one tunnel.
     #[command(after_help = examples::BRIDGE_DESTROY)]
@@ -201,6 +205,25 @@ pub(super) struct ChangeOfKind {
     /// Finish although nothing has come from some host by the new kind, or abort although something has: frames may be lost.
     #[arg(long)]
     pub(super) force: bool,
+    /// Show what would be done, and change nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct BfdOfBridge {
+    /// Name of the bridge.
+    #[arg(value_name = "BRIDGE", value_parser = values::bridge, add = ArgValueCandidates::new(complete::bridge_candidates))]
+    pub(super) name: String,
+    /// The port of a tunnel on which it is to run, as `tunnel list` shows it. Repeat it for each: on all others it ends.
+    #[arg(long = "port", value_name = "PORT", required_unless_present = "none", value_parser = values::port, add = ArgValueCandidates::new(complete::port_candidates))]
+    pub(super) ports: Vec<String>,
+    /// It is to run on no tunnel of the bridge.
+    #[arg(long, conflicts_with_all = ["ports", "interval"])]
+    pub(super) none: bool,
+    /// How often each end sends, in milliseconds, 100 to 60000; 1000 when not given.
+    #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = values::whole)]
+    pub(super) interval: Option<i64>,
     /// Show what would be done, and change nothing.
     #[arg(long)]
     pub(super) dry_run: bool,

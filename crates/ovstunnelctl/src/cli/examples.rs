@@ -220,6 +220,15 @@ Examples:
 Each on all hosts of the network before the next: prepare everywhere, then switch host by host, then finish. Back from switch: --step prepare
 everywhere, then --step abort. `bridge show` says where a bridge is: 'Also received' is there until it is finished.";
 
+pub(super) const BRIDGE_BFD: &str = "\
+Examples:
+  ovstunnelctl bridge bfd xapi12 --port t1001-1-2 --dry-run
+  ovstunnelctl bridge bfd xapi12 --port t1001-1-2 --port t1001-1-3 --interval 300
+  ovstunnelctl bridge bfd xapi12 --none
+
+`bridge show` and `tunnel list` have the session of each such tunnel in the column BFD: `up` where packets go both ways, `down` where they
+do not, or where the other end has no BFD. The flow that keeps its frames from VMs is on every bridge of ours.";
+
 pub(super) const BRIDGE_DESTROY: &str = "\
 Examples:
   ovstunnelctl bridge destroy xapi12 --dry-run

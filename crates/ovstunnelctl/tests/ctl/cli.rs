@@ -38,6 +38,11 @@ fn bridge_commands_become_requests() {
     let none = "bridge setup xapi12 --key 1001 --no-tunnels -y";
     assert_eq!(asked(none, one, put.clone()), is(one, json!({"key": 1001, "tunnels": []})));
     assert_eq!(asked("bridge setup xapi12 --key -1", one, put), is(one, json!({"key": -1})));
+    let bfd = "PUT /v1/bridges/xapi12/bfd";
+    let asks = |args: &str| asked(args, bfd, json!({"outcome": "updated", "bridge": bridge()}));
+    let two = json!({"ports": ["t1001-1-2", "t1001-1-3"], "interval": 300});
+    assert_eq!(asks("bridge bfd xapi12 --port t1001-1-2 --port t1001-1-3 --interval 300"), is(bfd, two));
+    assert_eq!(asks("bridge bfd xapi12 --none"), is(bfd, json!({"ports": []})));
     let delete = "DELETE /v1/bridges/xapi12";
     assert_eq!(asked("bridge destroy xapi12 --yes", delete, gone), is(delete, Value::Null));
 }
@@ -199,6 +204,7 @@ fn the_other_commands_become_requests() {
 fn a_dry_run_only_asks_and_shows_the_commands() {
     let lines = [
         ("bridge setup xapi12 --key 1001 --dry-run", "PUT /v1/bridges/xapi12"),
+        ("bridge bfd xapi12 --none --dry-run", "PUT /v1/bridges/xapi12/bfd"),
         ("bridge destroy xapi12 --dry-run", "DELETE /v1/bridges/xapi12"),
         ("tunnel create xapi12 --from 1 --to 2 --remote-ip 192.0.2.12 --dry-run", "POST /v1/bridges/xapi12/tunnels"),
         ("tunnel destroy xapi12 t1 --dry-run", "DELETE /v1/bridges/xapi12/tunnels/t1"),
@@ -340,6 +346,10 @@ fn a_wrong_command_line_asks_nobody_and_exits_with_2() {
         "bridge setup br0 --key x",
         "bridge setup br0 --key 1 --tunnel 192.0.2.12",
         "bridge setup br0 --key 1 --tunnel 2=192.0.2.12 --no-tunnels",
+        "bridge bfd br0",
+        "bridge bfd br0 --port a/b",
+        "bridge bfd br0 --port t1-1-2 --none",
+        "bridge bfd br0 --none --interval 300",
         "bridge destroy ..",
         "bridge show a/b",
         "bridge setup a-bridge-of-16ch --key 1",

@@ -289,6 +289,7 @@ pub(crate) fn plan_settings(config: &Config) -> Settings {
         ipv6_drop_opaque: config.network.ipv6_drop_opaque,
         local_ip: config.tunnel.local_ip,
         encap: config.tunnel.encap(),
+        tunnel_options: config.tunnel.options(),
         underlay: None,
     }
 }

@@ -17,7 +17,7 @@ use ovstunnel_ovs::Writes;
 use ovstunnel_plan::RemoteIp;
 use ovstunnel_server::config::values::path;
 use ovstunnel_server::config::{self, Api, ConfigError, Log, Tls};
-use ovstunnel_types::{CreateTunnelExit, Encap, TunnelKind};
+use ovstunnel_types::{CreateTunnelExit, Encap, Tos, TunnelKind, TunnelOptions};
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use reload::{Difference, NEEDS_RESTART};
@@ -97,7 +97,7 @@ pub struct Network {
 }
 
 /// `[tunnel]`: how this host reaches the others.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tunnel {
     /// IPv4 address of this host that all tunnels send from and take frames at: that by which the other hosts know it. Where it
@@ -111,6 +111,16 @@ pub struct Tunnel {
     /// hosts. None: the kind's own, 4789 or 6081. Not with GRE, which has no ports.
     #[serde(deserialize_with = "values::udp_port")]
     pub dst_port: Option<u16>,
+    /// Whether packets of tunnels have a checksum, which costs both ends time, and with GRE 4 bytes of the MTU. One that comes in is looked at
+    /// in any case.
+    pub csum: bool,
+    /// The TOS of tunnels' packets, by which networks tell urgent ones from others: `"inherit"`, that of the packet inside, or a number, four
+    /// times the DSCP: 184 is EF. None: 0. Bits of ECN are always those of the packet inside.
+    #[serde(deserialize_with = "values::tos", serialize_with = "values::show_tos")]
+    pub tos: Option<Tos>,
+    /// Whether packets of tunnels may not be fragmented on their way. With `false` guests whose MTU is too large are heard, slowly: each of their
+    /// large packets is two, and many networks drop the second.
+    pub df: bool,
     /// How long nothing may have come from a host until the tunnels to it are removed, from `"10s"` to `"365d"`; `"24h"` is recommended where
     /// it is used. Only where BFD with that host has been up and is down now, at least half of the hosts with which it has been up answer, and
     /// no zone's manager has recorded an epoch; else `ovstunnelctl doctor` tells of the host and nothing is removed. For where whoever has the
@@ -171,11 +181,23 @@ impl Default for Config {
     }
 }
 
+impl Default for Tunnel {
+    fn default() -> Self {
+        let TunnelOptions { csum, tos, df } = TunnelOptions::default();
+        Tunnel { local_ip: None, kind: TunnelKind::default(), dst_port: None, csum, tos, df, forget_after: None }
+    }
+}
+
 impl Tunnel {
     /// How tunnels of new bridges are made.
     pub fn encap(&self) -> Encap {
         let to_port = |port| Encap::to_port(self.kind, port);
         self.dst_port.and_then(to_port).unwrap_or(Encap::of_kind(self.kind))
+    }
+
+    /// What the packets of all tunnels have.
+    pub fn options(&self) -> TunnelOptions {
+        TunnelOptions { csum: self.csum, tos: self.tos, df: self.df }
     }
 }
 

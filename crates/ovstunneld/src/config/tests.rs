@@ -3,6 +3,7 @@
 
 use bytesize::ByteSize;
 use ovstunnel_server::config::{LogFormat, Role, TlsClient};
+use ovstunnel_types::{Tos, TunnelOptions};
 
 use super::*;
 
@@ -49,6 +50,25 @@ fn the_kind_of_tunnels_and_their_port_are_read_and_gre_has_none() {
         ("kind = \"VXLAN\"", "unknown variant `VXLAN`, expected one of `gre`, `vxlan`, `geneve`"),
         ("dst_port = 0", "expected a UDP port, a whole number from 1 to 65535"),
         ("dst_port = 65536", "integer `65536`, expected a UDP port"),
+    ] {
+        let refused = refusal("tunnel", line);
+        assert!(refused.contains(told), "{refused}");
+    }
+}
+
+#[test]
+fn what_tunnels_packets_have_is_read() {
+    let options = |lines: &str| parse(&format!("[api]\nlisten = \"off\"\n[tunnel]\n{lines}")).unwrap().tunnel.options();
+    assert_eq!(options(""), TunnelOptions::default());
+    let all = TunnelOptions { csum: true, tos: Some(Tos::Inherit), df: false };
+    assert_eq!(options("csum = true\ntos = \"inherit\"\ndf = false"), all);
+    assert_eq!(options("tos = 184").tos, Some(Tos::Octet(184)));
+    for (line, told) in [
+        ("tos = 185", "integer `185`, expected \"inherit\", or a multiple of 4 from 0 to 252"),
+        ("tos = -4", "integer `-4`, expected"),
+        ("tos = 256", "integer `256`, expected"),
+        ("tos = \"ef\"", "string \"ef\", expected \"inherit\", or a multiple of 4"),
+        ("csum = 1", "expected a boolean"),
     ] {
         let refused = refusal("tunnel", line);
         assert!(refused.contains(told), "{refused}");

@@ -8,6 +8,7 @@ use std::time::Duration;
 use humantime_serde::re::humantime;
 use ovstunnel_plan::RemoteIp;
 use ovstunnel_server::config::values::{Text, parse_text};
+use ovstunnel_types::Tos;
 use ovstunnel_types::text::excerpt;
 use serde::de::{Deserializer, Error, Unexpected};
 use serde::{Deserialize, Serialize, Serializer};
@@ -38,6 +39,34 @@ pub(super) fn udp_port<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u16>
     let port = u16::try_from(number).ok().filter(|port| *port > 0);
     let expected = "a UDP port, a whole number from 1 to 65535";
     port.map(Some).ok_or_else(|| D::Error::invalid_value(Unexpected::Signed(number), &expected))
+}
+
+/// The TOS of tunnels' packets: a word or a number.
+pub(super) fn tos<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Tos>, D::Error> {
+    struct Written;
+    impl serde::de::Visitor<'_> for Written {
+        type Value = Tos;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(Tos::RULE)
+        }
+        fn visit_str<E: Error>(self, text: &str) -> Result<Tos, E> {
+            let inherit = (text == "inherit").then_some(Tos::Inherit);
+            inherit.ok_or_else(|| E::invalid_value(Unexpected::Str(&excerpt(text)), &self))
+        }
+        fn visit_i64<E: Error>(self, number: i64) -> Result<Tos, E> {
+            Tos::from_number(number).ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
+        }
+    }
+    from.deserialize_any(Written).map(Some)
+}
+
+/// The TOS as it is written in the file.
+pub(super) fn show_tos<S: Serializer>(tos: &Option<Tos>, to: S) -> Result<S::Ok, S::Error> {
+    match tos {
+        Some(Tos::Octet(octet)) => to.serialize_u8(*octet),
+        Some(Tos::Inherit) => to.serialize_str("inherit"),
+        None => to.serialize_none(),
+    }
 }
 
 /// The address as it is written in the file.

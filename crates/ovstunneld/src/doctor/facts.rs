@@ -8,6 +8,7 @@ use futures_util::{FutureExt, StreamExt};
 use ovstunnel_api::{Bridge, Tunnel, TunnelState};
 use ovstunnel_ovs::{DatapathPorts, Row, Rows};
 use ovstunnel_plan::{DesiredBridge, DesiredTunnel, ObservedBridge, Trace, View};
+use ovstunnel_types::TunnelOptions;
 use serde_json::Value;
 use tokio::time::{Duration, Instant};
 
@@ -178,14 +179,14 @@ pub(super) fn remote_hosts(bridges: &[Bridge], seen: &Seen, routes: BTreeMap<Ipv
 }
 
 /// The VIFs of managed bridges whose MTU is known.
-pub(super) fn vif_mtus(rows: &Rows, bridges: &[Bridge]) -> Vec<VifMtu> {
+pub(super) fn vif_mtus(rows: &Rows, bridges: &[Bridge], options: TunnelOptions) -> Vec<VifMtu> {
     let rows = by_name(&rows.interfaces);
     let mtu = |name: &str| u32::try_from(rows.get(name)?.get("mtu")?.as_u64()?).ok();
     let of = |bridge: &Bridge| {
         let remotes: Vec<Ipv4Addr> = bridge.tunnels.iter().filter_map(remote_address).collect();
         let all = bridge.vifs.iter().filter_map(|vif| Some((vif.name.clone(), mtu(&vif.name)?)));
-        let kind = bridge.kind;
-        all.map(|(name, mtu)| VifMtu { name, mtu, kind, remotes: remotes.clone() }).collect::<Vec<_>>()
+        let (kind, overhead) = (bridge.kind, options.overhead(bridge.kind));
+        all.map(|(name, mtu)| VifMtu { name, mtu, kind, overhead, remotes: remotes.clone() }).collect::<Vec<_>>()
     };
     bridges.iter().flat_map(of).collect()
 }

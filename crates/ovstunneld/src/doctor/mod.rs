@@ -19,6 +19,7 @@ mod takeover;
 mod traffic;
 mod twice;
 mod udev;
+mod udp;
 mod underlay;
 mod unexpected;
 mod xenserver;
@@ -230,6 +231,7 @@ impl Doctor {
             }
             Err(error) => findings.push(unread_finding("device_address", &ovstunnel_types::text::error_chain(&error))),
         }
+        findings.extend(self.of_udp_ports(now).await);
         findings.extend(self.of_rows(now).await);
         if probe {
             findings.extend(self.probe_peers(now).await);
@@ -250,6 +252,21 @@ impl Doctor {
         openvswitch::check_datapath(&facts::bridge_datapaths(now), |kind| openvswitch::in_kernel(&self.root, kind))
     }
 
+    /// What is in the way of tunnels that are carried by UDP.
+    async fn of_udp_ports(&self, now: &Now<'_>) -> Vec<Finding> {
+        let ports = now.switch.observer().read(|db| db.tunnel_addresses().udp_ports);
+        if ports.is_empty() {
+            return Vec::new();
+        }
+        let devices = match now.interfaces.links().await {
+            Ok(links) => links.unwrap_or_default().udp_tunnels,
+            Err(error) => return vec![unread_finding("udp_port", &ovstunnel_types::text::error_chain(&error))],
+        };
+        let in_kernel = facts::bridge_datapaths(now).iter().any(openvswitch::Datapath::is_kernel);
+        let rules = in_kernel.then(|| udp::read_rules(&self.root)).flatten();
+        udp::check_udp_ports(&udp::Facts { ports, devices, rules })
+    }
+
     /// What takes a look into the database's rows and the kernel's tables.
     async fn of_rows(&self, now: &Now<'_>) -> Vec<Finding> {
         let rows = match now.switch.read_rows().await {
@@ -263,7 +280,10 @@ impl Doctor {
             Ok(routes) => {
                 let remotes = facts::remote_hosts(&now.bridges, &self.seen_traffic(now, &rows).await, routes);
                 findings.extend(underlay::check_peers(&remotes));
-                findings.extend(underlay::check_mtu(&facts::vif_mtus(&rows, &now.bridges), &remotes));
+                findings.extend(underlay::check_mtu(
+                    &facts::vif_mtus(&rows, &now.bridges, now.settings.tunnel_options),
+                    &remotes,
+                ));
             }
             Err(error) => findings.push(unread_finding("tunnel_address", &ovstunnel_types::text::error_chain(&error))),
         }

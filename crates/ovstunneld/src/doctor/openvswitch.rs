@@ -87,7 +87,7 @@ pub(super) struct Datapath {
 }
 
 impl Datapath {
-    fn is_kernel(&self) -> bool {
+    pub(super) fn is_kernel(&self) -> bool {
         matches!(self.kind.as_str(), "" | "system")
     }
 }

@@ -96,27 +96,30 @@ pub(super) fn check_peers(remotes: &[Remote]) -> Vec<Finding> {
 pub(super) struct VifMtu {
     pub name: String,
     pub mtu: u32,
-    /// The kind of its bridge's tunnels.
+    /// The kind of its bridge's tunnels, and how many bytes one takes.
     pub kind: TunnelKind,
+    pub overhead: u32,
     /// Where its bridge's tunnels go.
     pub remotes: Vec<Ipv4Addr>,
 }
 
+/// A device with its MTU, and a kind of tunnel with the bytes that it takes.
+type Narrow<'a> = (&'a str, u32, TunnelKind, u32);
+
 /// The VMs' MTU against what the underlay carries beside what a tunnel takes.
 pub(super) fn check_mtu(vifs: &[VifMtu], remotes: &[Remote]) -> Vec<Finding> {
     let routes: BTreeMap<Ipv4Addr, &Route> = remotes.iter().filter_map(|r| Some((r.ip, r.route.as_ref()?))).collect();
-    let mut too_large: BTreeMap<(&str, u32, TunnelKind), (u32, Vec<String>)> = BTreeMap::new();
+    let mut too_large: BTreeMap<Narrow<'_>, (u32, Vec<String>)> = BTreeMap::new();
     for vif in vifs {
         let ways = vif.remotes.iter().filter_map(|ip| routes.get(ip)).filter(|route| route.mtu > 0 && !route.local);
         let Some(way) = ways.min_by_key(|route| route.mtu) else { continue };
-        if vif.mtu > way.mtu.saturating_sub(vif.kind.overhead()) {
-            let (largest, names) = too_large.entry((&way.device, way.mtu, vif.kind)).or_default();
+        if vif.mtu > way.mtu.saturating_sub(vif.overhead) {
+            let (largest, names) = too_large.entry((&way.device, way.mtu, vif.kind, vif.overhead)).or_default();
             *largest = vif.mtu.max(*largest);
             names.push(vif.name.clone());
         }
     }
-    let findings = too_large.into_iter().map(|((device, mtu, kind), (largest, names))| {
-        let overhead = kind.overhead();
+    let findings = too_large.into_iter().map(|((device, mtu, kind, overhead), (largest, names))| {
         let carried = mtu.saturating_sub(overhead);
         let reason = format!(
             "{device} has MTU {mtu}, and a {kind} tunnel takes {overhead} bytes: it carries guests' MTU of {carried}, and VIFs may send {largest}: {}",
@@ -195,8 +198,11 @@ mod tests {
 
     #[test]
     fn guests_must_leave_room_for_gre() {
-        let vif =
-            |mtu| VifMtu { name: "vif1.0".into(), mtu, kind: TunnelKind::Gre, remotes: vec![[192, 0, 2, 2].into()] };
+        let kind = TunnelKind::Gre;
+        let vif = |mtu| {
+            let remotes = vec![[192, 0, 2, 2].into()];
+            VifMtu { name: "vif1.0".into(), mtu, kind, overhead: kind.overhead(), remotes }
+        };
         let remotes = [remote(Some(route(Neighbour::Known)), None)];
         assert_eq!(check_mtu(&[vif(1458)], &remotes)[0].level, Level::Ok);
         let found = &check_mtu(&[vif(1459), vif(1500)], &remotes)[0];

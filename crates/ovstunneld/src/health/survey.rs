@@ -9,6 +9,8 @@ use ovstunnel_plan::{
     Below, BelowBridge, DesiredBridge, HostFacts, ObservedBridge, Reason, Severity, View, Way, host_health,
 };
 
+use ovstunnel_types::TunnelOptions;
+
 use super::Kept;
 use crate::host::Interfaces;
 use crate::host::Root;
@@ -52,8 +54,8 @@ impl Survey {
 
     /// The largest MTU of a guest whose frames cross all tunnels of a bridge in one piece, by the devices that they leave by; none where
     /// it has no tunnel, or no way is known.
-    pub fn max_guest_mtu(&self, bridge: &DesiredBridge) -> Option<u32> {
-        Some(self.underlay.least_mtu(tunnel_remotes(bridge))?.saturating_sub(bridge.encap.kind().overhead()))
+    pub fn max_guest_mtu(&self, bridge: &DesiredBridge, options: TunnelOptions) -> Option<u32> {
+        Some(self.underlay.least_mtu(tunnel_remotes(bridge))?.saturating_sub(options.overhead(bridge.encap.kind())))
     }
 
     /// Whether the same can be said of each bridge by another look.

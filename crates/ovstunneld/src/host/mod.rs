@@ -331,6 +331,18 @@ mod tests {
     }
 
     #[test]
+    fn tunnels_of_the_kernel_have_their_udp_port() {
+        let setup = &[
+            "link add vxlan5 type vxlan id 5 dstport 4789",
+            "link add vxlan_sys_8472 type vxlan external dstport 8472",
+            "tuntap add mode tap name vif1.0",
+        ];
+        let found = in_namespace(setup, async || Interfaces::of_kernel().links().await.unwrap().unwrap());
+        let ports: Vec<_> = found.udp_tunnels.into_iter().collect();
+        assert_eq!(ports, [("vxlan5".to_owned(), 4789)]);
+    }
+
+    #[test]
     fn labels_that_no_device_can_have_are_not_found() {
         let labels = ["", ".", "..", "a/b", "a b", "d0:1", "d0\0x", "sixteen-chars-xx", "Pool-wide network"];
         let found = in_namespace(DEVICES, async move || {

@@ -63,7 +63,8 @@ pub(super) async fn get_interface(
 
 async fn find_device(state: &State, name: &str) -> Result<Option<Interface>, ApiError> {
     let found = state.interfaces.by_label(name).await.map_err(|error| ApiError::internal(error_chain(&error)))?;
-    let overhead = state.writer.settings().encap.kind().overhead();
+    let settings = state.writer.settings();
+    let overhead = settings.tunnel_options.overhead(settings.encap.kind());
     Ok(found.map(|device| Interface { max_guest_mtu: device.mtu.saturating_sub(overhead), ..device }))
 }
 

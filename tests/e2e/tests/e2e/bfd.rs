@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ovstunnel_api::{Bfd, BfdState, Ipv6Policy, Outcome, PutBfd};
 use ovstunnel_client::FaultsWanted;
-use ovstunnel_e2e::{Cloud, Network, NodeConfig, Zone};
-use ovstunnel_lab::{BR_PHY, MacAddr6, Vm, wait_until};
+use ovstunnel_e2e::{Cloud, Network, NodeConfig, Zone, program};
+use ovstunnel_lab::{BR_PHY, DEADLINE, MacAddr6, Vm, run, wait_until};
 use ovstunnel_manager_api::StepResult;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,6 +24,14 @@ fn put(cloud: &Cloud, number: usize, ports: &[&str]) -> Result<Outcome> {
     let body = PutBfd { ports: ports.iter().map(|port| (*port).to_owned()).collect(), interval: None };
     let answer = cloud.call(number, move |client| async move { client.put_bfd(BRIDGE, &body).await })??;
     Ok(answer.outcome)
+}
+
+/// The same and more by the command on a host; what it prints.
+fn by_hand(cloud: &Cloud, number: usize, arguments: &[&str]) -> Result<String> {
+    let node = cloud.node(number)?;
+    let mut command = node.host().command(program("ovstunnelctl")?);
+    command.arg("--socket").arg(node.socket()).args(arguments);
+    run(command, DEADLINE)
 }
 
 /// The sessions of a host's bridge that are to be there, by port.
@@ -100,8 +108,11 @@ fn two_switches_hear_each_other_and_no_vm_hears_or_disturbs_it() -> Result<()> {
         "nothing came, so nothing is seen: {dropped}"
     );
 
-    put(&cloud, 2, &["t1001-2-1"])?;
+    by_hand(&cloud, 2, &["bridge", "bfd", BRIDGE, "--port", "t1001-2-1"])?;
     (1..=2).try_for_each(|n| wait_for(&cloud, n, &[["t1001-1-2", "t1001-2-1"][n - 1]], true))?;
+    let listed = by_hand(&cloud, 2, &["tunnel", "list", BRIDGE])?;
+    let last: Vec<&str> = listed.lines().filter_map(|line| line.split_whitespace().last()).collect();
+    ensure!(last == ["BFD", "up"], "{listed}");
 
     // Tunnels that are set as a whole say nothing of BFD, and so change nothing of it.
     (1..=2).try_for_each(|n| cloud.join(&network, n, &[1, 2]).map(drop))?;

@@ -4,9 +4,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use ovstunnel_api::{HealthState, Ipv6Policy, Level};
+use ovstunnel_api::{HealthState, Ipv6Policy, Level, TunnelKind};
 use ovstunnel_e2e::{Away, Cloud, Network, NodeConfig, Place};
 use ovstunnel_lab::{Datapath, Host, Probe, Vm, VmSpec, unhurried, wait_until};
+
+use crate::kind_changes::changes_though_switches_die;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -46,6 +48,13 @@ fn nothing_is_doubled_while_vswitchd_is_away_and_comes_back() -> Result<()> {
     away.expect_cached_flows_alone("SIGTERM")?;
     away.comes_back(Host::start_vswitchd)?;
     away.end()
+}
+
+#[test]
+fn a_kind_changes_though_its_switches_die() -> Result<()> {
+    let place = Place::new("kinddies", NodeConfig::default())?;
+    changes_though_switches_die(&place, TunnelKind::Vxlan)?;
+    place.cloud.lab().expect_no_duplicates()
 }
 
 /// Each is done by `ovs-vsctl` or `ovs-ofctl` on the first host.

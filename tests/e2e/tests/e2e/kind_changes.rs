@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use ovstunnel_api::{Bridge, BridgeAnswer, Code, HealthState, KindStep, Outcome, PostKind, TunnelKind};
 use ovstunnel_client::ClientError;
-use ovstunnel_e2e::{NodeConfig, Picture, Place, problem};
+use ovstunnel_e2e::{NodeConfig, Picture, Place, no_frame_twice, problem};
 use ovstunnel_lab::{Host, Kind, Lab, PingReport, Pinger, Stream, StreamReport, Vm, unhurried, wait_until};
 
 const BRIDGE: &str = "xapi1";
@@ -85,6 +85,42 @@ fn a_flooded_second_tunnel_doubles_frames_and_is_mended() -> Result<()> {
     wait_until("the second tunnels to be mended", SOON, || Picture::of(place.host()?)?.expect(&prepared))?;
     let probes = place.cloud.lab().every_flooded_kind();
     place.cloud.lab().deliver_all(&probes)?.iter().try_for_each(|delivery| delivery.expect_once())
+}
+
+/// The whole change, with a switch that dies at each step, on the host that was the first to take it: it has no flow of ours until the
+/// daemon has written them again. Frames are lost while it is away, none comes twice, and the change goes on.
+pub(crate) fn changes_though_switches_die(place: &Place, to: TunnelKind) -> Result<()> {
+    let streams = place.streams()?;
+    for asked in [KindStep::Prepare, KindStep::Switch, KindStep::Finish] {
+        for number in HOSTS {
+            // Open vSwitch tells of its counters every few seconds, and has to be back.
+            let done = || step(place, number, to, asked)?.map_err(|error| anyhow!(error));
+            wait_until(format!("host {number} to {asked}"), SOON, done)?;
+            if number == 1 {
+                switch_dies(place, number)?;
+                place.expect_frames_once()?;
+            }
+        }
+        place.expect_frames_once()?;
+    }
+    println!("{}", no_frame_twice(streams)?);
+    HOSTS.into_iter().try_for_each(|number| ensure_kind(place, number, to))
+}
+
+fn switch_dies(place: &Place, number: usize) -> Result<()> {
+    let host = place.cloud.node(number)?.host();
+    let before = Picture::of(host)?;
+    host.kill_vswitchd();
+    host.start_vswitchd()?;
+    wait_until("the switch to be as it was", SOON, || Picture::of(host)?.expect(&before))?;
+    expect_well(place, number)
+}
+
+fn ensure_kind(place: &Place, number: usize, kind: TunnelKind) -> Result<()> {
+    let bridge = place.cloud.call_on_host(number, |client| async move { client.bridge(BRIDGE).await })??;
+    ensure!(bridge.kind == kind && bridge.second.is_none() && bridge.tunnels.len() == 2, "{bridge:?}");
+    ensure!(seconds(place, number)?.is_empty(), "left over");
+    Ok(())
 }
 
 /// The whole change, with a daemon that dies in each step.

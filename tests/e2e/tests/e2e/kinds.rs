@@ -40,6 +40,7 @@ fn a_kind_holds(kind: TunnelKind, tunnel: &str, port: u16) -> Result<()> {
         place.host()?.vsctl(harm.split(' '))?;
         place.wait_until_healed()?;
     }
+    names_a_device_with_its_port(&place, port)?;
     refuses_large_keys(&place)?;
     keeps_its_kind(&place, kind, tunnel)?;
     expect_kind(&place, kind, port)?;
@@ -93,6 +94,63 @@ fn refuses_large_keys(place: &Place) -> Result<()> {
         ensure!(refused.field.as_deref() == Some("key"), "{words}");
     }
     Picture::of(place.host()?)?.expect(&before)
+}
+
+/// What `[tunnel]` says of packets is what tunnels have, at the start and after a reload, and frames come as before.
+#[test]
+fn options_of_tunnels_follow_the_configuration() -> Result<()> {
+    let all = "csum = true\ntos = \"inherit\"\ndf = false";
+    let place = Place::new("options", NodeConfig { tunnel: all.to_owned(), ..NodeConfig::default() })?;
+    expect_options(&place, "csum=\"true\", df_default=\"false\", key=\"1001\"", "tos=inherit", 1454)?;
+    expect_known_addresses_once(&place)?;
+    place.expect_frames_once()?;
+    for node in place.cloud.nodes() {
+        let text = std::fs::read_to_string(node.config_file())?;
+        std::fs::write(node.config_file(), text.replace(all, "tos = 184"))?;
+        node.signal(Signal::SIGHUP)?;
+    }
+    wait_until("the other options", SOON, || expect_options(&place, "key=\"1001\"", "tos=\"184\"", 1458))?;
+    place.expect_frames_once()?;
+    // What somebody changes is put back.
+    place.host()?.vsctl(["set", "Interface", "t1001-1-2", "options:tos=0", "options:csum=true"])?;
+    wait_until("the options to be put back", SOON, || expect_options(&place, "key=\"1001\"", "tos=\"184\"", 1458))?;
+    place.cloud.lab().expect_no_duplicates()
+}
+
+/// That each tunnel's options begin and end so, and the bridge says what that leaves guests.
+fn expect_options(place: &Place, first: &str, last: &str, guests: u32) -> Result<()> {
+    for (number, node) in (1..).zip(place.cloud.nodes()) {
+        let all = node.host().vsctl(["--bare", "--columns=name", "find", "Interface", "options:remote_ip!=\"\""])?;
+        for tunnel in all.split_whitespace() {
+            let options = node.host().vsctl(["get", "Interface", tunnel, "options"])?;
+            let options = options.trim().trim_matches(['{', '}']);
+            ensure!(options.starts_with(first) && options.ends_with(last), "{tunnel}: {options}");
+        }
+        let bridge = place.cloud.call(number, |client| async move { client.bridge("xapi1").await })??;
+        ensure!(bridge.max_guest_mtu == Some(guests), "{:?}", bridge.max_guest_mtu);
+    }
+    Ok(())
+}
+
+/// A VXLAN device of the kernel with the tunnels' UDP port is named for as long as it is there, one with another port is not.
+fn names_a_device_with_its_port(place: &Place, port: u16) -> Result<()> {
+    let host = place.host()?;
+    let named = || -> Result<Vec<Option<String>>> {
+        let found = place.cloud.call(1, |client| async move { client.doctor(false).await })??;
+        Ok(found.findings.into_iter().filter(|found| found.check == "udp_port").map(|found| found.subject).collect())
+    };
+    for (device, port) in [("vxlan8", port + 100), ("vxlan9", port)] {
+        let words = format!("link add {device} type vxlan id 9 dstport {port}");
+        host.run("ip", words.split(' '))?;
+    }
+    let found = named()?;
+    ensure!(found == [Some("vxlan9".to_owned())], "{found:?}");
+    for device in ["vxlan8", "vxlan9"] {
+        host.run("ip", ["link", "delete", device])?;
+    }
+    let found = named()?;
+    ensure!(found.is_empty(), "{found:?}");
+    Ok(())
 }
 
 /// Another `[tunnel] kind` changes no tunnel of a bridge that is there, neither on reload nor on restart, and new tunnels of it have its kind.

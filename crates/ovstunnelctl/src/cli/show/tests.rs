@@ -1,9 +1,10 @@
 //! How answers look. The same pages at 80 columns and without a terminal.
 
 use ovstunnel_api::{
-    Bridge, Changed, DoctorAnswer, Finding, Flows, FlowsState, Health, HealthState, Interface, Ipv6Policy, Level,
-    Outcome, PlanAnswer, PlannedCommand, Ready, Reason, ReconcileAnswer, ReconcileRun, Severity, SpanningTree,
-    TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState, Tier, Tunnel, TunnelKind, TunnelState, Vif, Vpc,
+    Bfd, BfdState, Bridge, Changed, DoctorAnswer, Finding, Flows, FlowsState, Health, HealthState, Interface,
+    Ipv6Policy, Level, Outcome, PlanAnswer, PlannedCommand, Ready, Reason, ReconcileAnswer, ReconcileRun, Severity,
+    SpanningTree, TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverState, Tier, Tunnel, TunnelKind, TunnelState,
+    Vif, Vpc,
 };
 
 use super::summary::write_status;
@@ -209,6 +210,20 @@ fn each_row_is_one_line() {
     let list = TunnelList { tunnels: tunnels.into() };
     insta::assert_snapshot!(page(|p| write_tunnels(p, &list, false)));
     insta::assert_snapshot!(page(|p| write_tunnels(p, &TunnelList { tunnels: Vec::new() }, false)), @"No tunnels.");
+}
+
+#[test]
+fn a_bfd_session_has_a_column_where_one_is_to_run() {
+    let session = |state| {
+        let (remote_state, diagnostic, remote_diagnostic) = (None, None, None);
+        Some(Bfd { interval: 1000, state, remote_state, diagnostic, remote_diagnostic, forwarding: true, flaps: 1 })
+    };
+    let of = |to, bfd| Tunnel { bfd, ..tunnel(to, TunnelState::Up) };
+    let tunnels = [of(2, session(Some(BfdState::Up))), of(3, session(None)), of(4, None)];
+    let tunnels = tunnels.map(|tunnel| TunnelOfBridge { bridge: "xapi12".to_owned(), tunnel }).into();
+    let shown = page(|p| write_tunnels(p, &TunnelList { tunnels }, false));
+    let last = |line: &str| line.rsplit("  ").next().unwrap_or_default().trim().to_owned();
+    assert_eq!(shown.lines().take(4).map(last).collect::<Vec<_>>(), ["BFD", "up", "not begun", "-"]);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Bridges, tunnels, interfaces, plans and what a change did.
 
 use ovstunnel_api::{
-    Bridge, BridgeAnswer, Interface, Ipv6Policy, Outcome, PlanAnswer, PlannedCommand, ReconcileAnswer, Tier, Tunnel,
-    TunnelAnswer, TunnelState, Vpc,
+    Bfd, BfdState, Bridge, BridgeAnswer, Interface, Ipv6Policy, Outcome, PlanAnswer, PlannedCommand, ReconcileAnswer,
+    Tier, Tunnel, TunnelAnswer, TunnelState, Vpc,
 };
 
 use super::words::{
@@ -171,15 +171,18 @@ pub(super) fn write_tunnels(page: &mut Page, list: &TunnelList, wide: bool) {
 fn tunnel_rows<'a>(page: &mut Page, tunnels: impl Iterator<Item = (Option<&'a str>, &'a Tunnel)> + Clone, wide: bool) {
     let with_bridge = tunnels.clone().any(|(bridge, _)| bridge.is_some());
     let names: &[&str] = if with_bridge { &["BRIDGE"] } else { &[] };
+    let with_bfd = tunnels.clone().any(|(_, tunnel)| tunnel.bfd.is_some());
+    let bfd: &[&str] = if with_bfd { &["BFD"] } else { &[] };
     let last: &[&str] = if wide { &["ERROR"] } else { &[] };
-    let header = [names, &["PORT", "FROM", "TO", "REMOTE IP", "KEY", "OFPORT", "STATE"], last].concat();
+    let header = [names, &["PORT", "FROM", "TO", "REMOTE IP", "KEY", "OFPORT", "STATE"], bfd, last].concat();
     let row = |(bridge, t): (Option<&str>, &Tunnel)| {
         let ofport = t.ofport.map_or_else(dash, |n| n.to_string());
         let state = state_word(t.state).to_owned();
         let cells =
             [t.port.clone(), t.from.clone(), t.to.clone(), t.remote_ip.clone(), t.key.to_string(), ofport, state];
         let error = wide.then(|| t.error.clone().unwrap_or_else(dash));
-        let cells = bridge.map(str::to_owned).into_iter().chain(cells).chain(error).collect();
+        let bfd = with_bfd.then(|| t.bfd.as_ref().map_or_else(dash, bfd_word));
+        let cells = bridge.map(str::to_owned).into_iter().chain(cells).chain(bfd).chain(error).collect();
         Row { cells, tone: tunnel_tone(t.state) }
     };
     let first = names.len();
@@ -189,6 +192,11 @@ fn tunnel_rows<'a>(page: &mut Page, tunnels: impl Iterator<Item = (Option<&'a st
             page.line(format!("{port}: {error}"));
         }
     }
+}
+
+/// The state of a BFD session in a table.
+fn bfd_word(session: &Bfd) -> String {
+    session.state.map_or("not begun", BfdState::as_str).to_owned()
 }
 
 /// `bridge setup`.

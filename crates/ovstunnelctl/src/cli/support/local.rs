@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const LOG: u64 = 4 << 20;
 
 /// Keys of the configuration whose values are no secrets.
-const SHOWN: [&str; 35] = [
+const SHOWN: [&str; 38] = [
     "listen",
     "socket",
     "certificate",
@@ -31,6 +31,9 @@ const SHOWN: [&str; 35] = [
     "local_ip",
     "kind",
     "dst_port",
+    "csum",
+    "tos",
+    "df",
     "forget_after",
     "create_tunnel_exit",
     "enabled",

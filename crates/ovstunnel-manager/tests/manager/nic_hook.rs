@@ -1,4 +1,4 @@
-//! The hook of examples/libvirt as libvirt runs it, against a manager that acts, over mutual TLS; the hosts are daemons on simulated switches.
+//! The hook of examples/libvirt as libvirt runs it, and as OpenNebula runs it as its network driver, against a manager that acts, over mutual TLS; the hosts are daemons on simulated switches.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,14 @@ const PORT: &str = "\
     <plug type='bridge' bridge='BRIDGE'/>
   </networkport>
 </hookData>";
+
+/// What OpenNebula tells its drivers of a VM: two interfaces that are ours, and one of another driver.
+const VM: &str = "\
+<VM><ID>7</ID><NAME>web1</NAME><TEMPLATE>
+  <NIC><NIC_ID>0</NIC_ID><VN_MAD><![CDATA[ovswitch_ovstunnel]]></VN_MAD><NETWORK>web</NETWORK><BRIDGE>ovt1001</BRIDGE><MAC>02:00:0A:00:00:01</MAC></NIC>
+  <NIC><NIC_ID>1</NIC_ID><VN_MAD>ovswitch_ovstunnel</VN_MAD><NETWORK>back</NETWORK><BRIDGE>brdb</BRIDGE><MAC>02:00:0a:00:00:02</MAC>ATTACH</NIC>
+  <NIC><NIC_ID>2</NIC_ID><VN_MAD>ovswitch</VN_MAD><NETWORK>web</NETWORK><BRIDGE>br-ex</BRIDGE><MAC>02:00:0a:00:00:03</MAC></NIC>
+</TEMPLATE></VM>";
 
 struct Stage {
     bench: Bench,
@@ -94,8 +102,15 @@ impl Stage {
     }
 }
 
+fn hook_file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/libvirt/hooks/qemu")
+}
+
 fn hook(configuration: &Path, arguments: &[&str], xml: &str) -> Output {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/libvirt/hooks/qemu");
+    run_program(&hook_file(), configuration, arguments, xml)
+}
+
+fn run_program(program: &Path, configuration: &Path, arguments: &[&str], xml: &str) -> Output {
     let mut command = Command::new(program);
     command.args(arguments).env("OVSTUNNEL_LIBVIRT_HOOK_CONF", configuration);
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -142,6 +157,64 @@ async fn a_guest_starts_migrates_and_ends() {
     let log = stage.log();
     assert!(log.contains("INFO prepare web1: NIC 52-54-00-aa-00-01 on web: ready, "), "{log}");
     assert!(log.contains("INFO release web1: NIC 52-54-00-aa-00-01 on web: removed") && !log.contains("WARN"), "{log}");
+}
+
+/// Runs OpenNebula's driver on a host: the hook by the name of an action, in a folder with the driver's name.
+fn drive(stage: &Stage, host: &str, action: &str, attached: bool) {
+    let folder = stage.bench.dir.path().join("vnm/ovswitch_ovstunnel");
+    std::fs::create_dir_all(&folder).unwrap();
+    let program = folder.join(action);
+    if !program.exists() {
+        std::os::unix::fs::symlink(hook_file().canonicalize().unwrap(), &program).unwrap();
+    }
+    let xml = VM.replace("ATTACH", if attached { "<ATTACH>YES</ATTACH>" } else { "" });
+    let configuration = stage.configured(host, host, &stage.bench.url);
+    expect_silent(&run_program(&program, &configuration, &["one-7"], &in_base64(&xml)));
+}
+
+/// As coreutils write it, in lines.
+fn in_base64(text: &str) -> String {
+    let mut child = Command::new("base64").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vm_of_opennebula_starts_moves_and_ends() {
+    let stage = Stage::new().await;
+    drive(&stage, "h1", "pre", false);
+    let (web, db) = (stage.nics("web").await, stage.nics("db").await);
+    let told = |nic: &Nic| (nic.id.clone(), nic.host.clone(), nic.vm.clone().unwrap());
+    let on = |id: &str, host: &str| vec![(id.to_owned(), host.to_owned(), "one-7".to_owned())];
+    assert_eq!(web.iter().map(told).collect::<Vec<_>>(), on("02-00-0a-00-00-01", "h1"), "{}", stage.log());
+    assert_eq!(db.iter().map(told).collect::<Vec<_>>(), on("02-00-0a-00-00-02", "h1"));
+    let bridges = stage.hosts[0].client.bridges().await.unwrap().bridges;
+    let names: Vec<&str> = bridges.iter().map(|bridge| bridge.name.as_str()).collect();
+    assert_eq!(names, ["brdb", "ovt1001"], "both are there when the VM is plugged: {}", stage.log());
+
+    // It moves: `pre` at the target, then `clean` at the source, then `post` at the target.
+    drive(&stage, "h2", "pre", false);
+    assert_eq!(stage.nics("web").await[0].moving_to.as_deref(), Some("h2"));
+    drive(&stage, "h1", "clean", false);
+    let said = stage.log();
+    for action in ["post", "update_sg", "update_nic", "vnet_create", "vnet_delete"] {
+        drive(&stage, "h2", action, false);
+    }
+    assert_eq!(stage.log(), said, "nothing to do");
+    assert_eq!(stage.nics("web").await.iter().map(told).collect::<Vec<_>>(), on("02-00-0a-00-00-01", "h2"));
+    // One interface is taken out of it, then it ends.
+    drive(&stage, "h2", "clean", true);
+    assert_eq!((stage.nics("web").await.len(), stage.nics("db").await.len()), (1, 0), "{}", stage.log());
+    drive(&stage, "h2", "clean", false);
+    assert!(stage.nics("web").await.is_empty(), "{}", stage.log());
+    let program = stage.bench.dir.path().join("vnm/ovswitch_ovstunnel/pre");
+    let configuration = stage.configured("h1", "h1", &stage.bench.url);
+    for bad in ["=", "PFZNPg=="] {
+        expect_silent(&run_program(&program, &configuration, &[], bad));
+    }
+    let log = stage.log();
+    assert_eq!(log.matches("WARN pre: ").count(), 2, "{log}");
+    assert!(log.contains("INFO prepare one-7: NIC 02-00-0a-00-00-01 on web: ready, "), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,7 +284,7 @@ async fn a_guest_starts_whatever_is_wrong_and_hosts_tell_their_own() {
 
     let good = stage.configured("h1", "h1", &stage.bench.url);
     expect_silent(&hook(&good, &["web1", "prepare", "begin", "-"], "<domain><devices>"));
-    assert!(stage.log().contains("WARN web1 prepare begin -: libvirt's XML cannot be read: "), "{}", stage.log());
+    assert!(stage.log().contains("WARN web1 prepare begin -: the XML cannot be read: "), "{}", stage.log());
     let nobody = stage.configured("h1", "h1", "https://127.0.0.1:9");
     expect_silent(&hook(&nobody, &["web1", "prepare", "begin", "-"], GUEST));
     assert!(stage.log().contains("the manager at 127.0.0.1:9: "), "{}", stage.log());

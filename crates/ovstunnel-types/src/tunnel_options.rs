@@ -1,0 +1,89 @@
+//! What the packets of tunnels have beyond kind, key, port and addresses: the same for all tunnels of a host. Must not know where that is
+//! configured.
+
+use std::fmt;
+
+use crate::TunnelKind;
+
+/// The field of the outer IP header by which networks tell urgent packets from others (DSCP).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tos {
+    /// That of the packet inside.
+    Inherit,
+    /// The whole octet, of which the two bits of ECN are 0: Open vSwitch always takes those from the packet inside.
+    Octet(u8),
+}
+
+impl Tos {
+    /// What a number has to be.
+    pub const RULE: &'static str = "\"inherit\", or a multiple of 4 from 0 to 252: four times the DSCP";
+
+    /// This octet, where it has no bit of ECN.
+    pub fn from_number(number: i64) -> Option<Self> {
+        u8::try_from(number).ok().filter(|octet| octet % 4 == 0).map(Tos::Octet)
+    }
+}
+
+/// As it stands in `Interface.options:tos`.
+impl fmt::Display for Tos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Tos::Inherit => f.write_str("inherit"),
+            Tos::Octet(octet) => write!(f, "{octet}"),
+        }
+    }
+}
+
+/// What all tunnels of a host have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TunnelOptions {
+    /// Packets have a checksum over what is inside. One that comes in is looked at in any case.
+    pub csum: bool,
+    /// The TOS of packets; nothing is Open vSwitch's default, 0.
+    pub tos: Option<Tos>,
+    /// Packets may not be fragmented on their way.
+    pub df: bool,
+}
+
+/// Open vSwitch's own.
+impl Default for TunnelOptions {
+    fn default() -> Self {
+        TunnelOptions { csum: false, tos: None, df: true }
+    }
+}
+
+impl TunnelOptions {
+    /// What of `Interface.options` is not as Open vSwitch has it by default.
+    pub fn interface_options(self) -> impl Iterator<Item = (&'static str, String)> {
+        let csum = self.csum.then(|| ("csum", "true".to_owned()));
+        let tos = self.tos.map(|tos| ("tos", tos.to_string()));
+        let df = (!self.df).then(|| ("df_default", "false".to_owned()));
+        csum.into_iter().chain(tos).chain(df)
+    }
+
+    /// How many bytes a tunnel of this kind takes of a packet: with a checksum GRE takes 4 more (RFC 2784); UDP has the room for it.
+    pub fn overhead(self, kind: TunnelKind) -> u32 {
+        kind.overhead() + if self.csum && kind == TunnelKind::Gre { 4 } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_differs_from_the_switchs_own_is_written() {
+        let options = |options: TunnelOptions| options.interface_options().collect::<Vec<_>>();
+        assert_eq!(options(TunnelOptions::default()), []);
+        let all = TunnelOptions { csum: true, tos: Some(Tos::Inherit), df: false };
+        let text = |(key, value): (&'static str, &str)| (key, value.to_owned());
+        assert_eq!(options(all), [("csum", "true"), ("tos", "inherit"), ("df_default", "false")].map(text));
+        assert_eq!(
+            options(TunnelOptions { tos: Tos::from_number(184), ..TunnelOptions::default() }),
+            [text(("tos", "184"))]
+        );
+        assert_eq!([-4, 3, 256, 252].map(Tos::from_number), [None, None, None, Some(Tos::Octet(252))]);
+        assert_eq!((all.overhead(TunnelKind::Gre), all.overhead(TunnelKind::Vxlan)), (46, 50));
+        assert_eq!(TunnelOptions::default().overhead(TunnelKind::Gre), 42);
+    }
+}
