@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_differs_from_the_switchs_own_is_written() {
+    fn only_what_differs_from_the_default_is_written() {
         let options = |options: TunnelOptions| options.interface_options().collect::<Vec<_>>();
         assert_eq!(options(TunnelOptions::default()), []);
         let all = TunnelOptions { csum: true, tos: Some(Tos::Inherit), df: false };

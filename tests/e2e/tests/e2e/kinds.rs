@@ -101,7 +101,8 @@ fn refuses_large_keys(place: &Place) -> Result<()> {
 fn options_of_tunnels_follow_the_configuration() -> Result<()> {
     let all = "csum = true\ntos = \"inherit\"\ndf = false";
     let place = Place::new("options", NodeConfig { tunnel: all.to_owned(), ..NodeConfig::default() })?;
-    expect_options(&place, "csum=\"true\", df_default=\"false\", key=\"1001\"", "tos=inherit", 1454)?;
+    let first = "csum=\"true\", df_default=\"false\", key=\"1001\"";
+    wait_until("the options", SOON, || expect_options(&place, first, "tos=inherit", 1454))?;
     expect_known_addresses_once(&place)?;
     place.expect_frames_once()?;
     for node in place.cloud.nodes() {

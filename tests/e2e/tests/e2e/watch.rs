@@ -15,8 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is known from a watch alone.
 #[derive(Clone, Debug, Default)]
-struct Known {
-    bridges: BTreeMap<String, Bridge>,
+pub(crate) struct Known {
+    pub(crate) bridges: BTreeMap<String, Bridge>,
     health: Option<Health>,
     last: Option<Position>,
     snapshots: usize,
@@ -47,21 +47,21 @@ impl Known {
 }
 
 /// Watches for as long as it lives.
-struct Watcher {
+pub(crate) struct Watcher {
     known: Arc<Mutex<Known>>,
     runtime: Runtime,
     client: Client,
 }
 
 impl Watcher {
-    fn new(client: Client) -> Result<Self> {
+    pub(crate) fn new(client: Client) -> Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let known = Arc::<Mutex<Known>>::default();
         runtime.spawn(watch(client.clone(), Arc::clone(&known)));
         Ok(Watcher { known, runtime, client })
     }
 
-    fn known(&self) -> Known {
+    pub(crate) fn known(&self) -> Known {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

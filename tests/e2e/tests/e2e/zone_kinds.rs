@@ -10,6 +10,7 @@ use ovstunnel_lab::{Vm, wait_until};
 use ovstunnel_manager_api::{HostState, NetworkKind, PutNetworkKind};
 
 use crate::kind_changes::Traffic;
+use crate::watch::Watcher;
 use crate::zone_acts::Stage;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -135,7 +136,14 @@ fn it_waits_for_a_silent_host_and_names_it_and_goes_back() -> Result<()> {
     let bridge = stage.network.bridge.clone();
     let body = PostKind { to: TunnelKind::Vxlan, step: KindStep::Prepare, force: false };
     stage.zone.while_frozen(|| {
+        let (watcher, name) = (Watcher::new(stage.cloud.node(3)?.local_client()?)?, bridge.clone());
         stage.cloud.call_on_host(3, move |client| async move { client.post_kind(&bridge, &body).await })??;
+        // Whoever watches is told after the answer, and the manager has to find it when it goes on.
+        wait_until("who watches to be told", PATIENCE, || {
+            let known = watcher.known().bridges.get(&name).and_then(|bridge| bridge.second.clone());
+            ensure!(known.is_some_and(|second| second.tunnels.len() == 2), "not yet");
+            Ok(())
+        })?;
         stage.cloud.node(3)?.kill();
         Ok(())
     })?;
