@@ -60,11 +60,11 @@ use sight::Sight;
 pub use silence::{CERTIFICATE_EXPIRES, Silence, unmet_requirement};
 pub use swept::{Sweepable, SweptHost, lost_finding};
 
-/// Changes that come within this time are proven together.
-const COALESCE: Duration = Duration::from_millis(20);
-
 /// How many times as long as a pass of proofs the rest after it is, so that the hosts' words are taken in meanwhile.
 const REST: u32 = 2;
+
+/// The shortest of those rests: changes that come within this time after others are proven together.
+const SHORTEST_REST: Duration = Duration::from_millis(10);
 
 /// For how long a network that is not whole counts as one that is being changed.
 pub const SETTLING: Duration = Duration::from_secs(5);
@@ -232,7 +232,7 @@ impl Zone {
         loop {
             let is_restless = self.lock_state().is_restless();
             tokio::select! {
-                () = self.0.wake.notified() => tokio::time::sleep(COALESCE).await,
+                () = self.0.wake.notified() => {}
                 () = tokio::time::sleep(TELLING), if is_restless => {}
             }
             let started = Instant::now();
@@ -243,7 +243,7 @@ impl Zone {
             self.0.pulse.send_modify(|passes| *passes += 1);
             self.tell_proofs(self.now());
             // While many hosts come or go at once, each pass has a part of the zone to prove that the next one proves again.
-            tokio::time::sleep(started.elapsed() * REST).await;
+            tokio::time::sleep((started.elapsed() * REST).max(SHORTEST_REST)).await;
         }
     }
 

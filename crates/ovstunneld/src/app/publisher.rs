@@ -19,8 +19,11 @@ use crate::state::{State, recorded_epoch};
 use crate::watch::Hub;
 use crate::writer::Tuning;
 
-/// The least time from one look for changes to the next: what comes faster is told together.
-const APART: Duration = Duration::from_millis(100);
+/// How long the rest after a look for changes is, in times of what the look took: what comes meanwhile is told together.
+const REST: u32 = 10;
+
+/// The shortest and the longest of those rests.
+const RESTS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 
 /// How often it is looked what is below the tunnels, which nothing tells of by itself.
 const SURVEY_EVERY: Duration = Duration::from_secs(1);
@@ -90,7 +93,7 @@ impl<'a> Publisher<'a> {
         while !self.hub.stop_if_unwatched() {
             let began = Instant::now();
             self.run_round(std::mem::take(&mut first)).await;
-            tokio::time::sleep_until(began + APART).await;
+            tokio::time::sleep((began.elapsed() * REST).clamp(RESTS.0, RESTS.1)).await;
             tokio::select! {
                 Ok(()) = self.revision.changed() => {}
                 Ok(()) = health.changed() => {}
