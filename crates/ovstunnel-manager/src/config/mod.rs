@@ -242,6 +242,7 @@ impl Config {
                     .into(),
             );
         }
+        self.database.check_consistency()?;
         self.cloudstack.check_consistency(self.membership.hears_cloudstack())
     }
 
