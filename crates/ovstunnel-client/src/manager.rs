@@ -12,9 +12,9 @@ use std::time::Duration;
 use http::Method;
 use ovstunnel_api::{DoctorAnswer, Position, SupportAnswer};
 use ovstunnel_manager_api::{
-    EventList, FaultList, Hold, HoldList, Host, HostAnswer, HostList, HostTunnelList, Link, LinkRole, Matrix, MatrixBy,
-    Network, NetworkList, NetworkPlan, Overview, Path, PostLink, PostMaintenance, PostName, PostNumber, PostPath,
-    Proof, PutHost, Ready, Redelivered, Sweep, WebhookList, ZoneEvent,
+    CloudStackState, EventList, FaultList, Hold, HoldList, Host, HostAnswer, HostList, HostTunnelList, Link, LinkRole,
+    Matrix, MatrixBy, Network, NetworkList, NetworkPlan, Overview, Path, PostLink, PostMaintenance, PostName,
+    PostNumber, PostPath, Proof, PutHost, Ready, Redelivered, Sweep, WebhookList, ZoneEvent,
 };
 use serde::de::DeserializeOwned;
 
@@ -235,6 +235,11 @@ impl Manager {
             ("kind", wanted.kind.clone()),
         ];
         self.get(&["v1", "events"], &query).await
+    }
+
+    /// `GET /v1/cloudstack`: how far the manager is with reading CloudStack's API.
+    pub async fn cloudstack(&self) -> Result<CloudStackState, ClientError> {
+        self.get(&["v1", "cloudstack"], &[]).await
     }
 
     /// `GET /v1/webhooks`: who is told of what happens, and how far each is.

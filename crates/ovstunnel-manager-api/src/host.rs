@@ -4,6 +4,8 @@ use ovstunnel_api::{Outcome, TunnelState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::CloudStackHost;
+
 /// What may be done to a host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -139,6 +141,9 @@ pub struct Host {
     pub tunnels: u32,
     /// How many VIFs are on its managed bridges.
     pub vifs: u32,
+    /// What CloudStack tells of it, where that is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloudstack: Option<CloudStackHost>,
     /// Until when its faults are not told, where somebody works at it: RFC 3339, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<String>,

@@ -3,6 +3,7 @@
 //! What it does: gives each JSON body a type, shared by the manager, its client, the command and the tests. What it must not do:
 //! validate beyond JSON's own shape (the manager does, so that each error names field, rule and value), or perform I/O.
 
+mod cloudstack;
 mod enrolment;
 mod event;
 mod fault;
@@ -21,6 +22,7 @@ mod sweep;
 mod watch;
 mod webhook;
 
+pub use cloudstack::{CloudStackHost, CloudStackNetwork, CloudStackState, Disagreement, WitnessWord};
 pub use enrolment::{
     EnrolmentCa, Joined, NewToken, PostJoin, PostRenewal, PostToken, Renewed, Token, TokenList, TokenText,
 };

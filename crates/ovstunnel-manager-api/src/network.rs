@@ -4,7 +4,7 @@ use ovstunnel_api::{Ipv6Policy, KindStep, Outcome, TunnelKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Blocked, Finding};
+use crate::{Blocked, CloudStackNetwork, Disagreement, Finding};
 
 /// How a network is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -165,6 +165,12 @@ pub struct Network {
     /// How far its hosts are on the way to the kind of tunnels that is recorded; absent where none is, and in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<NetworkKind>,
+    /// What CloudStack tells of it, where that is asked; only in the answer to one network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloudstack: Option<CloudStackNetwork>,
+    /// Hosts of which witnesses have said for over a minute that they have VMs of it, and that they have none; only in the answer to one network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disagreements: Vec<Disagreement>,
     /// Its hosts; only in the answer to one network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<Vec<Member>>,

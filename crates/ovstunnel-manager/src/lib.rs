@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod certificates;
 pub mod check;
 pub mod cli;
+pub mod cloudstack;
 pub mod config;
 pub mod counters;
 pub mod doctor;

@@ -14,6 +14,7 @@ use ovstunnel_store::{Store, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::cloudstack::{CloudStack, CloudStackError};
 use crate::config::Config;
 use crate::counters;
 use crate::doctor::{Doctor, Subjects};
@@ -46,6 +47,9 @@ pub enum StartError {
     /// Who is told of what happens.
     #[error("{0}")]
     Webhooks(#[from] WebhookError),
+    /// CloudStack's API.
+    #[error("{0}")]
+    CloudStack(#[from] CloudStackError),
     /// The CA by which hosts join.
     #[error("[enrolment] authority: {0}")]
     Enrolment(#[from] ovstunnel_pki::PkiError),
@@ -102,7 +106,7 @@ impl Service {
         if store.may_change() {
             physical::sync_physical(&store, &config.physical_networks).await?;
         }
-        zone.set_rules(config.membership.membership_rules(config.hosts.dead_after));
+        zone.set_rules(config.membership.membership_rules(config.hosts.dead_after, config.cloudstack.interval));
         let inventory = Inventory::load_from(store.clone(), zone.clone(), inventory_times(config)).await?;
         let reconciler = begin_to_act(config, &zone, &hosts, leader.clone(), &store).await?;
         let mut tasks = JoinSet::new();
@@ -111,6 +115,8 @@ impl Service {
         let records = Records::new(store.clone());
         let webhooks = Webhooks::from_config(&config.webhooks, &identity.name, &records, &store)?;
         webhooks.spawn_hooks(&mut tasks);
+        let cloudstack = CloudStack::from_config(&config.cloudstack, &zone)?;
+        tasks.spawn(cloudstack.clone().keep_reading());
         keep_records(&mut tasks, config, &records, happened);
         keep_zone(&mut tasks, config, &zone);
         let registered = begin_to_watch(&records, &hosts, &zone).await?;
@@ -124,7 +130,7 @@ impl Service {
         keep_whole(&mut tasks, reconciler.as_ref(), config.probes.bfd);
         let sessions = Sessions::new(config.web.session)?;
         let roles = Roles::new(zone.clone(), sessions.clone()).with_openings(config.web.enabled, enrolment.is_some());
-        let roles = roles.with_managers(config.replica.managers.clone());
+        let roles = roles.with_managers(config.replica.managers.clone()).with_hints(cloudstack.takes_webhooks());
         let access = access.map(|access| access.with_rules(Arc::new(roles)));
         let identity = Arc::new(Identity { name: identity.name, uuid: identity.uuid.to_string() });
         let watched = build_watched(zone.clone(), Arc::clone(&identity), reconciler.clone(), replica.clone());
@@ -143,6 +149,7 @@ impl Service {
             signer: signer.clone(),
             sessions,
             webhooks,
+            cloudstack,
             enrolment,
             address: config.page_address(),
             dead_after: config.hosts.dead_after,

@@ -21,7 +21,7 @@ pub(crate) fn open_options(config: &Config) -> OpenOptions {
         States::Specification => StateWords::Specification,
         States::CloudStack => StateWords::CloudStack,
     };
-    OpenOptions { states, ca: config.database.ca.clone(), ..OpenOptions::default() }
+    OpenOptions { states, tls: config.database.tls_files(), ..OpenOptions::default() }
 }
 
 /// Copies the database of the zone to a file. A manager that is started with the copy asks before it removes anything.

@@ -15,6 +15,11 @@ use crate::{Leaf, PkiError, SKEW, Written};
 /// Name of the CA's own files.
 const CA: &str = "ca";
 
+/// The key of the CA that takes the place of the one before, while both are trusted.
+pub(super) const NEXT_KEY: &str = "ca.key.next";
+
+const OTHER_KEY: &str = "the certificate of the key in ca.key";
+
 /// A CA whose key is at hand.
 #[derive(Debug)]
 pub struct Authority {
@@ -22,6 +27,8 @@ pub struct Authority {
     certificate: PathBuf,
     pub(super) issuer: Issuer<'static, KeyPair>,
     pub(super) not_after: OffsetDateTime,
+    /// The certificates of CAs in `ca.crt`, PEM: its own first, and while its key changes the other one.
+    pub(super) trusted: Vec<String>,
 }
 
 impl Authority {
@@ -54,14 +61,23 @@ impl Authority {
         if !certificate.exists() && !key.exists() {
             return Err(PkiError::NoAuthority(dir.to_owned()));
         }
-        let (certificate_pem, key_pem) = (read_text(&certificate)?, read_text(&key)?);
-        let key_pair = KeyPair::from_pem(&key_pem)
-            .map_err(|_| PkiError::Unfit { path: key.clone(), expected: "a private key (PEM)" })?;
-        let not_after = check_ca(&certificate_pem, &key_pair)
-            .map_err(|expected| PkiError::Unfit { path: certificate.clone(), expected })?;
-        let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key_pair)
-            .map_err(|source| PkiError::Make { name: CA.to_owned(), source })?;
-        Ok(Authority { dir: dir.to_owned(), certificate, issuer, not_after })
+        let trusted = split_certificates(&read_text(&certificate)?);
+        let own = trusted.first().cloned().unwrap_or_default();
+        Authority::of_certificate(dir, &own, trusted)
+    }
+
+    /// The CA of one of the certificates in `ca.crt`, by the key that belongs to it.
+    pub(super) fn of_certificate(dir: &Path, own: &str, trusted: Vec<String>) -> Result<Self, PkiError> {
+        let Pair { certificate, key } = Pair::in_dir(dir, CA);
+        let (mut key_pair, next) = (read_key(&key)?, dir.join(NEXT_KEY));
+        if next.exists() && check_ca(own, &key_pair) == Err(OTHER_KEY) {
+            key_pair = read_key(&next)?;
+        }
+        let not_after =
+            check_ca(own, &key_pair).map_err(|expected| PkiError::Unfit { path: certificate.clone(), expected })?;
+        let issuer =
+            Issuer::from_ca_cert_pem(own, key_pair).map_err(|source| PkiError::Make { name: CA.to_owned(), source })?;
+        Ok(Authority { dir: dir.to_owned(), certificate, issuer, not_after, trusted })
     }
 
     /// The CA's certificate.
@@ -155,7 +171,20 @@ fn check_ca(pem: &str, key: &KeyPair) -> Result<OffsetDateTime, &'static str> {
         return Err("the certificate of a CA");
     }
     if certificate.public_key().raw != key.subject_public_key_info() {
-        return Err("the certificate of the key in ca.key");
+        return Err(OTHER_KEY);
     }
     Ok(certificate.validity().not_after.to_datetime())
+}
+
+fn read_key(path: &Path) -> Result<KeyPair, PkiError> {
+    let unfit = |_| PkiError::Unfit { path: path.to_owned(), expected: "a private key (PEM)" };
+    KeyPair::from_pem(&read_text(path)?).map_err(unfit)
+}
+
+/// The certificates in a text one by one; all of it where there is none.
+pub(super) fn split_certificates(text: &str) -> Vec<String> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let whole = text.split_inclusive(END).filter(|part| part.ends_with(END));
+    let found: Vec<String> = whole.map(|part| format!("{}\n", part.trim_start())).collect();
+    if found.is_empty() { vec![text.to_owned()] } else { found }
 }

@@ -28,6 +28,12 @@ pub enum PkiError {
         /// What it should be.
         expected: &'static str,
     },
+    /// A step of the change of the CA's key that is not the next one.
+    #[error("{0}; nothing was changed")]
+    Step(&'static str),
+    /// Certificates that end with the CA before.
+    #[error("{} of the CA before, and would not be trusted any more; nothing was changed", named(.0))]
+    StillUsed(Vec<String>),
     /// A file or directory could not be read or written.
     #[error("cannot {action} {}", path.display())]
     File {
@@ -57,6 +63,12 @@ impl PkiError {
             PkiError::AuthorityExpired { .. } => {
                 Some("make a new CA in another directory, and new certificates from it")
             }
+            PkiError::Step(_) => Some(
+                "`pki rotate begin`, `switch`, `finish`, in this order; `pki show DIR/ca.crt` shows both certificates",
+            ),
+            PkiError::StillUsed(_) => Some(
+                "`pki renew` them, or wait until hosts that joined have renewed theirs; revoke those that nobody needs",
+            ),
             PkiError::Unfit { .. } | PkiError::File { .. } | PkiError::Make { .. } => None,
         }
     }
@@ -68,8 +80,17 @@ impl PkiError {
             PkiError::NoAuthority(_) => "no_ca",
             PkiError::AuthorityExpired { .. } => "ca_expired",
             PkiError::Unfit { .. } => "unfit_file",
+            PkiError::Step(_) => "wrong_step",
+            PkiError::StillUsed(_) => "still_used",
             PkiError::File { .. } => "file_failed",
             PkiError::Make { .. } => "certificate_failed",
         }
     }
+}
+
+/// The first of these names, and how many more there are.
+fn named(names: &[String]) -> String {
+    let (first, more) = (names.iter().take(10).cloned().collect::<Vec<_>>().join(", "), names.len().saturating_sub(10));
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{first}{more} {}", if names.len() == 1 { "is" } else { "are" })
 }

@@ -16,6 +16,7 @@ mod rotation;
 mod show;
 mod standing;
 mod subject;
+mod succession;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ pub use revoke::Revoked;
 pub use rotation::{Rotation, replace_ca};
 pub use show::{Details, Purpose, read_details, sha256_fingerprint};
 pub use standing::Standing;
+pub use succession::Succession;
 
 /// Days that a CA lives unless told otherwise: ten years, longer than a host is in service, since a new CA has to
 /// reach every host.

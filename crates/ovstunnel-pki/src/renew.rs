@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rcgen::{KeyPair, SubjectPublicKeyInfo};
 use time::{Duration, OffsetDateTime};
 use x509_parser::pem::parse_x509_pem;
+use x509_parser::prelude::X509Certificate;
 
 use crate::authority::ca_params;
 use crate::files::{CERTIFICATE_MODE, KEY_MODE, Pair, Replacement, read_text};
@@ -79,10 +80,7 @@ impl Authority {
         const CERTIFICATE: &str = "a certificate (PEM)";
         let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(|_| CERTIFICATE)?;
         let certificate = block.parse_x509().map_err(|_| CERTIFICATE)?;
-        let ca = read_text(self.certificate()).map_err(|_| CERTIFICATE)?;
-        let (_, ca) = parse_x509_pem(ca.as_bytes()).map_err(|_| CERTIFICATE)?;
-        let ca = ca.parse_x509().map_err(|_| CERTIFICATE)?;
-        if certificate.verify_signature(Some(ca.public_key())).is_err() {
+        if !self.trusted.iter().any(|ca| is_signed_by(&certificate, ca)) {
             return Err("a certificate of the CA beside it");
         }
         let leaf = Leaf::from_certificate(&certificate, name, days)
@@ -98,7 +96,10 @@ impl Authority {
     /// As [`Authority::open`], and when the files cannot be written.
     pub fn renew_authority(dir: &Path, days: u32, now: OffsetDateTime) -> Result<Renewed, PkiError> {
         // That its files are a CA's and belong together.
-        Authority::open(dir)?;
+        let authority = Authority::open(dir)?;
+        if authority.trusted.len() > 1 {
+            return Err(PkiError::Step("the CA's key is being changed: that is to be finished first"));
+        }
         let pair = Pair::in_dir(dir, "ca");
         let unfit = |path: &Path, expected| PkiError::Unfit { path: path.to_owned(), expected };
         let (old, key) = (read_text(&pair.certificate)?, read_text(&pair.key)?);
@@ -116,7 +117,13 @@ impl Authority {
     }
 }
 
-fn own_name(pem: &str) -> Option<String> {
+/// Whether the CA whose certificate this is, PEM, has signed a certificate.
+pub(super) fn is_signed_by(certificate: &X509Certificate<'_>, ca: &str) -> bool {
+    let Ok((_, block)) = parse_x509_pem(ca.as_bytes()) else { return false };
+    block.parse_x509().is_ok_and(|ca| certificate.verify_signature(Some(ca.public_key())).is_ok())
+}
+
+pub(super) fn own_name(pem: &str) -> Option<String> {
     let (_, block) = parse_x509_pem(pem.as_bytes()).ok()?;
     common_name_of(&block.parse_x509().ok()?)
 }

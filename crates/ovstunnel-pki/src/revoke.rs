@@ -14,7 +14,11 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::files::read_text;
+use crate::renew::is_signed_by;
 use crate::{Authority, PkiError};
+
+/// Name of the list: in the file is one for each CA in `ca.crt`, and on each are all that are revoked.
+const LIST: &str = "ca.crl";
 
 /// Mode of the list: it is no secret.
 const MODE: u32 = 0o644;
@@ -53,7 +57,7 @@ impl Authority {
         serials: Vec<SerialNumber>,
         now: OffsetDateTime,
     ) -> Result<(PathBuf, usize, usize), PkiError> {
-        let list = self.dir.join("ca.crl");
+        let list = self.dir.join(LIST);
         let (number, mut revoked) = if list.exists() { read_crl(&list)? } else { (0, Vec::new()) };
         let before = revoked.len();
         for serial in serials {
@@ -71,21 +75,17 @@ impl Authority {
     /// Whether a certificate of this CA is on its list of revoked ones.
     pub(super) fn is_revoked(&self, certificate: &Path) -> Result<bool, PkiError> {
         let (serial, _) = self.issued_serial(certificate)?;
-        let list = self.dir.join("ca.crl");
+        let list = self.dir.join(LIST);
         Ok(list.exists() && read_crl(&list)?.1.iter().any(|entry| entry.serial_number == serial))
     }
 
     /// Serial number and common name of a certificate that this CA has issued.
     fn issued_serial(&self, path: &Path) -> Result<(SerialNumber, String), PkiError> {
         let unfit = |expected| PkiError::Unfit { path: path.to_owned(), expected };
-        let (pem, ca) = (read_text(path)?, read_text(self.certificate())?);
-        let not_pem = |_| unfit("a certificate (PEM)");
-        let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(not_pem)?;
+        let pem = read_text(path)?;
+        let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(|_| unfit("a certificate (PEM)"))?;
         let (_, found) = X509Certificate::from_der(&block.contents).map_err(|_| unfit("a certificate (PEM)"))?;
-        let (_, ca_block) = parse_x509_pem(ca.as_bytes()).map_err(not_pem)?;
-        let ca = ca_block.parse_x509().map_err(|_| unfit("a certificate (PEM)"))?;
-        let is_its = found.issuer() == ca.subject() && found.verify_signature(Some(ca.public_key())).is_ok();
-        if !is_its || found.is_ca() {
+        if !self.trusted.iter().any(|ca| is_signed_by(&found, ca)) || found.is_ca() {
             return Err(unfit("a certificate that the CA in this directory has issued"));
         }
         let name = found.subject().iter_common_name().next().and_then(|name| name.as_str().ok()).unwrap_or_default();
@@ -99,20 +99,44 @@ impl Authority {
         revoked_certs: Vec<RevokedCertParams>,
         now: OffsetDateTime,
     ) -> Result<(), PkiError> {
-        if self.not_after <= now {
-            return Err(PkiError::AuthorityExpired { path: self.certificate().to_owned(), on: self.not_after.date() });
+        self.must_be_valid(now)?;
+        let mut text = self.sign_list(path, number, revoked_certs.clone(), now)?;
+        for other in self.trusted.iter().skip(1) {
+            let other = Authority::of_certificate(&self.dir, other, self.trusted.clone())?;
+            text += &other.sign_list(path, number, revoked_certs.clone(), now)?;
         }
+        replace_file(path, &text)
+    }
+
+    /// The list of this CA alone, PEM.
+    fn sign_list(
+        &self,
+        path: &Path,
+        number: u64,
+        revoked_certs: Vec<RevokedCertParams>,
+        now: OffsetDateTime,
+    ) -> Result<String, PkiError> {
         let list = CertificateRevocationListParams {
             this_update: now,
-            next_update: self.not_after,
+            // One that is over has to have a list still: its certificates are refused for their time.
+            next_update: self.not_after.max(now + time::Duration::days(1)),
             crl_number: number.into(),
             issuing_distribution_point: None,
             revoked_certs,
             key_identifier_method: KeyIdMethod::Sha256,
         };
         let pem = list.signed_by(&self.issuer).and_then(|list| list.pem());
-        let pem = pem.map_err(|source| PkiError::Make { name: path.display().to_string(), source })?;
-        replace_file(path, &pem)
+        pem.map_err(|source| PkiError::Make { name: path.display().to_string(), source })
+    }
+
+    /// Signs the list anew, where there is one, by the CAs that there are now.
+    pub(super) fn renew_list(&self, now: OffsetDateTime) -> Result<(), PkiError> {
+        let list = self.dir.join(LIST);
+        if !list.exists() {
+            return Ok(());
+        }
+        let (number, revoked) = read_crl(&list)?;
+        self.write_list(&list, number + 1, revoked, now)
     }
 }
 

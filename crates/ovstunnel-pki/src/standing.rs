@@ -10,6 +10,7 @@ use time::{Duration, OffsetDateTime};
 use x509_parser::pem::parse_x509_pem;
 
 use crate::files::{CERTIFICATE_MODE, Pair, Replacement, read_text, set_aside};
+use crate::renew::is_signed_by;
 use crate::request::{serial_of, sum_of};
 use crate::subject::to_hex;
 use crate::{Authority, Leaf, Name, PkiError, Role, Signed};
@@ -32,6 +33,8 @@ pub struct Standing {
     pub not_after: OffsetDateTime,
     /// Whether it is on the list of revoked ones.
     pub revoked: bool,
+    /// Whether the CA before has signed it, which is trusted only for a while still.
+    pub former: bool,
     /// Whether it is the one of its name; another one may have its place since.
     pub current: bool,
 }
@@ -39,12 +42,12 @@ pub struct Standing {
 impl Standing {
     /// Whether more than two thirds of its time are left: then it is too early for another one.
     pub fn is_fresh(&self, now: OffsetDateTime) -> bool {
-        (self.not_after - now) * 3 > (self.not_after - self.not_before) * 2
+        !self.former && (self.not_after - now) * 3 > (self.not_after - self.not_before) * 2
     }
 
-    /// Whether it is in its last third, or over.
+    /// Whether it is in its last third, or over, or the CA before has signed it.
     pub fn is_due(&self, now: OffsetDateTime) -> bool {
-        (self.not_after - now) * 3 <= self.not_after - self.not_before
+        self.former || (self.not_after - now) * 3 <= self.not_after - self.not_before
     }
 
     /// Whether it ended so long ago that its key alone gets no other one: 30 days, or as long as it lived where that is shorter.
@@ -124,9 +127,9 @@ impl Authority {
         let found = block.parse_x509().map_err(|_| unfit("a certificate (PEM)"))?;
         let (serial, validity) = (to_hex(found.raw_serial(), ""), found.validity().clone());
         let (not_before, not_after) = (validity.not_before.to_datetime(), validity.not_after.to_datetime());
-        let revoked = self.is_revoked(file)?;
+        let (revoked, former) = (self.is_revoked(file)?, !is_signed_by(&found, &self.trusted[0]));
         let file = file.to_owned();
-        Ok(Some(Standing { leaf, public, file, text, serial, not_before, not_after, revoked, current }))
+        Ok(Some(Standing { leaf, public, file, text, serial, not_before, not_after, revoked, former, current }))
     }
 
     /// Signs the key of a certificate anew, for the same names and so many days, and puts the new one in its place.

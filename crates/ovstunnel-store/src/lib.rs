@@ -26,7 +26,7 @@ pub use rows::{
     NetworkRow, NewEvent, NewHost, NewInterface, NewNetwork, NewPhysicalNetwork, NicRow, PAGE_MAX, PhysicalNetworkRow,
     RowState, RowsWritten, StateWords, TunnelRow, Zone,
 };
-pub use sql::{Fence, OpenOptions, SqlStore};
+pub use sql::{Fence, OpenOptions, OwnFiles, SqlStore, TlsFiles};
 
 use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
 
@@ -81,12 +81,12 @@ impl Store {
     }
 }
 
-/// What the database at this address says of itself; `ca` as in [`OpenOptions`]. Nothing is made or changed, and a manager that has it open is not disturbed.
+/// What the database at this address says of itself; `tls` as in [`OpenOptions`]. Nothing is made or changed, and a manager that has it open is not disturbed.
 ///
 /// # Errors
 /// It is not there, cannot be read, or is none of a manager.
-pub async fn inspect(url: &str, ca: Option<&std::path::Path>) -> Result<Inspection> {
-    sql::inspect_unopened(url, ca).await
+pub async fn inspect(url: &str, tls: &TlsFiles) -> Result<Inspection> {
+    sql::inspect_unopened(url, tls).await
 }
 
 /// Copies the database at this address, SQLite's alone, as it is at one moment, to a file that must not be there; a manager that has it open goes on. The

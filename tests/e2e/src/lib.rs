@@ -58,7 +58,7 @@ pub use plugin::{Answered, Plugin, request};
 pub use pool::{Pool, network_uuid};
 pub use python_plugin::{DEAD_PORT, flow, flows_of_others, plugin_plugs, plugin_sets_up};
 pub use raw::{Answer, Body, Caller};
-pub use replicas::Replicas;
+pub use replicas::{Preparing, Replicas};
 pub use requests::{problem, tunnel_to, tunnels_to};
 pub use rule_watch::{RuleCame, RuleWatch};
 pub use rules::{

@@ -21,6 +21,9 @@ use crate::{Cloud, program};
 /// How long it may take to start, and another manager to lead.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// The client whose certificate may have NICs prepared at each manager.
+const OPERATOR: &str = "manager";
+
 /// MariaDB and the managers.
 #[derive(Debug)]
 pub struct Replicas {
@@ -88,9 +91,11 @@ impl Replicas {
         let text = format!(
             "zone = \"lab\"\nsdn.ovs.controller = true\nsdn.ovs.default_label = \"br-phy\"\n\
              [database]\nurl = \"{url}\"\n\
-             [replica]\nname = \"m{number}\"\naddress = \"https://{ip}:{port}\"\n\
+             [replica]\nname = \"m{number}\"\naddress = \"https://{ip}:{port}\"\nmanagers = [\"{NAME}\"]\n\
              [api]\nlisten = \"{ip}:{port}\"\nsocket = \"{place}/manager.sock\"\n\
              [hosts]\ncertificate = \"{pki}/{NAME}.crt\"\nkey = \"{pki}/{NAME}.key\"\nca = \"{pki}/ca.crt\"\n\
+             [tls]\ncertificate = \"{pki}/{NAME}.crt\"\nkey = \"{pki}/{NAME}.key\"\nclient_ca = \"{pki}/ca.crt\"\n\
+             [[tls.clients]]\nname = \"{OPERATOR}\"\nrole = \"operator\"\n\
              [log]\nfile = \"{place}/manager.log\"\nlevel = \"debug\"\n\
              [membership]\nlinger = \"0s\"\n"
         );
@@ -201,6 +206,25 @@ impl Replicas {
         cloud.manager().run(async move { ask(client).await })
     }
 
+    /// Has NICs `c0`, `c1`, … of a network prepared on a host one after the other, asked for over HTTPS at this manager by a client that knows no other one.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn begin_preparing(&self, cloud: &Cloud, number: usize, network: &str, host: &str) -> Result<Preparing> {
+        let (pki, said) = (cloud.pki().display(), self.dir.join("prepared"));
+        let url = format!("{}/v1/networks/{network}/nics", self.address(cloud, number));
+        let script = format!(
+            "n=0; while :; do code=$(curl -s -o /dev/null -w '%{{http_code}}' -m 60 --cacert {pki}/ca.crt --cert {pki}/{OPERATOR}.crt \
+             --key {pki}/{OPERATOR}.key -X PUT -H 'content-type: application/json' -d '{{\"host\":\"{host}\"}}' {url}/c$n); \
+             echo c$n $code >> {}; n=$((n+1)); sleep 0.1; done",
+            said.display()
+        );
+        let mut command = cloud.lab().fabric().command("bash");
+        command.arg("-c").arg(script);
+        let caller = Daemon::start("a caller", command, &self.dir.join("caller.log"))?;
+        Ok(Preparing { caller, said })
+    }
+
     /// The zone as a manager tells it.
     ///
     /// # Errors
@@ -234,6 +258,36 @@ impl Replicas {
             }
             Ok((leading[0], epoch))
         })
+    }
+}
+
+/// A client that has NICs prepared; it ends when this goes.
+#[derive(Debug)]
+pub struct Preparing {
+    caller: Daemon,
+    said: PathBuf,
+}
+
+impl Preparing {
+    /// What came of each: its id and the status that was answered, 0 where nothing was.
+    pub fn answers(&self) -> Vec<(String, u16)> {
+        let text = read(&self.said);
+        // A line that is not ended is being written.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let one = |line: &str| line.split_once(' ').map(|(id, code)| (id.to_owned(), code.parse().unwrap_or_default()));
+        whole.lines().filter_map(one).collect()
+    }
+
+    /// The ids of those that were answered with success.
+    pub fn prepared(&self) -> Vec<String> {
+        let good = self.answers().into_iter().filter(|(_, code)| (200..300).contains(code));
+        good.map(|(id, _)| id).collect()
+    }
+
+    /// Ends it, and gives what came of all.
+    pub fn finish(mut self) -> Vec<(String, u16)> {
+        self.caller.kill();
+        self.answers()
     }
 }
 

@@ -165,7 +165,7 @@ fn kind(field: &Field) -> &'static str {
         ["f64"] => "number",
         [
             "String" | "Level" | "Ipv6Policy" | "LogFormat" | "Role" | "Isolation" | "OnFailure" | "States" | "Url"
-            | "Writes" | "CreateTunnelExit" | "TunnelKind",
+            | "Writes" | "CreateTunnelExit" | "TunnelKind" | "Signature",
         ]
         | ["Option", "String"] => "text",
         ["XapiMode"] => "boolean or text",

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use ovstunnel_store::{OwnFiles, TlsFiles};
 use serde::{Deserialize, Serialize};
 
 use super::url::Url;
@@ -23,6 +24,13 @@ pub struct Database {
     /// `?sslmode=verify-full` (PostgreSQL) for the authorities of the system.
     #[serde(deserialize_with = "values::some_path")]
     pub ca: Option<PathBuf>,
+    /// The certificate that the manager shows the database server, followed by any intermediate ones (PEM, absolute path), for a user who must have one.
+    /// Needs `ca` and `key`.
+    #[serde(deserialize_with = "values::some_path")]
+    pub certificate: Option<PathBuf>,
+    /// Private key of that certificate, unencrypted.
+    #[serde(deserialize_with = "values::some_path")]
+    pub key: Option<PathBuf>,
     /// Which words stand for the state of a tunnel in the table `ovs_tunnel_network`: `"specification"` (`SUCCESS` and `FAILED`) or
     /// `"cloudstack"` (`Established` and `Failed`). Rows that are there are changed to it.
     pub states: States,
@@ -47,6 +55,26 @@ pub enum States {
 impl Default for Database {
     fn default() -> Self {
         let url = Url::default();
-        Database { url, ca: None, states: States::default(), cloudstack_url: None }
+        Database { url, ca: None, certificate: None, key: None, states: States::default(), cloudstack_url: None }
+    }
+}
+
+impl Database {
+    /// The files of TLS with a server.
+    pub fn tls_files(&self) -> TlsFiles {
+        let own = self.certificate.clone().zip(self.key.clone());
+        TlsFiles { ca: self.ca.clone(), own: own.map(|(certificate, key)| OwnFiles { certificate, key }) }
+    }
+
+    /// What one key alone cannot tell.
+    pub(super) fn check_consistency(&self) -> Result<(), String> {
+        match (&self.certificate, &self.key) {
+            (Some(_), None) => Err("database.key: is needed too; the certificate is of no use without it".to_owned()),
+            (None, Some(_)) => Err("database.certificate: is needed too; the key is of no use without it".to_owned()),
+            (Some(_), Some(_)) if self.ca.is_none() => {
+                Err("database.ca: is needed too; a certificate is shown only to a server that is known".to_owned())
+            }
+            _ => Ok(()),
+        }
     }
 }

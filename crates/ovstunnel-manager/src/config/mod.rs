@@ -4,6 +4,7 @@
 //! of certificates a default, and says what else there is to configure. What it must not do: look at the host or the database, or
 //! accept two spellings of the same thing.
 
+mod cloudstack;
 mod database;
 mod enrolment;
 mod networks;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use ovstunnel_server::config::{self, Api, ConfigError, Log, Tls};
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use cloudstack::{CloudStack, Signature};
 pub use database::{Database, States};
 pub use enrolment::Enrolment;
 pub use networks::{Brakes, Membership, NetworkRules, OnFailure, PhysicalNetwork};
@@ -66,6 +68,8 @@ pub struct Config {
     pub physical_networks: Vec<PhysicalNetwork>,
     /// Who says that a host has VMs of a network.
     pub membership: Membership,
+    /// CloudStack's API, which is read beside the zone.
+    pub cloudstack: CloudStack,
     /// What holds for each network.
     pub network: NetworkRules,
     /// How much may be removed without a question.
@@ -158,6 +162,7 @@ impl Default for Config {
             hosts: Hosts::default(),
             physical_networks: Vec::new(),
             membership: Membership::default(),
+            cloudstack: CloudStack::default(),
             network: NetworkRules::default(),
             brakes: Brakes::default(),
             probes: Probes::default(),
@@ -237,7 +242,8 @@ impl Config {
                     .into(),
             );
         }
-        Ok(())
+        self.database.check_consistency()?;
+        self.cloudstack.check_consistency(self.membership.hears_cloudstack())
     }
 
     /// The files by which daemons are asked; none where there are none.
@@ -273,9 +279,9 @@ impl Config {
         Some(format!("https://{name}:{}", listen.port()))
     }
 
-    /// Whether clients without a certificate are let in at all: to the sign-in page, or to join by a token.
+    /// Whether clients without a certificate are let in at all: to the sign-in page, to join by a token, or with a signed webhook.
     pub fn lets_visitors_in(&self) -> bool {
-        self.web.enabled || self.enrolment.authority.is_some()
+        self.web.enabled || self.enrolment.authority.is_some() || self.cloudstack.webhook_secret.is_some()
     }
 
     /// Where HTTPS is served, and its files; none where it is off, or without files.

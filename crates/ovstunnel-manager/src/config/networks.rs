@@ -42,7 +42,7 @@ pub struct PhysicalNetwork {
 #[serde(deny_unknown_fields, default)]
 pub struct Membership {
     /// Whose word counts: `"api"` (NICs that were prepared and released), `"bridges"` (the plugin's last call), `"vifs"` (VIFs that are
-    /// plugged). At least one, each once.
+    /// plugged), `"cloudstack"` (what CloudStack's API tells, which `[cloudstack]` names). At least one, each once.
     #[serde(deserialize_with = "witnesses")]
     pub witnesses: Vec<String>,
     /// For how long a host stays in a network after the last witness has let go: from `"0s"` to `"1d"`.
@@ -90,7 +90,8 @@ pub struct Brakes {
 
 impl Default for Membership {
     fn default() -> Self {
-        let witnesses = WITNESSES.map(|witness| witness.as_str().to_owned()).into();
+        let witnesses =
+            [Witness::Api, Witness::Bridges, Witness::Vifs].map(|witness| witness.as_str().to_owned()).into();
         Membership { witnesses, linger: Duration::from_secs(30), migration: Duration::from_secs(3600) }
     }
 }
@@ -108,19 +109,26 @@ impl Default for Brakes {
 }
 
 /// All witnesses that there are.
-const WITNESSES: [Witness; 3] = [Witness::Api, Witness::Bridges, Witness::Vifs];
+const WITNESSES: [Witness; 4] = [Witness::Api, Witness::Bridges, Witness::Vifs, Witness::CloudStack];
 
 impl Membership {
-    /// By what the attachment of a host to a network is judged; `dead_after` is that of `[hosts]`.
-    pub fn membership_rules(&self, dead_after: Duration) -> Rules {
+    /// Whether what CloudStack's API tells counts.
+    pub fn hears_cloudstack(&self) -> bool {
+        self.witnesses.iter().any(|word| word == Witness::CloudStack.as_str())
+    }
+
+    /// By what the attachment of a host to a network is judged; `dead_after` is that of `[hosts]`, and CloudStack is asked each `interval`.
+    pub fn membership_rules(&self, dead_after: Duration, interval: Duration) -> Rules {
         let heard = WITNESSES.into_iter().filter(|witness| self.witnesses.iter().any(|word| word == witness.as_str()));
-        Rules { witnesses: heard.collect(), linger: self.linger, dead_after, ..Rules::default() }
+        // Two readings that fail, and the time that one takes.
+        let fresh_cloudstack = interval * 2 + Duration::from_secs(30);
+        Rules { witnesses: heard.collect(), linger: self.linger, dead_after, fresh_cloudstack, ..Rules::default() }
     }
 }
 
 fn witnesses<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
     let words = Vec::<String>::deserialize(d)?;
-    let rule = "a list of \"api\", \"bridges\" and \"vifs\": at least one, each at most once";
+    let rule = "a list of \"api\", \"bridges\", \"vifs\" and \"cloudstack\": at least one, each at most once";
     let is_known = |word: &String| WITNESSES.iter().any(|witness| witness.as_str() == word);
     let is_second = |(n, word): (usize, &String)| words[..n].contains(word);
     match words.iter().enumerate().find(|(n, word)| !is_known(word) || is_second((*n, word))) {

@@ -9,8 +9,9 @@ use ovstunnel_test_support::expect_file;
 use super::Config;
 
 /// The files with the types of all sections.
-const TYPES: [&str; 9] = [
+const TYPES: [&str; 10] = [
     include_str!("mod.rs"),
+    include_str!("cloudstack.rs"),
     include_str!("database.rs"),
     include_str!("replica.rs"),
     include_str!("enrolment.rs"),

@@ -40,11 +40,11 @@ fn physical_networks_and_rules_are_read_as_the_guide_has_them() {
         parse(&(text + "[membership]\nwitnesses = [\"vifs\"]\nlinger = \"0s\"\n[brakes]\nzone = 1\n")).unwrap();
     let names: Vec<_> = config.physical_networks.iter().map(|p| (p.name.as_str(), p.isolation.as_str())).collect();
     assert_eq!(names, [("p1", "GRE"), ("p2", "VLAN")]);
-    let rules = config.membership.membership_rules(config.hosts.dead_after);
+    let rules = config.membership.membership_rules(config.hosts.dead_after, config.cloudstack.interval);
     let words: Vec<_> = rules.witnesses.iter().map(|witness| witness.as_str()).collect();
     assert_eq!((words, rules.linger, config.brakes.zone), (vec!["vifs"], Duration::ZERO, 1.0));
     assert_eq!(
-        Config::default().membership.membership_rules(rules.dead_after),
+        Config::default().membership.membership_rules(rules.dead_after, Config::default().cloudstack.interval),
         ovstunnel_mesh::membership::Rules::default()
     );
 }
@@ -56,6 +56,9 @@ fn a_bad_value_is_refused_by_name_with_the_rule() {
         ("sdn.ovs.controller = true", "sdn.ovs.controller", "name certificate, key and ca"),
         ("sdn.ovs.default_label = \"\"", "sdn.ovs.default_label", "1 to 45 characters"),
         ("[database]\nurl = \"mysql://x\"", "database.url", "mysql://USER"),
+        ("[database]\ncertificate = \"/c\"", "database.key", "is needed too"),
+        ("[database]\nkey = \"/k\"", "database.certificate", "is needed too"),
+        ("[database]\ncertificate = \"/c\"\nkey = \"/k\"", "database.ca", "is needed too"),
         ("[database]\nurl = \"mysqll://u:geheim@h/d\"", "database.url", "postgres://USER"),
         ("[database]\nurl = \"postgres://u:geheim@h/\"", "database.url", "is not shown"),
         ("[database]\nurl = \"/var/lib/x.db\"", "database.url", "sqlite:// and an absolute path"),
@@ -81,7 +84,15 @@ fn a_bad_value_is_refused_by_name_with_the_rule() {
         ("[events]\nkeep = \"1s\"", "events.keep", "from \"1h\""),
         ("[membership]\nwitnesses = []", "membership.witnesses", "at least one"),
         ("[membership]\nwitnesses = [\"api\", \"api\"]", "membership.witnesses", "each at most once"),
-        ("[membership]\nwitnesses = [\"cloudstack\"]", "membership.witnesses", "\"vifs\""),
+        ("[membership]\nwitnesses = [\"xapi\"]", "membership.witnesses", "\"cloudstack\""),
+        ("[cloudstack]\nurl = \"https://h/client/api\"", "cloudstack.keys", "is needed too"),
+        ("[membership]\nwitnesses = [\"cloudstack\"]", "membership.witnesses", "cloudstack.url"),
+        ("[cloudstack]\nwebhook_secret = \"/s\"", "cloudstack.url", "is needed too"),
+        ("[cloudstack]\nurl = \"ftp://h/client/api\"", "cloudstack.url", "https://HOST:PORT/client/api"),
+        ("[cloudstack]\nurl = \"https://u:p@h/client/api\"", "cloudstack.url", "without user"),
+        ("[cloudstack]\ninterval = \"5s\"", "cloudstack.interval", "to \"1h\""),
+        ("[cloudstack]\nzone = \"a b\"", "cloudstack.zone", "id of a zone"),
+        ("[cloudstack]\nsignature = \"md5\"", "cloudstack.signature", "sha256"),
         ("[membership]\nlinger = \"2d\"", "membership.linger", "to \"1d\""),
         ("[membership]\nmigration = \"1s\"", "membership.migration", "from \"1m\""),
         ("[network]\non_failure = \"stop\"", "network.on_failure", "`continue` or `fail`"),

@@ -61,7 +61,7 @@ pub(super) fn concurrency<'de, D: Deserializer<'de>>(d: D) -> Result<usize, D::E
     good.ok_or_else(|| D::Error::invalid_value(Unexpected::Signed(number), &"a whole number from 1 to 1024"))
 }
 
-fn parse_duration_within(text: &str, least: Duration, most: Duration) -> Option<Duration> {
+pub(super) fn parse_duration_within(text: &str, least: Duration, most: Duration) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|d| (least..=most).contains(d))
 }
 

@@ -98,7 +98,7 @@ async fn without_manager(config: &Config) -> Vec<Finding> {
     let said = match is_there {
         true => tokio::time::timeout(
             PATIENCE,
-            ovstunnel_store::inspect(config.database.url.as_str(), config.database.ca.as_deref()),
+            ovstunnel_store::inspect(config.database.url.as_str(), &config.database.tls_files()),
         )
         .await
         .ok(),

@@ -40,7 +40,8 @@ async fn require_leader(
 pub(super) fn is_of_this_one(method: &Method, path: &str) -> bool {
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let resyncs = matches!(&segments[..], ["v1", "hosts", _, "resync"] | ["hosts", _, "resync"]);
-    *method == Method::POST && (resyncs || matches!(&segments[..], ["v1", "links"] | ["sign-in" | "sign-out"]))
+    let hints = matches!(&segments[..], ["v1", "cloudstack", "events"]);
+    *method == Method::POST && (resyncs || hints || matches!(&segments[..], ["v1", "links"] | ["sign-in" | "sign-out"]))
 }
 
 fn refusal_error(why: NotNow) -> ApiError {

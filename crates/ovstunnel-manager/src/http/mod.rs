@@ -3,6 +3,7 @@
 //! What it does: takes a request apart, reads the zone or has what is recorded changed, and puts the answer on the wire. What
 //! it must not do: ask a host, but for the number of one that is being registered.
 
+mod cloudstack;
 mod diagnosis;
 mod enrolment;
 pub(crate) mod events;
@@ -41,6 +42,7 @@ use ovstunnel_pki::PkiError;
 use ovstunnel_server::problem::ApiError;
 use ovstunnel_store::StoreError;
 
+use crate::cloudstack::CloudStack;
 use crate::config::OnFailure;
 use crate::doctor::Doctor;
 use crate::document::Signer;
@@ -92,6 +94,8 @@ pub struct State {
     pub sessions: Sessions,
     /// Who is told of what happens.
     pub webhooks: Webhooks,
+    /// CloudStack's API, as far as it is read.
+    pub cloudstack: CloudStack,
     /// Where hosts join by a token; none where they cannot.
     pub enrolment: Option<Arc<Enrolment>>,
     /// What the page's address begins with, for links that are asked for on this machine; none without HTTPS.

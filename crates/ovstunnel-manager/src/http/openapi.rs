@@ -10,8 +10,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    State, diagnosis, enrolment, events, faults, fixups, holds, hosts, identity, kinds, links, maintenance, matrix,
-    networks, nics, path, physical, recorded, renewal, sweep, watch, webhooks, zone,
+    State, cloudstack, diagnosis, enrolment, events, faults, fixups, holds, hosts, identity, kinds, links, maintenance,
+    matrix, networks, nics, path, physical, recorded, renewal, sweep, watch, webhooks, zone,
 };
 
 #[derive(OpenApi)]
@@ -102,6 +102,8 @@ fn described_router() -> OpenApiRouter<State> {
         .routes(routes!(events::list_events))
         .routes(routes!(webhooks::list_webhooks))
         .routes(routes!(webhooks::redeliver))
+        .routes(routes!(cloudstack::get_cloudstack))
+        .routes(routes!(cloudstack::post_event))
         .routes(routes!(links::make_link))
         .routes(routes!(diagnosis::get_doctor))
         .routes(routes!(diagnosis::get_support))

@@ -24,19 +24,26 @@ pub struct Roles {
     sessions: Sessions,
     page: bool,
     enrolment: bool,
+    hints: bool,
     managers: Vec<String>,
 }
 
 impl Roles {
     /// For this zone.
     pub fn new(zone: Zone, sessions: Sessions) -> Roles {
-        Roles { zone, sessions, page: true, enrolment: false, managers: Vec::new() }
+        Roles { zone, sessions, page: true, enrolment: false, hints: false, managers: Vec::new() }
     }
 
     /// The same, saying what is open to somebody without a certificate: the page for signing in, and joining as a host.
     #[must_use]
     pub fn with_openings(self, page: bool, enrolment: bool) -> Roles {
         Roles { page, enrolment, ..self }
+    }
+
+    /// The same, saying whether signed webhooks of CloudStack's are taken from somebody without a certificate.
+    #[must_use]
+    pub fn with_hints(self, hints: bool) -> Roles {
+        Roles { hints, ..self }
     }
 
     /// The same, with the other managers of the zone, by the common names of their certificates: what they send on is asked by who asked them.
@@ -57,8 +64,8 @@ impl Rules for Roles {
         let is_own = || path.strip_prefix("/v1/hosts/").is_some_and(|host| names.contains(&host));
         match role {
             Role::Host if is_reading(method) && (FOR_HOSTS.contains(&path) || is_own()) => Ok(()),
-            // By a token, or by a key: the handler looks.
-            _ if joins(method, path) => Ok(()),
+            // By a token, by a key, or by a signature: the handler looks.
+            _ if joins(method, path) || hints(method, path) => Ok(()),
             // On which host stands in the request: the handler looks.
             Role::Host if prepares(method, path) => Ok(()),
             Role::Host => {
@@ -94,6 +101,9 @@ impl Rules for Roles {
         if joins(method, path) {
             return self.enrolment;
         }
+        if hints(method, path) {
+            return self.hints;
+        }
         let reads_files = is_reading(method) && path.starts_with("/files/");
         self.page && (reads_files || (FOR_ALL.contains(&path) && (is_reading(method) || path == "/sign-in")))
     }
@@ -108,6 +118,11 @@ pub(crate) fn is_page(path: &str) -> bool {
 fn joins(method: &Method, path: &str) -> bool {
     let posts = ["/v1/enrolment/join", "/v1/enrolment/renew"];
     matches!((method, path), (&Method::GET, "/v1/enrolment/ca")) || (method == Method::POST && posts.contains(&path))
+}
+
+/// Whether a request is a webhook of CloudStack's.
+fn hints(method: &Method, path: &str) -> bool {
+    method == Method::POST && path == "/v1/cloudstack/events"
 }
 
 /// Whether a request prepares or releases a NIC.
@@ -148,7 +163,7 @@ mod tests {
     use crate::http::openapi::description;
 
     /// Each operation that is described, as `GET /v1/hosts/h1`, with all who may; a host of the name h1.
-    const MAY: [(&str, &str); 60] = [
+    const MAY: [(&str, &str); 62] = [
         ("GET /v1/overview", "viewer operator admin"),
         ("GET /v1/watch", "viewer operator admin"),
         ("GET /v1/faults", "viewer operator admin"),
@@ -205,6 +220,9 @@ mod tests {
         ("GET /v1/events", "viewer operator admin"),
         ("GET /v1/webhooks", "viewer operator admin"),
         ("POST /v1/webhooks/h1/redeliver", "operator admin"),
+        ("GET /v1/cloudstack", "viewer operator admin"),
+        // By its signature, whatever the role.
+        ("POST /v1/cloudstack/events", "host viewer operator admin"),
         ("POST /v1/links", "operator admin"),
         ("GET /v1/doctor", "viewer operator admin"),
         // To root only, whatever the role.
@@ -297,6 +315,15 @@ mod tests {
         ] {
             assert!(!is_for_all(shut), "{shut}");
         }
+    }
+
+    #[test]
+    fn a_webhook_needs_no_certificate_where_it_is_taken() {
+        let rules = Roles::new(Zone::new("dc1").0, Sessions::new(Duration::from_secs(60)).unwrap());
+        let open = |rules: &Roles, method| rules.is_for_all(&method, "/v1/cloudstack/events");
+        let with = rules.clone().with_hints(true);
+        assert!(open(&with, Method::POST) && !open(&rules, Method::POST) && !open(&with, Method::GET));
+        assert!(!with.is_for_all(&Method::GET, "/v1/cloudstack"));
     }
 
     const BY_NO_CERTIFICATE: [&str; 3] =

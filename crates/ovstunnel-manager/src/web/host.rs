@@ -21,7 +21,7 @@ use super::networks::{network_path, state_sentence};
 use super::pages::{api_query, link_to, page_links, page_number, percent_encoded};
 use super::who::Who;
 use super::words::{age_text, counted_noun, duration_text, grouped_number};
-use super::{events, forms};
+use super::{cloudstack, events, forms};
 use crate::http::State;
 use crate::http::hosts::{find_host, list_host_tunnels};
 use crate::http::networks::{NetworkQuery, list_networks};
@@ -101,6 +101,7 @@ fn host_summary(host: &Host, who: &Who, path: &str) -> Markup {
                 span { "heard " (age_text(host.age)) }
                 @if host.age.is_some() && !host.watched { span { "; its daemon is too old to tell of changes, and is asked every 2 s" } }
             }
+            @if let Some(known) = &host.cloudstack { (cloudstack::host_facts(known)) }
             p class="acts" { (forms::plan_link(who, Role::Operator, &format!("{path}/resync"), "Connect anew")) }
         }
     }

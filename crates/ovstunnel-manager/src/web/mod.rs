@@ -5,6 +5,7 @@
 //! from elsewhere.
 
 mod acts;
+mod cloudstack;
 mod events;
 mod faults;
 mod files;

@@ -16,7 +16,7 @@ use super::networks::{network_path, state_sentence};
 use super::pages::{link_to, page_links, percent_encoded};
 use super::who::Who;
 use super::words::{counted_noun, grouped_number, time_ago};
-use super::{events, forms, graph, matrix, proof};
+use super::{cloudstack, events, forms, graph, matrix, proof};
 use crate::http::State;
 use crate::http::networks::{get_network, get_proof, network_key};
 
@@ -69,6 +69,7 @@ pub(super) async fn show(
                 a href=(link_to(&network_path(&name), &[("view", if word == "matrix" { "" } else { word })])) aria-current=[(word == view).then_some("page")] { (title) }
             }
         }
+        (cloudstack::disagreement_list(&network.disagreements))
         (body)
     };
     let json = format!("/v1/networks/{}{}", percent_encoded(&name), if view == "proof" { "/proof" } else { "" });
@@ -138,6 +139,7 @@ fn network_summary(network: &Network, who: &Who) -> Markup {
                 }
                 span { (network.state.as_str()) " since " (time_ago(&network.since)) }
             }
+            @if let Some(known) = &network.cloudstack { (cloudstack::network_facts(known)) }
             @if let Some(kind) = network.kind.as_ref().filter(|kind| kind.next.is_some()) { (kind_progress(kind)) }
             @if network.state != NetworkState::Whole {
                 p class="acts" { (forms::plan_link(who, Role::Operator, &format!("{}/reconcile", network_path(name)), "Reconcile: show the plan")) }

@@ -84,7 +84,7 @@ impl Zone {
     pub fn network_difference(&self, key: GreKey, dead_after: Duration) -> Option<Difference> {
         let (now, state) = (self.now(), self.lock_state());
         let network = state.recorded.of_key(key);
-        let (hosts, _) = state.host_attachments(key, network, now);
+        let hosts = state.host_attachments(key, network, now);
         if hosts.is_empty() {
             return None;
         }

@@ -89,6 +89,7 @@ impl State {
             bridges: saturating_u32(bridges.len()),
             tunnels: saturating_u32(bridges.iter().map(|bridge| bridge.tunnels.len()).sum()),
             vifs: saturating_u32(bridges.iter().map(|bridge| bridge.vifs).sum()),
+            cloudstack: self.cloud_host_shown(number),
             maintenance: host.maintenance_until(OffsetDateTime::now_utc()).map(format_time),
             troubles,
         }
@@ -118,6 +119,8 @@ impl State {
             reason: proof.first_reason().map(|reason| self.finding_to_wire(reason)),
             record: recorded.map(record_to_wire),
             kind: None,
+            cloudstack: None,
+            disagreements: Vec::new(),
             members: None,
         }
     }
@@ -143,6 +146,8 @@ impl State {
             reason: first,
             record: Some(record_to_wire(network)),
             kind: None,
+            cloudstack: None,
+            disagreements: Vec::new(),
             members: None,
         }
     }
@@ -396,6 +401,8 @@ impl Zone {
         let known = state.networks.get(&key)?;
         let mut network = state.network_to_wire(key, known, now);
         network.kind = state.kind_to_wire(key, &known.mesh);
+        network.cloudstack = state.cloud_network_shown(key);
+        network.disagreements = state.shown_disagreements(key, now);
         network.members = Some(known.mesh.members().map(|number| state.member_to_wire(number, key)).collect());
         Some(network)
     }

@@ -91,7 +91,7 @@ impl Zone {
     pub fn kind_refusal(&self, key: GreKey, to: TunnelKind) -> Option<(String, String)> {
         let (now, state) = (self.now(), self.lock_state());
         let network = state.recorded.of_key(key);
-        let (hosts, _) = state.host_attachments(key, network, now);
+        let hosts = state.host_attachments(key, network, now);
         let change = state.kind_change(&state.network_mesh(key, network, &hosts)?, to);
         let is_final =
             |obstacle: &Obstacle| matches!(obstacle, Obstacle::TooOld | Obstacle::Vpc(_) | Obstacle::OtherChange(..));

@@ -5,6 +5,7 @@
 
 mod acting;
 mod clock;
+mod cloud;
 mod counted;
 mod describe;
 mod endpoint;
@@ -43,6 +44,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 pub use clock::CLOCK_SKEW;
+pub use cloud::{CloudHost, CloudNetwork, CloudNic, CloudPicture, CloudTaken};
 pub use describe::{Names, Page, format_time};
 pub use endpoint::EndpointFault;
 pub use ends::{End, EndsError};
@@ -153,6 +155,10 @@ struct State {
     standing: BTreeMap<GreKey, BTreeMap<HostNumber, Attachment>>,
     /// When the plugin took away bridges that are not there any more.
     destroyed: BTreeMap<GreKey, BTreeMap<HostNumber, Moment>>,
+    /// What CloudStack's API told last.
+    cloud: Option<cloud::Cloud>,
+    /// Since when witnesses contradict each other of a host and a network.
+    disagreements: BTreeMap<GreKey, BTreeMap<HostNumber, Moment>>,
     /// The bridges that xapi has for networks, where a host has made one.
     made: BTreeMap<GreKey, BTreeMap<HostNumber, BridgeName>>,
     /// Keys that no network has any more.

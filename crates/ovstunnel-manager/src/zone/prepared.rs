@@ -101,7 +101,7 @@ impl Zone {
     pub fn network_plan(&self, key: GreKey, dead_after: Duration) -> Option<Planned> {
         let (now, state) = (self.now(), self.lock_state());
         let network = state.recorded.of_key(key);
-        let (hosts, _) = state.host_attachments(key, network, now);
+        let hosts = state.host_attachments(key, network, now);
         let mesh = state.network_mesh(key, network, &hosts)?;
         Some(state.plan_network(&mesh, network, now, dead_after))
     }
@@ -114,7 +114,7 @@ impl Zone {
     /// The same for a network as it would be with this key.
     pub fn plan_with(&self, network: &Recorded, key: GreKey, dead_after: Duration) -> Option<Planned> {
         let (now, state) = (self.now(), self.lock_state());
-        let (hosts, _) = state.host_attachments(key, Some(network), now);
+        let hosts = state.host_attachments(key, Some(network), now);
         let mesh = state.network_mesh(key, Some(network), &hosts)?;
         Some(state.plan_network(&mesh, Some(network), now, dead_after))
     }
@@ -128,7 +128,7 @@ impl Zone {
         dead_after: Duration,
     ) -> Option<Prepared> {
         let (now, state) = (self.now(), self.lock_state());
-        let (hosts, _) = state.host_attachments(key, Some(network), now);
+        let hosts = state.host_attachments(key, Some(network), now);
         let mesh = state.network_mesh(key, Some(network), &hosts)?;
         let (mut wanted, mut up) = (0, 0);
         for other in mesh.members().filter(|other| *other != host) {

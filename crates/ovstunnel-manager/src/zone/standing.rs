@@ -24,24 +24,37 @@ fn bridge_seen(seen: &observed::Host, key: GreKey) -> Option<(BridgeSeen, Option
     Some((if bridges.is_empty() { BridgeSeen::Gone } else { there() }, last))
 }
 
+/// What was judged of a network.
+struct Judged {
+    hosts: BTreeMap<HostNumber, Attachment>,
+    /// When that is to be judged again though nothing changes.
+    again: Option<Moment>,
+    /// The hosts of which witnesses contradict each other.
+    disagree: BTreeSet<HostNumber>,
+}
+
 impl State {
-    /// How each host stands to the network with this key, and when that is to be judged again though nothing changes.
+    /// How each host stands to the network with this key.
     pub(super) fn host_attachments(
         &self,
         key: GreKey,
         network: Option<&Recorded>,
         now: Moment,
-    ) -> (BTreeMap<HostNumber, Attachment>, Option<Moment>) {
+    ) -> BTreeMap<HostNumber, Attachment> {
+        self.judge_hosts(key, network, now).hosts
+    }
+
+    fn judge_hosts(&self, key: GreKey, network: Option<&Recorded>, now: Moment) -> Judged {
         let seen = self.sight.hosts_of(key);
         if !self.is_judged(key, network) {
-            return (seen, None);
+            return Judged { hosts: seen, again: None, disagree: BTreeSet::new() };
         }
         let stood = self.standing.get(&key);
         let lingering = stood.into_iter().flatten().filter(|(_, attachment)| attachment.is_in_mesh());
         let told = network.map(Recorded::hosts).unwrap_or_default();
-        let hosts: BTreeSet<HostNumber> =
-            seen.keys().copied().chain(told).chain(lingering.map(|(host, _)| *host)).collect();
-        let (mut found, mut again) = (BTreeMap::new(), None::<Moment>);
+        let known = lingering.map(|(host, _)| *host).chain(self.cloud_hosts(key));
+        let hosts: BTreeSet<HostNumber> = seen.keys().copied().chain(told).chain(known).collect();
+        let (mut found, mut again, mut disagree) = (BTreeMap::new(), None::<Moment>, BTreeSet::new());
         for host in hosts {
             let has_anything = seen.contains_key(&host);
             let before = stood.and_then(|stood| stood.get(&host)).copied();
@@ -53,17 +66,22 @@ impl State {
                 (judgement.attachment, judgement.again_at) = (Attachment::Out, None);
             }
             again = judgement.again_at.into_iter().chain(again).min();
+            disagree.extend(judgement.disagree.then_some(host));
             if judgement.attachment.is_in_mesh() || has_anything {
                 found.insert(host, judgement.attachment);
             }
         }
-        (found, again)
+        Judged { hosts: found, again, disagree }
     }
 
     /// Whether anybody has said of a host that it leaves or left the network; else it has the hosts that are seen.
     fn is_judged(&self, key: GreKey, network: Option<&Recorded>) -> bool {
         let has_nics = network.is_some_and(|network| network.had_nics);
-        has_nics || self.is_abandoned(key, network) || self.destroyed.contains_key(&key) || self.is_let_go(key)
+        has_nics
+            || self.is_abandoned(key, network)
+            || self.destroyed.contains_key(&key)
+            || self.is_let_go(key)
+            || self.is_told_by_cloud(key)
     }
 
     /// Whether the plugin has taken the network's bridge on a host away.
@@ -87,7 +105,7 @@ impl State {
         of_bridge.or_else(gone)
     }
 
-    fn host_testimonies(
+    pub(super) fn host_testimonies(
         &self,
         key: GreKey,
         network: Option<&Recorded>,
@@ -103,15 +121,17 @@ impl State {
         };
         let seen = self.seen.get(&host).and_then(|seen| Some((seen.heard, bridge_seen(seen, key)?.0)));
         let last = self.last_call(key, host);
+        let cloud = self.cloud_testimony(key, host);
         let of_host = seen.into_iter().flat_map(|(heard, bridge)| {
             let (calls, vifs) = (by_bridges(last, bridge, heard), by_vifs(bridge, last, heard, heard));
             // A bridge without a VIF says nothing where nobody has told of its VMs: the next one may be about to start.
-            let nobody_told = api.says == Says::Unknown && calls.says == Says::Unknown;
+            let said = [Some(api), Some(calls), cloud];
+            let nobody_told = said.into_iter().flatten().all(|testimony| testimony.says == Says::Unknown);
             let is_alone = self.rules.witnesses.iter().all(|witness| *witness == Witness::Vifs);
             let vifs = Some(vifs).filter(|vifs| vifs.says != Says::Out || !nobody_told || is_alone);
             std::iter::once(calls).chain(vifs)
         });
-        std::iter::once(api).chain(of_host).collect()
+        std::iter::once(api).chain(of_host).chain(cloud).collect()
     }
 
     /// The hosts that left or leave the network because somebody said so: a release, a migration's end, a removal of the network, or a call
@@ -139,9 +159,10 @@ impl State {
     /// Judges a network's hosts anew, and remembers how they stand.
     pub(super) fn judge_attachments(&mut self, key: GreKey, now: Moment) -> BTreeMap<HostNumber, Attachment> {
         let network = self.recorded.of_key(key);
-        let (found, again) = self.host_attachments(key, network, now);
+        let Judged { hosts: found, again, disagree } = self.judge_hosts(key, network, now);
         let is_judged = self.is_judged(key, network);
         let seen: BTreeSet<HostNumber> = self.sight.keys_hosts(key).collect();
+        self.note_disagreements(key, &disagree, now);
         let everyone_spoke = !self.hosts.values().any(super::Registered::is_untried);
         if let Some(network) = self.recorded.of_key_mut(key) {
             // Before all hosts have spoken, nobody knows who has something of it still.

@@ -7,6 +7,7 @@ mod api;
 mod backup;
 mod browser;
 mod clock;
+mod cloudstack;
 #[path = "../../../ovstunnel-store/tests/store/cloudstack_dump/mod.rs"]
 mod cloudstack_dump;
 mod common;

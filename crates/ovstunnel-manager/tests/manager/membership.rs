@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::sim::{FIRST_KEY, Setup, World};
 use ovstunnel_manager::inventory::Move;
+use ovstunnel_manager::zone::{CloudHost, CloudNetwork, CloudNic, CloudPicture};
+use ovstunnel_manager_api::{CloudStackHost, CloudStackNetwork};
 use ovstunnel_mesh::membership::Witness;
 
 async fn key(world: &World) -> Option<u32> {
@@ -105,4 +107,81 @@ async fn a_port_without_its_device_neither_keeps_nor_removes_a_host() {
 
 fn key_of(key: i64) -> ovstunnel_types::GreKey {
     key.try_into().unwrap()
+}
+
+/// What CloudStack tells: a network with the first key, and VMs on these hosts, of which the last one may move.
+fn cloud_tells(world: &World, hosts: &[u64], is_moving: bool) {
+    let host = |n: u64| CloudHost {
+        id: format!("id-{n}"),
+        address: None,
+        shown: CloudStackHost { name: format!("h{n}"), zone: None, pod: None, cluster: None, state: None },
+    };
+    let (name, id) = ("web-tier".to_owned(), "n1".to_owned());
+    let shown = CloudStackNetwork { id, name, account: None, project: None, domain: None, zone: None, nics: 0 };
+    let nic = |n: &u64| CloudNic { network: "n1".into(), host: Some(format!("id-{n}")), is_moving };
+    let picture = CloudPicture {
+        hosts: (1..=9).map(host).collect(),
+        networks: vec![CloudNetwork { key: Some(key_of(FIRST_KEY.into())), shown }],
+        nics: hosts.iter().map(nic).collect(),
+    };
+    world.now.zone.take_cloud(picture, world.now.zone.now());
+}
+
+/// Lets time go by while CloudStack tells this again and again.
+async fn pass_told(world: &World, hosts: &[u64], is_moving: bool, seconds: u64) {
+    for _ in 0..seconds / 10 {
+        cloud_tells(world, hosts, is_moving);
+        world.pass(10).await;
+    }
+}
+
+/// The hosts of which it is not agreed whether they have VMs, with who says what.
+fn not_agreed(world: &World) -> Vec<String> {
+    let network = world.now.zone.network(key_of(FIRST_KEY.into())).unwrap();
+    let words = |one: &ovstunnel_manager_api::Disagreement| {
+        one.says.iter().map(|word| format!("{}={}", word.witness, word.says)).collect::<Vec<_>>().join(" ")
+    };
+    network.disagreements.iter().map(|one| format!("{}: {}", one.host, words(one))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn cloudstack_brings_hosts_in_and_lets_them_go_beside_the_vifs() {
+    let heard = Setup { witnesses: vec![Witness::Vifs, Witness::CloudStack], ..Setup::default() };
+    let world = World::new(5, heard).await;
+    world.plugin_network(FIRST_KEY, 1..=4);
+    pass_told(&world, &[1, 2, 3, 4], false, 60).await;
+    assert_eq!(world.with(FIRST_KEY), [1, 2, 3, 4].into());
+    // A VM is about to be on host 5, where nothing is yet.
+    pass_told(&world, &[1, 2, 3, 4, 5], true, 20).await;
+    assert!(world.host(5).bridge_of(FIRST_KEY).is_some(), "{:?}", world.with(FIRST_KEY));
+    // The VM on host 4 has gone. While another one moves, CloudStack cannot tell.
+    world.host(5).plug(FIRST_KEY);
+    world.host(4).unplug(FIRST_KEY);
+    pass_told(&world, &[1, 2, 3, 5], true, 20).await;
+    let size = || world.now.zone.network_difference(key_of(FIRST_KEY.into()), Duration::from_secs(600)).unwrap().size;
+    assert_eq!(size(), 5, "nobody but the VIFs has let go, and the host lingers");
+    pass_told(&world, &[1, 2, 3, 5], false, 60).await;
+    assert_eq!(size(), 4);
+    assert_eq!(not_agreed(&world), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disagreement_is_shown_after_a_minute_and_removes_nothing() {
+    let heard = Setup { witnesses: vec![Witness::Vifs, Witness::CloudStack], ..Setup::default() };
+    let world = World::new(3, heard).await;
+    world.plugin_network(FIRST_KEY, 1..=3);
+    pass_told(&world, &[1, 2, 3], false, 60).await;
+    pass_told(&world, &[1, 2], false, 50).await;
+    assert_eq!(not_agreed(&world), Vec::<String>::new(), "a minute is normal");
+    pass_told(&world, &[1, 2], false, 30).await;
+    assert_eq!(not_agreed(&world), ["h3: vifs=in cloudstack=out"]);
+    assert_eq!(world.with(FIRST_KEY), [1, 2, 3].into());
+    assert_eq!(world.wrong(FIRST_KEY), Vec::<String>::new());
+    pass_told(&world, &[1, 2, 3], false, 20).await;
+    assert_eq!(not_agreed(&world), Vec::<String>::new());
+    // What it said long ago is no word against anybody.
+    pass_told(&world, &[1, 2], false, 80).await;
+    assert_eq!(not_agreed(&world).len(), 1);
+    world.pass(200).await;
+    assert_eq!(not_agreed(&world), Vec::<String>::new());
 }

@@ -17,6 +17,8 @@ pub struct Rules {
     pub linger: Duration,
     /// Up to which age an *out* counts: a host that has not been heard of for longer may have a VM since.
     pub fresh: Duration,
+    /// The same of what CloudStack's API told, which is not asked all the time.
+    pub fresh_cloudstack: Duration,
     /// Up to which age an *in* counts: a host that was silent for longer is taken for dead, and cannot tell.
     pub dead_after: Duration,
     /// After how long a disagreement is shown.
@@ -30,6 +32,7 @@ impl Default for Rules {
             linger: Duration::from_secs(30),
             // A host gives a sign of life every 2 s.
             fresh: Duration::from_secs(10),
+            fresh_cloudstack: Duration::from_secs(150),
             dead_after: Duration::from_secs(600),
             shown_after: Duration::from_secs(60),
         }
@@ -83,14 +86,15 @@ pub struct Judgement {
     pub because: Because,
     /// When to judge again though nobody says anything new: the end of the lingering.
     pub again_at: Option<Moment>,
+    /// Whether a witness says that it has VMs, and another one that it has none.
+    pub disagree: bool,
     /// Since when witnesses contradict each other, where that is for longer than is normal.
     pub disagree_since: Option<Moment>,
 }
 
 /// Judges a host's attachment to a network. Of each witness one testimony at most is expected; one that is not there cannot tell.
 pub fn judge_attachment(before: Attachment, testimonies: &[Testimony], rules: &Rules, now: Moment) -> Judgement {
-    let heard = testimonies.iter().filter(|testimony| rules.witnesses.contains(&testimony.witness));
-    let counted: Vec<&Testimony> = heard.filter(|testimony| testimony_counts(testimony, rules, now)).collect();
+    let counted = counted_testimonies(testimonies, rules, now);
     let first = |says: Says| counted.iter().filter(move |t| t.says == says).min_by_key(|t| (t.since, t.witness));
     let (said_in, said_out) = (first(Says::In), first(Says::Out));
     let (attachment, because) = match (said_in, said_out) {
@@ -106,7 +110,20 @@ pub fn judge_attachment(before: Attachment, testimonies: &[Testimony], rules: &R
         Attachment::Lingering { since } => Some(since + rules.linger),
         _ => None,
     };
-    Judgement { attachment, because, again_at, disagree_since }
+    Judgement { attachment, because, again_at, disagree: said_in.is_some() && said_out.is_some(), disagree_since }
+}
+
+/// What counts of what witnesses say.
+fn counted_testimonies<'a>(testimonies: &'a [Testimony], rules: &Rules, now: Moment) -> Vec<&'a Testimony> {
+    let heard = testimonies.iter().filter(|testimony| rules.witnesses.contains(&testimony.witness));
+    heard.filter(|testimony| testimony_counts(testimony, rules, now)).collect()
+}
+
+/// What counts of what witnesses say, where one says *in* and another one *out*; nothing where they agree.
+pub fn contradicting(testimonies: &[Testimony], rules: &Rules, now: Moment) -> Vec<Testimony> {
+    let counted = counted_testimonies(testimonies, rules, now);
+    let says = |word: Says| counted.iter().any(|testimony| testimony.says == word);
+    if says(Says::In) && says(Says::Out) { counted.into_iter().copied().collect() } else { Vec::new() }
 }
 
 /// Whether what a witness said is young enough to count for what it is.
@@ -114,6 +131,7 @@ fn testimony_counts(testimony: &Testimony, rules: &Rules, now: Moment) -> bool {
     let age = now.since(testimony.as_of);
     match testimony.says {
         Says::In => age <= rules.dead_after,
+        Says::Out if testimony.witness == Witness::CloudStack => age <= rules.fresh_cloudstack,
         Says::Out => age <= rules.fresh,
         Says::Unknown => false,
     }

@@ -6,7 +6,7 @@
 mod attachment;
 mod witness;
 
-pub use attachment::{Attachment, Because, Judgement, Rules, judge_attachment};
+pub use attachment::{Attachment, Because, Judgement, Rules, contradicting, judge_attachment};
 pub use witness::{
-    BridgeSeen, Call, LastCall, Says, TUNNEL_CALL_LASTS, Testimony, Witness, by_api, by_bridges, by_vifs,
+    BridgeSeen, Call, LastCall, Says, TUNNEL_CALL_LASTS, Testimony, Witness, by_api, by_bridges, by_cloudstack, by_vifs,
 };

@@ -17,6 +17,8 @@ pub enum Witness {
     Bridges,
     /// VIFs plugged on the network's bridge.
     Vifs,
+    /// What CloudStack's API tells of its VMs.
+    CloudStack,
 }
 
 impl Witness {
@@ -26,6 +28,18 @@ impl Witness {
             Witness::Api => "api",
             Witness::Bridges => "bridges",
             Witness::Vifs => "vifs",
+            Witness::CloudStack => "cloudstack",
+        }
+    }
+}
+
+impl Says {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Says::In => "in",
+            Says::Out => "out",
+            Says::Unknown => "unknown",
         }
     }
 }
@@ -126,4 +140,15 @@ pub fn by_vifs(bridge: BridgeSeen, last: Option<LastCall>, since: Moment, as_of:
         BridgeSeen::Gone => Says::Unknown,
     };
     Testimony { witness: Witness::Vifs, says, since, as_of }
+}
+
+/// What CloudStack's API told when it was read at `as_of`: `vms` of the network are on the host. Where it has the network and none is there, there is
+/// none, but while a VM of the network starts, stops or moves: the API has the host that it is on only afterwards.
+pub fn by_cloudstack(vms: usize, is_moving: bool, since: Moment, as_of: Moment) -> Testimony {
+    let says = match (vms, is_moving) {
+        (0, true) => Says::Unknown,
+        (0, false) => Says::Out,
+        _ => Says::In,
+    };
+    Testimony { witness: Witness::CloudStack, says, since, as_of }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ovstunnel_mesh::Moment;
 use ovstunnel_mesh::membership::{
-    Attachment, Because, BridgeSeen, Call, LastCall, Rules, Says, Testimony, Witness, by_api, by_bridges, by_vifs,
-    judge_attachment,
+    Attachment, Because, BridgeSeen, Call, LastCall, Rules, Says, Testimony, Witness, by_api, by_bridges,
+    by_cloudstack, by_vifs, contradicting, judge_attachment,
 };
 use proptest::prelude::*;
 
@@ -221,4 +221,24 @@ proptest! {
             attachment = judged.attachment;
         }
     }
+}
+
+#[test]
+fn cloudstack_says_out_only_where_no_vm_of_the_network_moves() {
+    let says = |vms, is_moving| by_cloudstack(vms, is_moving, at(0), at(0)).says;
+    assert_eq!([says(1, false), says(1, true)], [Says::In, Says::In]);
+    assert_eq!([says(0, false), says(0, true)], [Says::Out, Says::Unknown]);
+}
+
+#[test]
+fn cloudstacks_word_counts_until_two_readings_have_failed() {
+    let rules = Rules { witnesses: [Witness::CloudStack, Witness::Vifs].into(), ..Rules::default() };
+    let out = by_cloudstack(0, false, at(0), at(1000));
+    let leaves = |now| judge_attachment(Attachment::In, &[out], &rules, at(now)).attachment != Attachment::In;
+    assert_eq!([1000, 1150, 1151].map(leaves), [true, true, false]);
+    // Who is not heard contradicts nobody.
+    let by_vif = Testimony { witness: Witness::Vifs, says: Says::In, since: at(0), as_of: at(1000) };
+    assert_eq!(contradicting(&[out, by_vif], &rules, at(1001)), [out, by_vif]);
+    assert_eq!(contradicting(&[out, by_vif], &Rules::default(), at(1001)), []);
+    assert_eq!(contradicting(&[out], &rules, at(1001)), []);
 }

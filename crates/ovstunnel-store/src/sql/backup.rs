@@ -14,7 +14,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::engine::Pool;
 use super::failure::store_error;
-use super::{file, inspect_unopened, schema};
+use super::{TlsFiles, file, inspect_unopened, schema};
 use crate::inspection::KNOWN;
 use crate::{Inspection, Result, StoreError};
 
@@ -83,7 +83,7 @@ async fn fill_copy(from: &Path, to: &Path, forget: &[&str]) -> Result<()> {
 pub(crate) async fn backup_file(url: &str, to: &Path, forget: &[&str]) -> Result<()> {
     let from = path_of(url)?;
     // Also says what is wrong with it, before anything is made.
-    check_sound(&inspect_unopened(url, None).await?)?;
+    check_sound(&inspect_unopened(url, &TlsFiles::default()).await?)?;
     copy_file(from, to, forget).await?;
     sync_folder(to)
 }
@@ -92,7 +92,7 @@ pub(crate) async fn backup_file(url: &str, to: &Path, forget: &[&str]) -> Result
 pub(crate) async fn restore_file(url: &str, from: &Path, zone: &str, forget: &[&str]) -> Result<Option<PathBuf>> {
     let path = path_of(url)?;
     let from = std::path::absolute(from).map_err(on_file(from))?;
-    let inspection = inspect_unopened(&format!("sqlite://{}", from.display()), None).await?;
+    let inspection = inspect_unopened(&format!("sqlite://{}", from.display()), &TlsFiles::default()).await?;
     check_sound(&inspection)?;
     match inspection.zone {
         Some(found) if found == zone => {}

@@ -6,7 +6,7 @@ use sea_query::{Asterisk, Expr, Func, Query};
 
 use super::engine::{Kind, Pool, Tx};
 use super::failure::store_error;
-use super::{SqlStore, URL_RULE, file, open_viewer, schema};
+use super::{SqlStore, TlsFiles, URL_RULE, file, open_viewer, schema};
 use crate::inspection::KNOWN;
 use crate::{Inspection, Result, StoreError};
 
@@ -47,10 +47,10 @@ async fn inspect_pool(pool: &Pool) -> Result<Inspection> {
 }
 
 /// Inspects a database that nobody in this process has open, for reading only: the manager that has it may run.
-pub(crate) async fn inspect_unopened(url: &str, ca: Option<&std::path::Path>) -> Result<Inspection> {
+pub(crate) async fn inspect_unopened(url: &str, tls: &TlsFiles) -> Result<Inspection> {
     let scheme = url.split_once("://").map_or(url, |(scheme, _)| scheme);
     let no_address = || StoreError::invalid("[database] url", URL_RULE, scheme);
-    let pool = open_viewer(url, ca).await.ok_or_else(no_address)??;
+    let pool = open_viewer(url, tls).await.ok_or_else(no_address)??;
     let inspection = inspect_pool(&pool).await;
     pool.close().await;
     inspection

@@ -39,8 +39,26 @@ pub struct OpenOptions {
     pub states: StateWords,
     /// The zone's UUID, where it is known from elsewhere: that of a database which is made now, or in which no host stands yet.
     pub uuid: Option<Uuid>,
+    /// TLS with a server.
+    pub tls: TlsFiles,
+}
+
+/// TLS with a server, by files (PEM).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
     /// The certificates that a server's must come from; TLS is asked for then. None: as the address says.
     pub ca: Option<std::path::PathBuf>,
+    /// How a server is shown who asks: a certificate and its key. None: by the password in the address alone.
+    pub own: Option<OwnFiles>,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnFiles {
+    /// The certificate, followed by any intermediate ones.
+    pub certificate: std::path::PathBuf,
+    /// Its private key, unencrypted.
+    pub key: std::path::PathBuf,
 }
 
 /// A database of an engine.
@@ -87,7 +105,7 @@ impl SqlStore {
     /// Opens a database, makes it if it is not there, and brings it to this program's schema.
     pub(crate) async fn open(url: &str, zone: &str, options: OpenOptions) -> Result<SqlStore> {
         crate::rows::check_path_name("zone", zone)?;
-        let (pool, held) = connect_pool(url, options.ca.as_deref()).await?;
+        let (pool, held) = connect_pool(url, &options.tls).await?;
         let zone = match begin_together(&pool, zone, options.uuid).await {
             Ok(zone) => zone,
             Err(error) => {
@@ -157,7 +175,7 @@ impl Change<'_> {
     }
 }
 
-async fn connect_pool(url: &str, ca: Option<&std::path::Path>) -> Result<(Pool, Option<file::Held>)> {
+async fn connect_pool(url: &str, tls: &TlsFiles) -> Result<(Pool, Option<file::Held>)> {
     if let Some(("sqlite", path)) = url.split_once("://") {
         let path = Some(path).filter(|path| path.starts_with('/') && !path.contains(['?', '#']));
         let path = path.ok_or_else(|| StoreError::invalid("[database] url", URL_RULE, url))?;
@@ -165,22 +183,22 @@ async fn connect_pool(url: &str, ca: Option<&std::path::Path>) -> Result<(Pool, 
         return Ok((Pool::Sqlite(pool), Some(held)));
     }
     #[cfg(any(feature = "mysql", feature = "postgres"))]
-    if let Some(pool) = server::open_server(url, ca, true).await {
+    if let Some(pool) = server::open_server(url, tls, true).await {
         return Ok((pool?, None));
     }
-    let _ = ca;
+    let _ = tls;
     // An address of a server may have a password in it.
     let shown = url.split_once("://").map_or_else(|| url.to_owned(), |(scheme, _)| format!("{scheme}://…"));
     Err(StoreError::invalid("[database] url", URL_RULE, &shown))
 }
 
 /// Opens a manager's database, for a session that can only read; none where the address is none.
-pub(crate) async fn open_viewer(url: &str, ca: Option<&std::path::Path>) -> Option<Result<Pool>> {
+pub(crate) async fn open_viewer(url: &str, tls: &TlsFiles) -> Option<Result<Pool>> {
     #[cfg(any(feature = "mysql", feature = "postgres"))]
-    if let Some(pool) = server::open_server(url, ca, false).await {
+    if let Some(pool) = server::open_server(url, tls, false).await {
         return Some(pool);
     }
-    let _ = ca;
+    let _ = tls;
     open_reader(url).await
 }
 

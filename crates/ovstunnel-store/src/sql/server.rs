@@ -3,11 +3,9 @@
 //! What it does: reads an address, asks for TLS, and has the server end what a manager left open that stands still. What it must not do: show an
 //! address, in which there may be a password.
 
-use std::path::Path;
-
 use super::engine::Pool;
 use super::failure::store_error;
-use super::{file, tls};
+use super::{TlsFiles, file, tls};
 use crate::{Result, StoreError};
 
 /// What a session is to wait for, and what it may leave open, seconds: a manager that was stopped in the middle of a change must not keep others
@@ -22,28 +20,31 @@ fn url_error() -> StoreError {
 }
 
 /// Connects to the server of this address; none where the scheme is no server's.
-pub(super) async fn open_server(url: &str, ca: Option<&Path>, writes: bool) -> Option<Result<Pool>> {
+pub(super) async fn open_server(url: &str, files: &TlsFiles, writes: bool) -> Option<Result<Pool>> {
     let (scheme, _) = url.split_once("://")?;
     let is_server = matches!(scheme, "mysql" | "mariadb" | "postgres" | "postgresql");
-    if let Some(Err(bad)) = ca.filter(|_| is_server).map(tls::check_authorities) {
+    if is_server && let Err(bad) = tls::check_files(files) {
         return Some(Err(bad));
     }
     match scheme {
         #[cfg(feature = "mysql")]
-        "mysql" | "mariadb" => Some(open_mysql(url, ca, writes).await),
+        "mysql" | "mariadb" => Some(open_mysql(url, files, writes).await),
         #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => Some(open_postgres(url, ca, writes).await),
+        "postgres" | "postgresql" => Some(open_postgres(url, files, writes).await),
         _ => None,
     }
 }
 
 #[cfg(feature = "mysql")]
-async fn open_mysql(url: &str, ca: Option<&Path>, writes: bool) -> Result<Pool> {
+async fn open_mysql(url: &str, files: &TlsFiles, writes: bool) -> Result<Pool> {
     use sqlx::Executor;
     use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
     let options: MySqlConnectOptions = url.parse().map_err(|_| url_error())?;
     let mut options = options.charset("utf8mb4").collation("utf8mb4_bin");
-    if let Some(ca) = ca {
+    if let Some(own) = &files.own {
+        options = options.ssl_client_cert(&own.certificate).ssl_client_key(&own.key);
+    }
+    if let Some(ca) = &files.ca {
         options = options.ssl_ca(ca).ssl_mode(MySqlSslMode::VerifyIdentity);
     }
     let pool = MySqlPoolOptions::new().max_connections(file::CONNECTIONS).acquire_timeout(file::PATIENCE);
@@ -66,10 +67,13 @@ async fn open_mysql(url: &str, ca: Option<&Path>, writes: bool) -> Result<Pool> 
 }
 
 #[cfg(feature = "postgres")]
-async fn open_postgres(url: &str, ca: Option<&Path>, writes: bool) -> Result<Pool> {
+async fn open_postgres(url: &str, files: &TlsFiles, writes: bool) -> Result<Pool> {
     use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
     let mut options: PgConnectOptions = url.parse().map_err(|_| url_error())?;
-    if let Some(ca) = ca {
+    if let Some(own) = &files.own {
+        options = options.ssl_client_cert(&own.certificate).ssl_client_key(&own.key);
+    }
+    if let Some(ca) = &files.ca {
         options = options.ssl_root_cert(ca).ssl_mode(PgSslMode::VerifyFull);
     }
     let options = options.options([

@@ -5,13 +5,22 @@
 
 use std::path::Path;
 
-use rustls::CertificateError as E;
-use rustls::pki_types::CertificateDer;
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{AlertDescription, CertificateError as E};
 
+use super::{OwnFiles, TlsFiles};
 use crate::{Result, StoreError};
 
 const CA_RULE: &str = "must be a file with certificates of authorities (PEM) that the manager can read";
+
+const CERTIFICATE_RULE: &str = "must be a file with a certificate for clients (PEM) that the manager can read";
+
+const KEY_RULE: &str = "must be a file with a private key (PEM), unencrypted, that the manager can read";
+
+const PAIR_RULE: &str = "must be the key of [database] certificate";
 
 /// Refuses a file of authorities of which nobody could be trusted, however long one waits.
 pub(super) fn check_authorities(ca: &Path) -> Result<()> {
@@ -23,6 +32,29 @@ pub(super) fn check_authorities(ca: &Path) -> Result<()> {
         return Ok(());
     }
     Err(StoreError::invalid("[database] ca", CA_RULE, &ca.display().to_string()))
+}
+
+/// Refuses files with which no connection can come about, however long one waits.
+pub(super) fn check_files(files: &TlsFiles) -> Result<()> {
+    files.ca.as_deref().map_or(Ok(()), check_authorities)?;
+    files.own.as_ref().map_or(Ok(()), check_own)
+}
+
+/// Refuses a certificate that cannot be shown.
+fn check_own(own: &OwnFiles) -> Result<()> {
+    let invalid = |field, rule, path: &Path| StoreError::invalid(field, rule, &path.display().to_string());
+    let chain: Vec<CertificateDer<'_>> = CertificateDer::pem_file_iter(&own.certificate)
+        .and_then(Iterator::collect)
+        .ok()
+        .filter(|all: &Vec<_>| !all.is_empty())
+        .ok_or_else(|| invalid("[database] certificate", CERTIFICATE_RULE, &own.certificate))?;
+    let key = PrivateKeyDer::from_pem_file(&own.key);
+    let key = key.map_err(|_| invalid("[database] key", KEY_RULE, &own.key))?;
+    match CertifiedKey::from_der(chain, key, &ring::default_provider()) {
+        Ok(_) => Ok(()),
+        Err(rustls::Error::InconsistentKeys(_)) => Err(invalid("[database] key", PAIR_RULE, &own.key)),
+        Err(_) => Err(invalid("[database] key", KEY_RULE, &own.key)),
+    }
 }
 
 /// Why there is no connection by TLS; none where the error is of something else.
@@ -38,7 +70,32 @@ pub(super) fn reason_in_words(error: &sqlx::Error) -> Option<String> {
     }
 }
 
+/// What the server itself says of the certificate that it was shown, or was not.
+fn alert_words(alert: AlertDescription) -> Option<String> {
+    use AlertDescription as A;
+    let why = match alert {
+        A::CertificateRequired => {
+            return Some(
+                "the database server asks for a certificate: name certificate and key under [database]".to_owned(),
+            );
+        }
+        A::UnknownCA => "it is of an authority that the server does not trust",
+        A::CertificateExpired => "it has expired",
+        A::CertificateRevoked => "it is revoked",
+        A::BadCertificate | A::UnsupportedCertificate | A::CertificateUnknown | A::DecryptError => {
+            "the log of the server may say more"
+        }
+        _ => return None,
+    };
+    Some(format!("the database server does not take the certificate of [database] certificate: {why}"))
+}
+
 fn words(error: &rustls::Error) -> String {
+    if let rustls::Error::AlertReceived(alert) = error
+        && let Some(words) = alert_words(*alert)
+    {
+        return words;
+    }
     let rustls::Error::InvalidCertificate(error) = error else { return format!("TLS with the server failed: {error}") };
     let why = match error {
         E::UnknownIssuer | E::BadSignature => {

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use ovstunnel_store::{Fence, NewEvent, OpenOptions, Store, StoreError};
+use ovstunnel_store::{Fence, NewEvent, OpenOptions, Store, StoreError, TlsFiles};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 use tempfile::TempDir;
 
@@ -82,7 +82,7 @@ async fn several_managers_share_it(url: &str) {
     assert_eq!(a.hosts().await.unwrap().len(), 3);
     let other = Store::open(url, "dc2", OpenOptions::default()).await.unwrap_err();
     assert_eq!(other, StoreError::OtherZone { found: "dc1".into(), wanted: "dc2".into() });
-    let said = ovstunnel_store::inspect(url, None).await.unwrap();
+    let said = ovstunnel_store::inspect(url, &TlsFiles::default()).await.unwrap();
     assert_eq!((said.zone.as_deref(), said.schema), (Some("dc1"), said.known));
 }
 

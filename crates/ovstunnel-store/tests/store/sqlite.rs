@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::contract::tunnels_of;
 use crate::contract::{host, host_number, network_number};
-use ovstunnel_store::{HostTunnels, OpenOptions, RowsWritten, StateWords, Store, StoreError};
+use ovstunnel_store::{HostTunnels, OpenOptions, RowsWritten, StateWords, Store, StoreError, TlsFiles};
 use sqlx::{Connection, Row, SqliteConnection};
 use tempfile::TempDir;
 
@@ -174,17 +174,17 @@ async fn other_words_for_states_are_written_to_rows_that_are_there() {
 #[tokio::test]
 async fn a_file_is_inspected_beside_a_manager_and_nothing_is_created() {
     let folder = TempDir::new().unwrap();
-    let missing = ovstunnel_store::inspect(&url(folder.path()), None).await.unwrap_err();
+    let missing = ovstunnel_store::inspect(&url(folder.path()), &TlsFiles::default()).await.unwrap_err();
     assert!(matches!(missing, StoreError::Unavailable { .. }), "{missing}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
     let store = open(folder.path()).await.unwrap();
     store.put_host(&host("h1")).await.unwrap();
-    let said = ovstunnel_store::inspect(&url(folder.path()), None).await.unwrap();
+    let said = ovstunnel_store::inspect(&url(folder.path()), &TlsFiles::default()).await.unwrap();
     assert_eq!(said, store.inspect().await.unwrap());
     assert_eq!((said.engine, said.schema, said.zone.as_deref()), ("SQLite", 1, Some("dc1")));
     let mut file = other_program(folder.path()).await;
     sqlx::query("INSERT INTO ovstunnel_schema VALUES (7, 0)").execute(&mut file).await.unwrap();
-    let newer = ovstunnel_store::inspect(&url(folder.path()), None).await.unwrap();
+    let newer = ovstunnel_store::inspect(&url(folder.path()), &TlsFiles::default()).await.unwrap();
     assert_eq!((newer.schema, newer.known, newer.zone), (7, 1, None));
 }
 

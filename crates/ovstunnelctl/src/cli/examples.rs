@@ -123,8 +123,18 @@ Examples:
   ovstunnelctl pki renew --dir pki host1 --new-key
   ovstunnelctl pki renew --dir pki --ca
 
-A certificate keeps its key: only NAME.crt changes, and NAME.key need not be in the directory. The CA always keeps its key,
-so all that it has issued stays good.";
+A certificate keeps its key: only NAME.crt changes, and NAME.key need not be in the directory. The CA keeps its key here, so all that it has
+issued stays good; `pki rotate` gives it another one.";
+
+pub(super) const PKI_ROTATE: &str = "\
+Examples:
+  ovstunnelctl pki rotate begin --dir pki
+  ovstunnelctl pki rotate switch --dir pki
+  ovstunnelctl pki renew --dir pki zone management
+  ovstunnelctl pki rotate finish --dir pki
+
+After each step copy ca.crt, and ca.crl where it is used, to every host, manager and client, and reload them, before the next one. Hosts that
+joined by a token do so by themselves within a day, as long as the manager has the directory.";
 
 pub(super) const APPLY: &str = "\
 Examples:

@@ -6,10 +6,10 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::certificates::{self, format_rfc3339};
-use super::pki_args::{Issue, PkiCommand};
+use super::pki_args::{Issue, PkiCommand, Rotate, RotateStep};
 use super::show::{Page, printable, quoted};
 use super::{Failure, Report};
-use crate::pki::{Authority, Leaf, Revoked, Role, Written, readable_by_others};
+use crate::pki::{Authority, Leaf, Revoked, Role, Succession, Written, readable_by_others};
 
 /// The JSON of `pki init` and `pki issue`.
 #[derive(Debug, Serialize)]
@@ -66,12 +66,56 @@ pub(super) fn run(command: &PkiCommand, json: bool) -> Result<Report, Failure> {
             })
         }
         PkiCommand::Renew(renew) => certificates::renew_certificate(renew, now, json),
+        PkiCommand::Rotate(rotate) => rotate_authority(rotate, now, json),
         PkiCommand::Show { paths } => certificates::show_certificates(paths, now, json),
         PkiCommand::Revoke { dir, certificate } => {
             let revoked = Authority::open(dir)?.revoke_certificate(certificate, now)?;
             Report::new(json, &Listed::from_revoked(&revoked), |_| revoke_page(&revoked))
         }
     }
+}
+
+/// The JSON of `pki rotate`.
+#[derive(Debug, Serialize)]
+struct Rotated<'a> {
+    /// `updated`, or `unchanged` where the step was done before.
+    outcome: &'static str,
+    /// The file with the CAs that are trusted now, the one that signs first.
+    ca: &'a Path,
+    names: &'a [String],
+}
+
+fn rotate_authority(rotate: &Rotate, now: OffsetDateTime, json: bool) -> Result<Report, Failure> {
+    let Rotate { step, dir, name, days } = rotate;
+    if name.is_some() && *step != RotateStep::Begin {
+        return Err(Failure::Usage("--name: only `begin` makes a CA".to_owned()));
+    }
+    let done = match step {
+        RotateStep::Begin => Succession::begin(dir, name.as_deref(), *days, now)?,
+        RotateStep::Switch => Succession::switch(dir, now)?,
+        RotateStep::Finish => Succession::finish(dir, now)?,
+    };
+    let outcome = if done.changed { "updated" } else { "unchanged" };
+    let rotated = Rotated { outcome, ca: &done.certificate, names: &done.names };
+    Report::new(json, &rotated, |rotated| rotated_page(*step, rotated))
+}
+
+fn rotated_page(step: RotateStep, rotated: &Rotated<'_>) -> Page {
+    let mut page = Page::default();
+    let names: Vec<String> = rotated.names.iter().map(|name| printable(name)).collect();
+    page.line(format!("Trusted:  {} ({})", rotated.ca.display(), names.join(", ")));
+    page.line(format!("Signs:    {}", names.first().cloned().unwrap_or_default()));
+    page.line("");
+    page.line(match step {
+        RotateStep::Begin => {
+            "Copy ca.crt, and ca.crl where it is used, to every host, manager and client, and reload them. Then `pki rotate switch`."
+        }
+        RotateStep::Switch => {
+            "Copy both again, renew the managers' and clients' certificates and those of hosts that did not join by a token. Then `pki rotate finish`."
+        }
+        RotateStep::Finish => "Copy ca.crt, and ca.crl where it is used, to every host, manager and client once more, and reload them.",
+    });
+    page
 }
 
 /// What was asked for; clap has seen to it that there is one of the three.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::client::Url;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::{examples, values};
 use crate::pki;
@@ -52,6 +52,9 @@ pub(super) enum PkiCommand {
     /// Renew certificates for the same names, or the CA's own. The old files stay beside the new ones.
     #[command(after_help = examples::PKI_RENEW)]
     Renew(Renew),
+    /// Change the CA's key, in three steps: both CAs are trusted for a while, hosts' and clients' certificates are renewed, the one before goes.
+    #[command(after_help = examples::PKI_ROTATE)]
+    Rotate(Rotate),
     /// Show what certificates say: names, issuer, validity, key, fingerprint. Exit status 1 where one is not valid now.
     #[command(after_help = examples::PKI_SHOW)]
     Show {
@@ -115,4 +118,30 @@ pub(super) struct Renew {
     /// Lifetime from now on in days [default: 825, and 3650 for the CA]; never longer than the CA's.
     #[arg(long, value_parser = values::within(pki::CA_DAYS_ALLOWED))]
     pub(super) days: Option<u32>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Rotate {
+    #[arg(value_enum)]
+    pub(super) step: RotateStep,
+    /// Directory of the CA's files.
+    #[arg(long)]
+    pub(super) dir: PathBuf,
+    /// Common name of the new CA; for `begin` [default: that of the one before, with a number].
+    #[arg(long, value_parser = values::common_name)]
+    pub(super) name: Option<String>,
+    /// Lifetime of the new CA in days; for `begin`.
+    #[arg(long, default_value_t = pki::CA_DAYS, value_parser = values::within(pki::CA_DAYS_ALLOWED))]
+    pub(super) days: u32,
+}
+
+/// A step of the change of the CA's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum RotateStep {
+    /// Make the new CA: ca.crt has both from now on, and the one before signs.
+    Begin,
+    /// Have the new CA sign.
+    Switch,
+    /// Take the one before out, once no certificate of it is good any more.
+    Finish,
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A zone whose manager signs for hosts by a copy of the lab's CA, in which no host's certificate lies yet.
-fn enrolling(cloud: &Cloud) -> Result<Zone> {
+pub(crate) fn enrolling(cloud: &Cloud) -> Result<Zone> {
     let zone = Zone::new(cloud)?;
     let authority = zone.dir().join("authority");
     std::fs::create_dir(&authority)?;
@@ -29,7 +29,7 @@ fn enrolling(cloud: &Cloud) -> Result<Zone> {
 }
 
 /// What `ovstunnelctl zone token …` answers as JSON.
-fn token(cloud: &Cloud, zone: &Zone, words: &[&str]) -> Result<Value> {
+pub(crate) fn token(cloud: &Cloud, zone: &Zone, words: &[&str]) -> Result<Value> {
     let mut command = cloud.lab().fabric().command(program("ovstunnelctl")?);
     command.arg("--json").arg("--socket").arg(zone.dir().join("manager.sock")).args(["zone", "token"]).args(words);
     let told = output(command, PATIENCE)?;
@@ -38,7 +38,7 @@ fn token(cloud: &Cloud, zone: &Zone, words: &[&str]) -> Result<Value> {
 }
 
 /// Joins on a host of the cloud: its exit status, and what it said on either output.
-fn join(cloud: &Cloud, number: usize, token: &str, name: &str, dir: &Path) -> Result<(Option<i32>, String)> {
+pub(crate) fn join(cloud: &Cloud, number: usize, token: &str, name: &str, dir: &Path) -> Result<(Option<i32>, String)> {
     let node = cloud.node(number)?;
     let mut command = node.host().command(program("ovstunnelctl")?);
     command.args(["join", "--manager", &format!("https://{}:8444", cloud.lab().fabric().ip()), "--no-restart"]);
@@ -49,7 +49,7 @@ fn join(cloud: &Cloud, number: usize, token: &str, name: &str, dir: &Path) -> Re
 }
 
 /// As a package has it: no certificate, and no HTTPS.
-fn without_certificate(cloud: &Cloud, number: usize) -> Result<()> {
+pub(crate) fn without_certificate(cloud: &Cloud, number: usize) -> Result<()> {
     let node = cloud.node(number)?;
     let configured = std::fs::read_to_string(node.config_file())?;
     let of_tls = |line: &&str| ["[tls]", "certificate", "key", "client_ca"].iter().any(|word| line.starts_with(word));
@@ -130,7 +130,7 @@ fn a_host_joins_by_a_token_and_is_looked_at() -> Result<()> {
 }
 
 /// Has the certificate renewed on the second host: its exit status, and what it said on either output.
-fn renew(cloud: &Cloud, words: &[&str]) -> Result<(Option<i32>, String)> {
+pub(crate) fn renew(cloud: &Cloud, words: &[&str]) -> Result<(Option<i32>, String)> {
     let node = cloud.node(2)?;
     let mut command = node.host().command(program("ovstunnelctl")?);
     command.args(["--json", "renew", "--no-reload", "--config"]).arg(node.config_file()).args(words);

@@ -63,6 +63,7 @@ mod sweep;
 mod switch_restarts;
 mod takeover;
 mod takeover_stp;
+mod two_cas;
 mod udev;
 mod vifs;
 mod vifs_without_daemon;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ovstunnel_api::{Code, Epoch, Ipv6Policy};
 use ovstunnel_client::ClientError;
-use ovstunnel_e2e::{Cloud, Network, NodeConfig, PASSWORD, Replicas, problem};
+use ovstunnel_e2e::{Cloud, Network, NodeConfig, PASSWORD, Preparing, Replicas, problem};
 use ovstunnel_lab::{Kind, Stream, unhurried, wait_until};
 use ovstunnel_manager_api::{
     HostState, Isolation, Mode, NicAnswer, NicOutcome, PutHost, PutNetwork, PutNic, PutPhysicalNetwork,
@@ -206,6 +206,42 @@ fn one_of_three_managers_leads_whatever_dies() -> Result<()> {
     for number in 1..=3 {
         let log = stage.managers.log(number);
         ensure!(log.contains("leads the zone") && !log.contains(PASSWORD), "m{number}: {log}");
+    }
+    stage.managers.stop()
+}
+
+/// Waits until so many NICs more than before were prepared.
+fn more_prepared(caller: &Preparing, before: usize) -> Result<usize> {
+    wait_until("more NICs to be prepared", PATIENCE, || {
+        let now = caller.prepared().len();
+        ensure!(now >= before + 5, "{:?}", caller.answers().last());
+        Ok(now)
+    })
+}
+
+#[test]
+fn what_a_follower_answered_is_there_though_the_leader_was_killed() -> Result<()> {
+    let mut stage = Stage::new("sending", |cloud| Replicas::new(cloud, 3))?;
+    let (first, _) = stage.managers.wait_for_leader(&stage.cloud, None)?;
+    let follower = stage.others(first).next().context("a follower")?;
+    let caller = stage.managers.begin_preparing(&stage.cloud, follower, "web", "h1")?;
+    more_prepared(&caller, 0)?;
+    ensure!(stage.managers.log(first).contains("via "), "they did not go to the leader by the follower");
+
+    // In the middle of a call, most likely: they come one after the other.
+    stage.managers.kill(first)?;
+    let (second, _) = stage.managers.wait_for_leader(&stage.cloud, Some(first))?;
+    let before = caller.prepared().len();
+    more_prepared(&caller, before)?;
+    let answers = caller.finish();
+    let there = stage.managers.ask(&stage.cloud, second, |client| async move { client.nics("web").await })?;
+    for (id, code) in &answers {
+        match code {
+            200..300 => ensure!(there.nics.iter().any(|nic| nic.id == *id), "{id} was answered, and is lost"),
+            // Not done, or not known whether it was done.
+            421 | 503 => {}
+            _ => anyhow::bail!("{id}: {code} in {answers:?}"),
+        }
     }
     stage.managers.stop()
 }

@@ -2,7 +2,8 @@
 
 use ovstunnel_api::Outcome;
 use ovstunnel_manager_api::{
-    Event, Finding, Host, HostAnswer, HostState, Network, NetworkPlan, NetworkState, Overview, Proof, Trouble,
+    CloudStackNetwork, Disagreement, Event, Finding, Host, HostAnswer, HostState, Network, NetworkPlan, NetworkState,
+    Overview, Proof, Trouble,
 };
 
 use super::{Status, show_kinds};
@@ -253,7 +254,9 @@ pub(super) fn network_page(network: &Network) -> Page {
         pairs.push(("NICs", record.nics.to_string()));
     }
     pairs.extend(network.kind.as_ref().map(|kind| ("Tunnel kind", show_kinds::progress_sentence(kind))));
+    pairs.extend(network.cloudstack.as_ref().map(|known| ("CloudStack", cloudstack_text(known))));
     page.pairs(&pairs);
+    network.disagreements.iter().for_each(|one| write_disagreement(&mut page, one));
     network.kind.iter().for_each(|kind| show_kinds::write_waits(&mut page, kind));
     if let Some(reason) = &network.reason {
         write_finding(&mut page, reason);
@@ -267,6 +270,18 @@ pub(super) fn network_page(network: &Network) -> Page {
         page.table(&["HOST", "BRIDGE", "VIFS", "TUNNELS"], &[2, 3], members.iter().map(row).collect());
     }
     page
+}
+
+/// Whose network it is by CloudStack's word.
+fn cloudstack_text(known: &CloudStackNetwork) -> String {
+    let owners = [("account", &known.account), ("project", &known.project), ("domain", &known.domain)];
+    let owners = owners.iter().filter_map(|(word, name)| Some(format!(", {word} {}", name.as_ref()?)));
+    format!("{} ({}){}, {} NICs of VMs", known.name, known.id, owners.collect::<String>(), known.nics)
+}
+
+fn write_disagreement(page: &mut Page, one: &Disagreement) {
+    let words: Vec<String> = one.says.iter().map(|word| format!("{} says {}", word.witness, word.says)).collect();
+    page.verdict(Tone::Warn, "not agreed", &format!(" on {} for {} s: {}", one.host, one.lasts, words.join(", ")));
 }
 
 fn write_finding(page: &mut Page, finding: &Finding) {
