@@ -85,6 +85,9 @@ pub struct Vif {
     pub name: String,
     /// OpenFlow port number; absent while the device is not there.
     pub ofport: Option<u32>,
+    /// Ethernet address of the VM's card, where the hypervisor has noted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
 }
 
 /// Our flows on a bridge.
@@ -109,6 +112,9 @@ pub struct Tier {
     pub network_uuid: String,
     /// Its addresses.
     pub cidr: String,
+    /// Ethernet address of its gateway: to it a VM sends what goes to another tier. Absent where the daemon is too old to say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway_mac: Option<String>,
     /// Id of its ACL; absent where it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acl: Option<String>,

@@ -3,16 +3,19 @@
 //! What it must not do: be used for anything else. All of them speak of the same host, number 1, and of its network with GRE key
 //! 1001 on bridge `xapi12`, whose other host is number 2.
 
+mod forwarding;
+
+pub(crate) use forwarding::*;
+
 use crate::{
-    AddressTable, Bfd, BfdState, Bridge, BridgeAnswer, BridgeGone, BridgeList, BridgeSelection, Changed, Claim,
-    ClaimSays, Code, CountersAnswer, DoctorAnswer, EpochAnswer, EpochState, Finding, Flows, FlowsState, FollowedFrame,
-    FrameOut, Health, HealthState, Id, Interface, Ipv6Policy, KindStep, KnownAddress, Level, LogAnswer, Outcome,
-    OutcomeAnswer, PlanAnswer, PlannedCommand, PluginAnswer, PostKind, PostProbe, PostTunnel, ProbeAction, ProbeAnswer,
-    ProbedTunnel, Problem, PutBfd, PutBridge, PutEpoch, PutLog, PutTunnel, PutXapiNetwork, Ready, Reason,
-    ReconcileAnswer, ReconcileRun, RefusedTunnel, SecondKind, Severity, SpanningTree, SupportAnswer, SupportPart,
-    TakeoverAnswer, TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer,
-    TunnelCounters, TunnelKind, TunnelState, UnexpectedPackets, Vif, VifAnswer, Vpc, WatchSnapshot, XapiNetwork,
-    XapiNetworkAnswer,
+    Bfd, BfdState, Bridge, BridgeAnswer, BridgeGone, BridgeList, BridgeSelection, Changed, Claim, ClaimSays, Code,
+    CountersAnswer, DoctorAnswer, EpochAnswer, EpochState, Finding, Flows, FlowsState, Health, HealthState, Id,
+    Interface, Ipv6Policy, KindStep, Level, LogAnswer, Outcome, OutcomeAnswer, PlanAnswer, PlannedCommand,
+    PluginAnswer, PostKind, PostProbe, PostTunnel, ProbeAction, ProbeAnswer, ProbedTunnel, Problem, PutBfd, PutBridge,
+    PutEpoch, PutLog, PutTunnel, PutXapiNetwork, Ready, Reason, ReconcileAnswer, ReconcileRun, RefusedTunnel,
+    SecondKind, Severity, SpanningTree, SupportAnswer, SupportPart, TakeoverAnswer, TakeoverBridge, TakeoverPlan,
+    TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer, TunnelCounters, TunnelKind, TunnelState,
+    UnexpectedPackets, Vif, VifAnswer, Vpc, WatchSnapshot, XapiNetwork, XapiNetworkAnswer,
 };
 
 const BRIDGE: &str = "xapi12";
@@ -56,7 +59,7 @@ pub(crate) fn post_tunnel() -> PostTunnel {
 }
 
 pub(crate) fn vif() -> Vif {
-    Vif { name: text("vif3.0"), ofport: Some(4) }
+    Vif { name: text("vif3.0"), ofport: Some(4), mac: some("02:00:4c:00:00:01") }
 }
 
 pub(crate) fn flows() -> Flows {
@@ -64,7 +67,13 @@ pub(crate) fn flows() -> Flows {
 }
 
 pub(crate) fn tier() -> Tier {
-    Tier { key: 1002, network_uuid: text(NETWORK), cidr: text("10.1.1.0/24"), acl: some("7") }
+    Tier {
+        key: 1002,
+        network_uuid: text(NETWORK),
+        cidr: text("10.1.1.0/24"),
+        gateway_mac: some("02:00:4c:5f:00:01"),
+        acl: some("7"),
+    }
 }
 
 pub(crate) fn vpc() -> Vpc {
@@ -395,14 +404,6 @@ pub(crate) fn watch_snapshot() -> WatchSnapshot {
     }
 }
 
-pub(crate) fn known_address() -> KnownAddress {
-    KnownAddress { mac: text("02:00:4c:00:00:02"), port: some(TUNNEL), vlan: 0, age: Some(12) }
-}
-
-pub(crate) fn address_table() -> AddressTable {
-    AddressTable { addresses: vec![known_address()], total: 1 }
-}
-
 pub(crate) fn post_probe() -> PostProbe {
     let (action, nonce) = (ProbeAction::Send, text("0a:5b:1c:22:9f:07"));
     PostProbe { action, nonce, seconds: None, size: Some(1572), count: Some(1), tunnels: Some(vec![text(TUNNEL)]) }
@@ -427,18 +428,4 @@ pub(crate) fn unexpected_packets() -> UnexpectedPackets {
 
 pub(crate) fn counters_answer() -> CountersAnswer {
     CountersAnswer { every: 5.0, tunnels: vec![tunnel_counters()], unexpected: vec![unexpected_packets()] }
-}
-
-pub(crate) fn way_out() -> FrameOut {
-    FrameOut { port: text(TUNNEL), times: 1 }
-}
-
-pub(crate) fn followed_frame() -> FollowedFrame {
-    FollowedFrame {
-        frame: text("in_port=4,dl_src=02:00:4c:00:00:01,dl_dst=02:00:4c:00:00:02,dl_type=0x88b5"),
-        outs: Some(vec![way_out()]),
-        flooded: false,
-        unresolved: vec![],
-        evidence: text("forwarding to learned port"),
-    }
 }

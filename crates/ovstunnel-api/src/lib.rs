@@ -35,7 +35,9 @@ pub use bridge::{
 pub use counters::{CountersAnswer, TunnelCounters, UnexpectedPackets};
 pub use doctor::{DoctorAnswer, Finding, Level, SupportAnswer, SupportPart};
 pub use epoch::{CONTROLLER_HEADER, EPOCH_HEADER, EpochAnswer, EpochState, PutEpoch};
-pub use forwarding::{AddressTable, FollowedFrame, FrameOut, KnownAddress};
+pub use forwarding::{
+    AclDecision, AclDirection, AddressTable, FollowedFrame, FrameOut, KnownAddress, LimitCounted, VifLimit,
+};
 pub use health::{Health, Reason, Severity};
 pub use interface::Interface;
 pub use log::{LogAnswer, PutLog};

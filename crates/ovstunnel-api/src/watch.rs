@@ -130,6 +130,9 @@ pub enum WatchEvent {
     BridgeGone(BridgeGone),
     /// The host's health has changed.
     Health(Box<Health>),
+    /// Devices of the host or their addresses have changed: what `GET /v1/interfaces` says may be other. At most once a second, and only where the
+    /// `capabilities` say `addresses`.
+    Addresses,
     /// Nothing has: the daemon is there. Every 2 seconds.
     Ping,
 }
@@ -142,6 +145,7 @@ impl WatchEvent {
             WatchEvent::Bridge(_) => "bridge",
             WatchEvent::BridgeGone(_) => "bridge_gone",
             WatchEvent::Health(_) => "health",
+            WatchEvent::Addresses => "addresses",
             WatchEvent::Ping => "ping",
         }
     }
@@ -156,7 +160,7 @@ impl WatchEvent {
             WatchEvent::Bridge(bridge) => serde_json::to_string(bridge),
             WatchEvent::BridgeGone(gone) => serde_json::to_string(gone),
             WatchEvent::Health(health) => serde_json::to_string(health),
-            WatchEvent::Ping => Ok("{}".to_owned()),
+            WatchEvent::Addresses | WatchEvent::Ping => Ok("{}".to_owned()),
         }
     }
 
@@ -170,6 +174,7 @@ impl WatchEvent {
             "bridge" => WatchEvent::Bridge(serde_json::from_str(data)?),
             "bridge_gone" => WatchEvent::BridgeGone(serde_json::from_str(data)?),
             "health" => WatchEvent::Health(serde_json::from_str(data)?),
+            "addresses" => WatchEvent::Addresses,
             "ping" => WatchEvent::Ping,
             _ => return Ok(None),
         }))
@@ -196,6 +201,7 @@ mod tests {
         let gone = WatchEvent::BridgeGone(BridgeGone { name: "xapi3".into(), by_plugin: true });
         assert_eq!(WatchEvent::parse_event(gone.name(), &gone.data().unwrap()).unwrap(), Some(gone));
         assert_eq!(WatchEvent::parse_event("ping", "{}").unwrap(), Some(WatchEvent::Ping));
+        assert_eq!(WatchEvent::parse_event("addresses", "{}").unwrap(), Some(WatchEvent::Addresses));
         assert_eq!(WatchEvent::parse_event("of_tomorrow", "{}").unwrap(), None);
         assert!(WatchEvent::parse_event("bridge", "{}").is_err());
     }

@@ -12,7 +12,7 @@ use ovstunnel_api::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
-use crate::{Cause, ClientError};
+use crate::{Cause, ClientError, Packet};
 
 /// All that is not an unreserved character of RFC 3986, 2.3.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -65,6 +65,31 @@ pub(super) fn get_trace(bridge: &str, in_port: &str, source: &str, destination: 
     let call = Call::new(Method::GET, &["v1", "bridges", path_segment("bridge", bridge)?, "trace"]);
     let query = [("in_port", in_port), ("source", source), ("destination", destination)];
     Ok(call.with_query(&query.map(|(name, value)| (name, Some(value.to_owned())))))
+}
+
+/// The same of an IPv4 packet in the frame.
+pub(super) fn get_packet_trace(
+    bridge: &str,
+    in_port: &str,
+    (source, destination): (&str, &str),
+    packet: &Packet,
+) -> Result<Call, ClientError> {
+    let call = Call::new(Method::GET, &["v1", "bridges", path_segment("bridge", bridge)?, "trace"]);
+    let text = |value: &str| Some(value.to_owned());
+    Ok(call.with_query(&[
+        ("in_port", text(in_port)),
+        ("source", text(source)),
+        ("destination", text(destination)),
+        ("from_ip", Some(packet.from.to_string())),
+        ("to_ip", Some(packet.to.to_string())),
+        ("protocol", text(&packet.protocol)),
+        ("to_port", packet.to_port.map(|port| port.to_string())),
+    ]))
+}
+
+pub(super) fn get_limit(bridge: &str, vif: &str) -> Result<Call, ClientError> {
+    let call = Call::new(Method::GET, &["v1", "bridges", path_segment("bridge", bridge)?, "limit"]);
+    Ok(call.with_query(&[("vif", Some(vif.to_owned()))]))
 }
 
 pub(super) fn post_probe(bridge: &str, body: &PostProbe) -> Result<Call, ClientError> {

@@ -14,6 +14,7 @@ mod https;
 mod joining;
 #[cfg(feature = "manager")]
 mod manager;
+mod packet;
 mod peer;
 #[cfg(feature = "https")]
 mod refused;
@@ -32,7 +33,7 @@ use ovstunnel_api::{
     Epoch, EpochAnswer, EpochState, FollowedFrame, Interface, LogAnswer, OutcomeAnswer, PlanAnswer, PluginAnswer,
     PluginArguments, Position, PostKind, PostProbe, PostTunnel, ProbeAnswer, Problem, PutBfd, PutBridge, PutEpoch,
     PutLog, PutXapiNetwork, Ready, ReconcileAnswer, SupportAnswer, TakeoverAnswer, TakeoverPlan, TakeoverRequest,
-    TunnelAnswer, XapiNetwork, XapiNetworkAnswer,
+    TunnelAnswer, VifLimit, XapiNetwork, XapiNetworkAnswer,
 };
 use serde::de::DeserializeOwned;
 
@@ -46,6 +47,7 @@ pub use error::{Cause, ClientError};
 pub use joining::Joining;
 #[cfg(feature = "manager")]
 pub use manager::{DEFAULT_MANAGER_SOCKET, EventsWanted, FaultsWanted, Manager, NetworksWanted};
+pub use packet::Packet;
 pub use peer::{Peer, Service};
 #[cfg(feature = "https")]
 pub use tls::TlsFault;
@@ -212,6 +214,22 @@ impl Client {
         destination: &str,
     ) -> Result<FollowedFrame, ClientError> {
         self.send_call(call::get_trace(bridge, in_port, source, destination)?).await
+    }
+
+    /// The same of a frame with an IPv4 packet: what the ACLs of a VPC decide is told, too. Only where the daemon's `capabilities` say `packets`.
+    pub async fn trace_packet(
+        &self,
+        bridge: &str,
+        in_port: &str,
+        ends: (&str, &str),
+        packet: &Packet,
+    ) -> Result<FollowedFrame, ClientError> {
+        self.send_call(call::get_packet_trace(bridge, in_port, ends, packet)?).await
+    }
+
+    /// `GET /v1/bridges/{bridge}/limit`: what the limit of a VIF's broadcast has counted. Only where the daemon's `capabilities` say `packets`.
+    pub async fn limit(&self, bridge: &str, vif: &str) -> Result<VifLimit, ClientError> {
+        self.send_call(call::get_limit(bridge, vif)?).await
     }
 
     /// `POST /v1/bridges/{bridge}/probe`: arms a probe of its tunnels, sends its frames, or reads what has come. Only where the daemon's

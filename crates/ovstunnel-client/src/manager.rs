@@ -266,8 +266,20 @@ impl Manager {
 
     /// `GET /v1/path`: whether frames pass between two hosts or NICs, step by step.
     pub async fn path(&self, from: &str, to: &str, network: Option<&str>) -> Result<Path, ClientError> {
+        self.path_of(from, to, network, None).await
+    }
+
+    /// The same of a packet, as `tcp:443`, where the two are in tiers of a VPC.
+    pub async fn path_of(
+        &self,
+        from: &str,
+        to: &str,
+        network: Option<&str>,
+        packet: Option<&str>,
+    ) -> Result<Path, ClientError> {
         let (from, to) = (Some(from.to_owned()), Some(to.to_owned()));
-        let query = [("from", from), ("to", to), ("network", network.map(str::to_owned))];
+        let (network, packet) = (network.map(str::to_owned), packet.map(str::to_owned));
+        let query = [("from", from), ("to", to), ("network", network), ("packet", packet)];
         self.get(&["v1", "path"], &query).await
     }
 

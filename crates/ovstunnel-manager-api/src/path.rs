@@ -84,6 +84,10 @@ pub struct PostPath {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(pattern = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$")]
     pub network: Option<String>,
+    /// What passes from one tier of a VPC to another: `icmp`, which it is where it is absent, `tcp:PORT` or `udp:PORT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(icmp|(tcp|udp):[1-9][0-9]{0,4})$")]
+    pub packet: Option<String>,
     /// Whether frames are sent between the two hosts, and counted at the other end. They reach no VM.
     #[serde(default)]
     pub send: bool,
@@ -92,8 +96,11 @@ pub struct PostPath {
 /// Answer of `GET /v1/path` and `POST /v1/path`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Path {
-    /// The network.
+    /// The network; of two tiers of a VPC, that of the first end.
     pub network: String,
+    /// The network of the other end, where that is another tier of the same VPC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_network: Option<String>,
     /// Where it begins.
     pub from: PathEnd,
     /// Where it ends.

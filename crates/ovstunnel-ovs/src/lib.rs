@@ -32,6 +32,8 @@ pub use runner::{Finished, RunError};
 pub use seconds::aligned_ticks;
 pub use simulated::{Becomes, Pace, SimulatedSwitch, Work};
 pub use switch::{CommitError, Health, StartError, Switch};
-pub use told::{Address, AddressCounts, DatapathPorts, PortsTold, Tables, moved_between, parse_addresses};
+pub use told::{
+    Address, AddressCounts, DatapathPorts, Metered, PortsTold, Tables, matched_flows, moved_between, parse_addresses,
+};
 pub use xe::{Xe, XeError};
 pub use xe_change::{XeChange, XeObject};

@@ -81,6 +81,13 @@ pub(crate) fn del_meter(tools: &Tools, bridge: &str, meter: u32) -> Vec<String> 
     args
 }
 
+/// Arguments that print what a meter has counted.
+pub(crate) fn meter_stats(tools: &Tools, bridge: &str, meter: u32) -> Vec<String> {
+    let mut args = common_options(tools);
+    args.extend(["meter-stats".into(), bridge_target(tools, bridge), format!("meter={meter}")]);
+    args
+}
+
 fn common_options(tools: &Tools) -> Vec<String> {
     // Bundles need OpenFlow 1.4, which every supported Open vSwitch has on unless a bridge's `protocols` leaves it out.
     with_protocols(tools, "OpenFlow14")

@@ -77,7 +77,7 @@ pub use underlay::{TunnelEnd, Underlay};
 pub use uplink::{DeviceFacts, HostFacts, UplinkName, WayOut, carries_tunnels, undeclared_uplinks, way_out};
 pub use visible::steps_visible;
 pub use vpc::{
-    AclId, AclItem, Applied, Direction, FLOWS_MAX, Nic, Policies, PortRange, Tier, TooLarge, Topology, Verdict, Vpc,
-    VpcId, acl_priority, fits_record, range_masks, unplaced_vifs,
+    AclId, AclItem, Applied, Decision, Direction, FLOWS_MAX, Nic, Policies, PortRange, Tier, TooLarge, Topology,
+    Verdict, Vpc, VpcId, acl_priority, fits_record, range_masks, unplaced_vifs, vif_mac,
 };
 pub use witness::{AddressTable, PortConfig, Trace, Witness};

@@ -87,6 +87,8 @@ pub enum Scenario {
     Peers,
     /// The manager, over as many hollow hosts as a zone has.
     Manager,
+    /// What probes of all tunnels of a zone cost the manager, and a host.
+    Sweeps,
 }
 
 impl Cli {

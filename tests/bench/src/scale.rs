@@ -43,6 +43,8 @@ pub struct Scale {
     pub zone_rounds: usize,
     /// For how long NICs come and go, in seconds.
     pub nic_seconds: u64,
+    /// For how long all tunnels of the zone are probed again and again, in seconds.
+    pub sweep_seconds: u64,
 }
 
 impl Scale {
@@ -70,6 +72,7 @@ impl Scale {
             zone: Size::reference(),
             zone_rounds: 3,
             nic_seconds: 20,
+            sweep_seconds: 150,
         }
     }
 
@@ -93,6 +96,7 @@ impl Scale {
             traffic_rounds: rounds(self.traffic_rounds),
             traffic_millis: (self.traffic_millis * u64::from(percent) / 100).max(200),
             nic_seconds: (self.nic_seconds * u64::from(percent)).div_ceil(100),
+            sweep_seconds: (self.sweep_seconds * u64::from(percent)).div_ceil(100),
             zone: Size {
                 hosts: part(self.zone.hosts),
                 networks: part(self.zone.networks),
@@ -126,6 +130,7 @@ impl Scale {
             zone: Size::small(),
             zone_rounds: 1,
             nic_seconds: 2,
+            sweep_seconds: 3,
         }
     }
 }

@@ -43,8 +43,12 @@ pub struct Counts {
     pub all_connections: u64,
     /// Streams of changes now.
     pub watching: usize,
-    /// Requests that would have written, since the start.
+    /// Requests that would have written, since the start; without those of epochs, BFD and probes to hosts that carry these out.
     pub writes: u64,
+    /// Requests about probes, since the start.
+    pub probes: u64,
+    /// Requests about BFD, since the start.
+    pub bfd: u64,
 }
 
 /// Hollow hosts. They end with their value.
@@ -71,6 +75,18 @@ impl Hollow {
     /// # Errors
     /// When there are no certificates, ports or files for them.
     pub fn new(plan: Plan, is_old: impl Fn(usize) -> bool) -> Result<Hollow> {
+        Hollow::with_acts(plan, is_old, false)
+    }
+
+    /// The same of hosts that a manager may have probed: they take its epoch, run BFD, and each frame of a probe arrives.
+    ///
+    /// # Errors
+    /// As [`Hollow::new`].
+    pub fn acting(plan: Plan) -> Result<Hollow> {
+        Hollow::with_acts(plan, |_| false, true)
+    }
+
+    fn with_acts(plan: Plan, is_old: impl Fn(usize) -> bool, acts: bool) -> Result<Hollow> {
         allow_files()?;
         let dir = tempfile::Builder::new().prefix("ovstunnel-hollow-").tempdir()?;
         let pki = dir.path().join("pki");
@@ -82,7 +98,7 @@ impl Hollow {
             let listener = runtime.block_on(TcpListener::bind((Plan::address(number), 0)));
             let listener = listener.with_context(|| format!("host {number}"))?;
             urls.push(format!("https://{}", listener.local_addr()?));
-            let host = Arc::new(Host::new(number));
+            let host = Arc::new(Host::new(number, acts));
             let server = Server {
                 host: Arc::clone(&host),
                 plan: Arc::clone(&plan),
@@ -90,6 +106,7 @@ impl Hollow {
                 seen: Arc::clone(&seen),
                 cut: cut.subscribe(),
                 watches: !is_old(number),
+                since: std::time::Instant::now(),
             };
             runtime.spawn(server.run(listener));
             hosts.push(host);
@@ -121,12 +138,30 @@ impl Hollow {
             all_connections: seen.all_connections.load(of),
             watching: seen.watching.load(of),
             writes: seen.writes.load(of),
+            probes: seen.probes.load(of),
+            bfd: seen.bfd.load(of),
         }
     }
 
     /// Counts the most handshakes anew.
     pub fn reset(&self) {
         self.seen.most_handshakes.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether a manager may have them probed.
+    pub fn acts(&self) -> bool {
+        self.hosts.first().is_some_and(|host| host.acts())
+    }
+
+    /// Counts anew when bridges send frames of probes.
+    pub fn forget_sent(&self) {
+        self.hosts.iter().for_each(|host| host.forget_sent());
+    }
+
+    /// How many bridges have sent frames of probes since, and the longest time in which one of them has not.
+    pub fn longest_unsent(&self) -> (usize, Duration) {
+        let each = self.hosts.iter().map(|host| host.longest_unsent());
+        each.fold((0, Duration::ZERO), |(count, longest), (more, other)| (count + more, longest.max(other)))
     }
 
     /// Ends all connections at once.

@@ -59,10 +59,11 @@ impl Manager {
         let dir = hollow.dir().to_owned();
         let at = dir.display();
         let text = format!(
-            "zone = \"hollow\"\nsdn.ovs.default_label = \"tunnels\"\n[database]\nurl = \"sqlite://{at}/manager.db\"\n\
+            "zone = \"hollow\"\nsdn.ovs.controller = {}\nsdn.ovs.default_label = \"tunnels\"\n[database]\nurl = \"sqlite://{at}/manager.db\"\n\
              [api]\nlisten = \"off\"\nsocket = \"{at}/manager.sock\"\n\
              [hosts]\ncertificate = \"{at}/pki/{ZONE}.crt\"\nkey = \"{at}/pki/{ZONE}.key\"\nca = \"{at}/pki/ca.crt\"\n\
              [log]\nfile = \"{at}/manager.log\"\n",
+            hollow.acts(),
         );
         std::fs::write(dir.join("manager.toml"), text)?;
         let client = Client::unix(dir.join("manager.sock"), unhurried(DEADLINE));
@@ -118,10 +119,11 @@ impl Manager {
     /// # Errors
     /// When one is refused.
     pub fn register(&self, hollow: &Hollow) -> Result<()> {
+        let mode = if hollow.acts() { Mode::Manage } else { Mode::Observe };
         (0..hollow.plan().size.hosts).try_for_each(|host| {
             let (name, number) = (format!("h{:04}", Plan::number(host)), Some(Plan::number(host)));
             let rack = Some(format!("r{:02}", host / RACK));
-            let body = PutHost { api: hollow.url(host).to_owned(), number, rack, label: None, mode: Mode::Observe };
+            let body = PutHost { api: hollow.url(host).to_owned(), number, rack, label: None, mode };
             self.ask(async |client| client.put_host(&name, &body, false).await).map(drop)
         })
     }

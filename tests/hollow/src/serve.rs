@@ -1,7 +1,7 @@
 //! Serves one hollow host: HTTPS with client certificates, and the few routes that a manager asks.
 //!
-//! What it does: counts handshakes, streams and requests. What it must not do: carry out a request that writes; one that comes is counted
-//! and refused.
+//! What it does: counts handshakes, streams and requests. What it must not do: carry out a request that writes, but those of epochs, BFD and
+//! probes to hosts that are to; any other one that comes is counted and refused.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
-use ovstunnel_api::{BridgeList, Ready};
+use ovstunnel_api::{BridgeAnswer, BridgeList, EpochAnswer, Outcome, PutBfd, PutEpoch, Ready};
 use ovstunnel_server::tls::TlsStore;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{broadcast, watch};
@@ -39,6 +39,8 @@ pub(crate) struct Seen {
     pub all_connections: AtomicU64,
     pub watching: AtomicUsize,
     pub writes: AtomicU64,
+    pub probes: AtomicU64,
+    pub bfd: AtomicU64,
 }
 
 /// Counts one while it lives.
@@ -68,7 +70,12 @@ pub(crate) struct Server {
     pub cut: watch::Receiver<u64>,
     /// Whether it can tell of changes by itself, as daemons of before there was a watch cannot.
     pub watches: bool,
+    /// Since when its tunnels count.
+    pub since: std::time::Instant,
 }
+
+/// Bytes of a request's body, at most.
+const BODY: usize = 1 << 20;
 
 impl Server {
     /// Serves for ever.
@@ -94,7 +101,15 @@ impl Server {
         let Ok(stream) = shaken else { return };
         let _counted = Counted::new(&seen.connections);
         seen.all_connections.fetch_add(1, Ordering::Relaxed);
-        let service = service_fn(move |request| std::future::ready(self.answer(&request)));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let server = self.clone();
+            async move {
+                match request.method() {
+                    &Method::GET => server.answer(&request),
+                    _ => Ok::<_, Infallible>(server.carry_out(request).await),
+                }
+            }
+        });
         let builder = Builder::new(TokioExecutor::new()).http2_only();
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::select! {
@@ -106,18 +121,53 @@ impl Server {
 
     fn answer(&self, request: &Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let path = request.uri().path();
-        if request.method() != Method::GET {
-            self.seen.writes.fetch_add(1, Ordering::Relaxed);
-            return Ok(refused(StatusCode::CONFLICT, "conflict"));
-        }
         let answer = match (path, path.strip_prefix("/v1/interfaces/")) {
             ("/v1/watch", _) if self.watches => self.watch(),
             ("/v1/bridges", _) => json(&BridgeList { bridges: self.host.bridges(&self.plan), next: None }),
             ("/readyz", _) => json(&ready()),
+            ("/v1/counters", _) if self.host.acts() => json(&self.host.counters(&self.plan, self.since)),
             (_, Some(label)) => json(&self.host.interface(label)),
             _ => return Ok(refused(StatusCode::NOT_FOUND, "not_found")),
         };
         Ok(answer.unwrap_or_else(|_| refused(StatusCode::INTERNAL_SERVER_ERROR, "internal")))
+    }
+
+    /// Does what is asked for of epochs, BFD and probes, where the host is to; else it is counted and refused.
+    async fn carry_out(&self, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path().to_owned();
+        let body = axum::body::to_bytes(Body::new(request.into_body()), BODY).await.unwrap_or_default();
+        let words: Vec<&str> = path.split('/').skip(1).collect();
+        let answer = match &words[..] {
+            _ if !self.host.acts() => None,
+            ["v1", "epoch"] => serde_json::from_slice::<PutEpoch>(&body)
+                .ok()
+                .map(|PutEpoch { zone, epoch }| json(&EpochAnswer { outcome: Outcome::Updated, zone, epoch })),
+            ["v1", "bridges", bridge, what] => self.change_bridge(bridge, what, &body),
+            _ => None,
+        };
+        let Some(Ok(answer)) = answer else {
+            self.seen.writes.fetch_add(1, Ordering::Relaxed);
+            return refused(StatusCode::CONFLICT, "conflict");
+        };
+        answer
+    }
+
+    fn change_bridge(&self, bridge: &str, what: &str, body: &Bytes) -> Option<Result<Response<Body>>> {
+        let network = self.host.network_of(&self.plan, bridge)?;
+        match what {
+            "probe" => {
+                self.seen.probes.fetch_add(1, Ordering::Relaxed);
+                Some(json(&self.host.probe(&self.plan, network, &serde_json::from_slice(body).ok()?)))
+            }
+            "bfd" => {
+                self.seen.bfd.fetch_add(1, Ordering::Relaxed);
+                let ports = serde_json::from_slice::<PutBfd>(body).ok()?.ports.into_iter().collect();
+                self.host.run_bfd(&self.plan, network, ports).ok()?;
+                let bridge = self.host.bridge(&self.plan, network);
+                Some(json(&BridgeAnswer { outcome: Outcome::Updated, changes: Vec::new(), bridge }))
+            }
+            _ => None,
+        }
     }
 
     fn watch(&self) -> Result<Response<Body>> {

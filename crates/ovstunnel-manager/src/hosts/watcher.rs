@@ -28,8 +28,14 @@ const CONNECTING: Duration = Duration::from_secs(10);
 /// How often a daemon is asked that cannot tell of changes by itself.
 const POLL: Duration = Duration::from_secs(2);
 
-/// How often a host is asked for the address of its tunnels.
+/// How often a host is asked for the address of its tunnels whose daemon does not tell when to.
 const ADDRESS: Duration = Duration::from_secs(5);
+
+/// The same of one that tells when its devices or addresses have changed: what a label names may change without that.
+const ADDRESS_TOLD: Duration = Duration::from_secs(30);
+
+/// The word of daemons that do.
+const ADDRESSES: &str = "addresses";
 
 /// The same while there is none: a switch that starts again has taken it away for a moment.
 const ADDRESS_UNKNOWN: Duration = Duration::from_secs(1);
@@ -60,7 +66,7 @@ enum Ended {
 }
 
 /// How often a certificate is looked at anew that will end soon: it may have been renewed.
-const CERTIFICATE: Duration = Duration::from_secs(60);
+const CERTIFICATE: Duration = Duration::from_secs(30);
 
 pub(super) struct Watcher<F> {
     pub zone: Zone,
@@ -75,6 +81,15 @@ pub(super) struct Watcher<F> {
     pub writers: Writers,
     /// In whose rounds the host is asked what its tunnels have counted.
     pub counting: Counting,
+}
+
+/// What who listens tells who asks for the address.
+#[derive(Default)]
+struct Signals {
+    /// The host has said everything.
+    connected: Notify,
+    /// Its devices or addresses have changed.
+    moved: Notify,
 }
 
 impl<F: Fn() -> Option<Client>> Watcher<F> {
@@ -112,14 +127,14 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
             }
             Ok(Err(error)) => return error.into(),
         };
-        let connected = Notify::new();
+        let told = Signals::default();
         // Side by side: a daemon that is slow to tell its address does not hold up what it says of its bridges.
         tokio::select! {
-            ended = self.follow_watch(watch, turn, deadline, &connected) => match ended {
+            ended = self.follow_watch(watch, turn, deadline, &told) => match ended {
                 Ok(never) => match never {},
                 Err(ended) => ended,
             },
-            ended = self.keep_address(&connected) => match ended {
+            ended = self.keep_address(&told) => match ended {
                 Ok(never) => match never {},
                 Err(ended) => ended,
             },
@@ -147,13 +162,21 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
         }
     }
 
-    async fn keep_address(&self, connected: &Notify) -> Result<Infallible, Ended> {
-        connected.notified().await;
-        let mut again = None::<Instant>;
+    async fn keep_address(&self, told: &Signals) -> Result<Infallible, Ended> {
+        told.connected.notified().await;
+        let (mut looked, mut again) = (None::<Instant>, None::<Instant>);
         loop {
             let is_known = self.ask_for_the_address().await?;
-            self.look_at_the_certificate(&mut again).await;
-            tokio::time::sleep(if is_known { ADDRESS } else { ADDRESS_UNKNOWN }).await;
+            if looked.is_none_or(|at| at.elapsed() >= ADDRESS_TOLD) {
+                looked = Some(Instant::now());
+                self.look_at_the_certificate(&mut again).await;
+            }
+            let pause = match (is_known, self.zone.daemon_knows(self.number, ADDRESSES)) {
+                (false, _) => ADDRESS_UNKNOWN,
+                (true, false) => ADDRESS,
+                (true, true) => ADDRESS_TOLD,
+            };
+            let _ = tokio::time::timeout(pause, told.moved.notified()).await;
         }
     }
 
@@ -178,7 +201,7 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
         mut watch: Watch,
         turn: OwnedSemaphorePermit,
         deadline: Instant,
-        connected: &Notify,
+        told: &Signals,
     ) -> Result<Infallible, Ended> {
         let (mut turn, mut picture) = (Some(turn), None::<(Picture, Position)>);
         let mut silent_at = deadline;
@@ -187,10 +210,13 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
             let event = tokio::time::timeout_at(silent_at, watch.next()).await.map_err(|_| late())??;
             let (position, event) = event.ok_or(Ended::Closed)?;
             silent_at = Instant::now() + SILENT_AFTER;
+            if event == WatchEvent::Addresses {
+                told.moved.notify_one();
+            }
             let at = position.or_else(|| picture.as_ref().map(|(_, at)| at.clone())).ok_or(Ended::NoSnapshot)?;
             picture = Some(self.apply_event(picture, at, event)?);
             if turn.take().is_some() {
-                connected.notify_one();
+                told.connected.notify_one();
             }
         }
     }
@@ -225,7 +251,7 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
                 self.zone.host_alive(self.number);
                 return Ok((picture, at));
             }
-            WatchEvent::Ping | WatchEvent::Snapshot(_) => {
+            WatchEvent::Addresses | WatchEvent::Ping | WatchEvent::Snapshot(_) => {
                 self.zone.host_alive(self.number);
                 return Ok((picture, at));
             }

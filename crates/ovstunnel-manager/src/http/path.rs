@@ -8,12 +8,11 @@ use ovstunnel_manager_api::{Path, PostPath};
 use ovstunnel_server::audit::Effect;
 use ovstunnel_server::extract::{NoQuery, ValidJson, ValidQuery};
 use ovstunnel_server::problem::ApiError;
-use ovstunnel_types::GreKey;
 use serde::Deserialize;
 
 use super::State;
-use crate::path;
-use crate::zone::{End, EndsError};
+use crate::path::{self, PacketKind};
+use crate::zone::{End, EndsError, Meeting};
 
 /// From where to where.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -26,8 +25,11 @@ pub(crate) struct PathQuery {
     /// The same of the other end.
     #[param(min_length = 1, max_length = 255)]
     to: String,
-    /// The network; where it is absent, the only one that both are in.
+    /// The network; where it is absent, the only one that both are in, or the two tiers of a VPC that they are in.
     network: Option<String>,
+    /// What passes from one tier of a VPC to another: `icmp`, which it is where it is absent, `tcp:PORT` or `udp:PORT`.
+    #[param(pattern = "^(icmp|(tcp|udp):[1-9][0-9]{0,4})$")]
+    packet: Option<String>,
 }
 
 const WORD: &str = "must be the name of a host, or id, VM, MAC or IP address of a NIC, 1 to 255 characters";
@@ -36,6 +38,7 @@ const WORD: &str = "must be the name of a host, or id, VM, MAC or IP address of 
 #[utoipa::path(get, path = "/v1/path", tag = "zone", operation_id = "getPath", params(PathQuery),
     responses(
         (status = 200, description = "The steps, and the first that fails", body = Path),
+        (status = 400, description = "`invalid_request`", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: nothing has this name, there is no such network, or they have none in common", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`conflict`: it is not clear which NIC or network is meant", body = Problem, content_type = "application/problem+json"),
     ))]
@@ -43,8 +46,9 @@ pub(crate) async fn get_path(
     Shared(state): Shared<State>,
     ValidQuery(query): ValidQuery<PathQuery>,
 ) -> Result<Json<Path>, ApiError> {
-    let (key, from, to) = resolve_ends(&state, &query.from, &query.to, query.network.as_deref())?;
-    Ok(Json(path::examine_path(&state.zone, &state.hosts, key, &from, &to).await))
+    let packet = packet_kind(query.packet.as_deref())?;
+    let (meeting, from, to) = resolve_ends(&state, &query.from, &query.to, query.network.as_deref())?;
+    Ok(Json(path::examine_path(&state.zone, &state.hosts, (meeting, packet), &from, &to).await))
 }
 
 /// The same; with `send`, frames of full size are sent between the two hosts, there and back, as the last steps.
@@ -62,18 +66,27 @@ pub(crate) async fn send_frames(
     _: NoQuery,
     ValidJson(body): ValidJson<PostPath>,
 ) -> Result<Response, ApiError> {
-    let (key, from, to) = resolve_ends(&state, &body.from, &body.to, body.network.as_deref())?;
+    let packet = packet_kind(body.packet.as_deref())?;
+    let (meeting, from, to) = resolve_ends(&state, &body.from, &body.to, body.network.as_deref())?;
     let sweeper = if body.send { Some(super::sweep::require_sweeper(&state)?) } else { None };
-    let path = path::examine_path(&state.zone, &state.hosts, key, &from, &to).await;
+    let path = path::examine_path(&state.zone, &state.hosts, (meeting, packet), &from, &to).await;
     let path = match sweeper {
-        Some(sweeper) if from.host != to.host => path::probe_path(path, sweeper, key, (&from, &to)).await,
+        Some(sweeper) if from.host != to.host => path::probe_path(path, sweeper, meeting, (&from, &to)).await,
         _ => path,
     };
     Ok(Effect::mark_response(if body.send { "sent" } else { "looked" }, Json(path).into_response()))
 }
 
+const PACKET: &str = "must be icmp, tcp:PORT or udp:PORT, with a port of 1 to 65535";
+
+/// What is asked about of a way between two tiers.
+fn packet_kind(packet: Option<&str>) -> Result<PacketKind, ApiError> {
+    let Some(text) = packet else { return Ok(PacketKind::Icmp) };
+    text.parse().map_err(|()| ApiError::invalid("packet", PACKET, Some(text)))
+}
+
 /// What is meant, and in which network.
-fn resolve_ends(state: &State, from: &str, to: &str, network: Option<&str>) -> Result<(GreKey, End, End), ApiError> {
+fn resolve_ends(state: &State, from: &str, to: &str, network: Option<&str>) -> Result<(Meeting, End, End), ApiError> {
     for (field, word) in [("from", from), ("to", to)] {
         if word.is_empty() || word.chars().count() > 255 {
             return Err(ApiError::invalid(field, WORD, Some(word)));

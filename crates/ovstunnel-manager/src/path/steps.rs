@@ -3,18 +3,18 @@
 use ovstunnel_api::{FollowedFrame, FrameOut};
 use ovstunnel_manager_api::{FaultCommand, PathStep, StepResult};
 use ovstunnel_mesh::proof::{Finding, What};
-use ovstunnel_store::NicRow;
 use ovstunnel_types::{GreKey, HostNumber};
 
-use super::asked::{Asked, Frame, Learnt};
+use super::asked::{Asked, Frame};
+use super::packets::acl_step;
 use crate::zone::{Sessions, Side, Zone};
 
-fn new_step(side: Option<&Side>, check: &str, result: StepResult, evidence: String) -> PathStep {
+pub(super) fn new_step(side: Option<&Side>, check: &str, result: StepResult, evidence: String) -> PathStep {
     let host = side.map(|side| side.host.clone());
     PathStep { host, check: check.to_owned(), result, evidence, remedy: None, commands: Vec::new() }
 }
 
-fn with_remedy(step: PathStep, remedy: &str, commands: Vec<FaultCommand>) -> PathStep {
+pub(super) fn with_remedy(step: PathStep, remedy: &str, commands: Vec<FaultCommand>) -> PathStep {
     PathStep { remedy: Some(remedy.to_owned()), commands, ..step }
 }
 
@@ -22,7 +22,7 @@ fn manager_command(run: String) -> FaultCommand {
     FaultCommand { host: None, run }
 }
 
-fn host_command(side: &Side, run: &str) -> FaultCommand {
+pub(super) fn host_command(side: &Side, run: &str) -> FaultCommand {
     FaultCommand { host: Some(side.host.clone()), run: run.to_owned() }
 }
 
@@ -90,14 +90,14 @@ pub(super) fn bfd_steps(sides: [(HostNumber, &Side); 2], network: (GreKey, &Zone
     }
 }
 
-/// That by the counters of both ends one sends and nothing arrives; nothing where they do not say so.
-pub(super) fn counter_steps(sides: [(HostNumber, &Side); 2], network: (GreKey, &Zone)) -> Vec<PathStep> {
-    let [(from, near), (to, far)] = sides;
-    let of = |side: &Side, from, to| {
-        let finding = network.1.lost_by_counters(network.0, from, to)?;
-        Some(finding_step(side, "counters", &finding, network))
-    };
-    [of(near, from, to), of(far, to, from)].into_iter().flatten().collect()
+/// That by the counters of both ends this one sends and nothing arrives at the other one; nothing where they do not say so.
+pub(super) fn counter_steps(
+    (from, near): (HostNumber, &Side),
+    (to, _): (HostNumber, &Side),
+    network: (GreKey, &Zone),
+) -> Option<PathStep> {
+    let finding = network.1.lost_by_counters(network.0, from, to)?;
+    Some(finding_step(near, "counters", &finding, network))
 }
 
 /// Whether frames of full size pass in one piece.
@@ -148,42 +148,6 @@ pub(super) fn ipv6_step(near: &Side, far: &Side) -> PathStep {
     }
 }
 
-/// Where the VM itself is seen.
-pub(super) fn vif_step(side: &Side, asked: &Asked, nic: Option<&NicRow>) -> Option<PathStep> {
-    let of = |result, evidence| Some(new_step(Some(side), "vif", result, evidence));
-    let mac = nic.and_then(|nic| nic.mac).map(|mac| mac.to_string()).unwrap_or_default();
-    match &asked.learnt {
-        Err(_) if side.bridge.is_none() || !side.is_connected => None,
-        Err(why) => of(StepResult::Unknown, why.clone()),
-        Ok(Learnt::NoAddress) if asked.vifs.is_empty() => {
-            let unknown = of(StepResult::Unknown, "no VIF with a device is on the bridge".to_owned())?;
-            Some(with_remedy(
-                unknown,
-                "start a VM of the network on the host",
-                vec![host_command(side, "ovstunnelctl bridge list -o wide")],
-            ))
-        }
-        Ok(Learnt::NoAddress) => of(StepResult::Ok, format!("VIFs on the bridge: {}", asked.vifs.join(", "))),
-        Ok(Learnt::At(port, age)) if asked.vifs.contains(port) => {
-            let age = age.map(|age| format!(" {age} s ago")).unwrap_or_default();
-            of(StepResult::Ok, format!("{mac} was heard of{age} behind {port}"))
-        }
-        Ok(Learnt::At(port, _)) => {
-            let evidence = format!("{mac} was learnt behind {port}, which is no VIF of this host: the VM is elsewhere");
-            let failed = of(StepResult::Fail, evidence)?;
-            Some(with_remedy(failed, "say where the NIC is now: `ovstunnelctl zone nic prepare`", Vec::new()))
-        }
-        Ok(Learnt::Nowhere) => {
-            let unknown = of(StepResult::Unknown, format!("nothing was heard from {mac} on this bridge lately"))?;
-            Some(with_remedy(
-                unknown,
-                "see whether the VM runs and its interface is up, and have it send something",
-                Vec::new(),
-            ))
-        }
-    }
-}
-
 /// What became of frames that this host has sent.
 pub(super) fn sent_step(host: &str, came: Option<Result<String, Finding>>) -> PathStep {
     let of = |result, evidence| PathStep { host: Some(host.to_owned()), ..new_step(None, "send", result, evidence) };
@@ -205,6 +169,7 @@ pub(super) struct Way<'a> {
     pub near: (&'a Side, &'a Asked),
     pub far: (&'a Side, &'a Asked),
     pub is_one_host: bool,
+    pub zone: &'a Zone,
 }
 
 impl Way<'_> {
@@ -218,6 +183,7 @@ impl Way<'_> {
         let ((near, here), (far, there)) = (self.near, self.far);
         let port = |side: &Side| side.tunnel.as_ref().map(|(port, _)| port.clone());
         let target = there.entry_vif().map(str::to_owned);
+        let mut steps = Vec::new();
         let out = match (here.entry_vif(), self.is_one_host) {
             (None, _) => new_step(
                 Some(near),
@@ -225,11 +191,16 @@ impl Way<'_> {
                 StepResult::Skipped,
                 "by which VIF it would come in is not known".to_owned(),
             ),
-            (Some(vif), true) => trace_step(near, here, vif, frame, target.as_deref(), "frame_out").await,
-            (Some(vif), false) => trace_step(near, here, vif, frame, port(near).as_deref(), "frame_out").await,
+            (Some(vif), _) => {
+                let wanted = if self.is_one_host { target.clone() } else { port(near) };
+                let (acl, out) = trace_step((near, here), vif, frame, wanted.as_deref(), "frame_out", self.zone).await;
+                steps.extend(acl);
+                out
+            }
         };
+        steps.push(out);
         if self.is_one_host {
-            return vec![out];
+            return steps;
         }
         let come = match port(far) {
             None => new_step(
@@ -238,22 +209,30 @@ impl Way<'_> {
                 StepResult::Skipped,
                 "there is no tunnel by which it would come in".to_owned(),
             ),
-            Some(port) => trace_step(far, there, &port, frame, target.as_deref(), "frame_in").await,
+            Some(port) => {
+                let frame = frame.routed();
+                trace_step((far, there), &port, &frame, target.as_deref(), "frame_in", self.zone).await.1
+            }
         };
-        vec![out, come]
+        steps.push(come);
+        steps
     }
 }
 
-/// Has a frame followed through one switch. It must come out by `wanted`; where that is not known, by something.
+/// Has a frame followed through one switch. It must come out by `wanted`; where that is not known, by something. Before that what the ACLs
+/// decide of it, where it is a packet that passes between tiers there.
 async fn trace_step(
-    side: &Side,
-    asked: &Asked,
+    (side, asked): (&Side, &Asked),
     by: &str,
     frame: &Frame,
     wanted: Option<&str>,
     check: &str,
-) -> PathStep {
-    let (result, evidence, flow) = match asked.trace_frame(by, frame).await {
+    zone: &Zone,
+) -> (Option<PathStep>, PathStep) {
+    let followed = asked.trace_frame(by, frame).await;
+    let acl = followed.as_ref().ok().zip(frame.packet.as_ref());
+    let acl = acl.and_then(|(followed, packet)| acl_step(side, followed, packet, zone));
+    let (result, evidence, flow) = match followed {
         Ok(followed) => judge_trace(&followed, by, wanted),
         Err(why) => (StepResult::Unknown, why, None),
     };
@@ -261,13 +240,14 @@ async fn trace_step(
     match (result, flow, &side.bridge) {
         (StepResult::Fail, Some(flow), Some(bridge)) => {
             let show = host_command(side, &format!("ovs-appctl ofproto/trace {bridge} '{flow}'"));
-            with_remedy(
+            let failed = with_remedy(
                 answer,
                 "see which flow decides so, and `ovstunnelctl doctor` on the host",
                 vec![show, host_command(side, "ovstunnelctl doctor")],
-            )
+            );
+            (acl, failed)
         }
-        _ => answer,
+        _ => (acl, answer),
     }
 }
 

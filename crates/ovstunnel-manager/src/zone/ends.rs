@@ -33,6 +33,27 @@ impl End {
     }
 }
 
+/// The networks of both ends: one and the same, or two tiers of a VPC whose bridges route between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meeting {
+    /// That of the first end.
+    pub from: GreKey,
+    /// That of the other one.
+    pub to: GreKey,
+}
+
+impl Meeting {
+    /// The way back.
+    pub fn reversed(self) -> Meeting {
+        Meeting { from: self.to, to: self.from }
+    }
+
+    /// Whether packets are routed between the two.
+    pub fn is_routed(self) -> bool {
+        self.from != self.to
+    }
+}
+
 /// Why it is not known what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndsError {
@@ -47,7 +68,7 @@ pub enum EndsError {
         /// The other.
         to: String,
     },
-    /// They have several networks in common.
+    /// They have several networks, or pairs of tiers, in common.
     #[error("{from} and {to} have several networks in common ({networks}): say which")]
     Several {
         /// The one.
@@ -97,12 +118,45 @@ impl State {
     }
 }
 
+/// A thing that a word means, and the networks that it is in.
+type Meant = (End, BTreeSet<GreKey>);
+
+impl State {
+    /// Whether a host's bridge of the one network routes into the other one, as a VPC's does.
+    fn is_routed_at(&self, host: HostNumber, one: GreKey, other: GreKey) -> bool {
+        let snapshot = self.seen.get(&host).and_then(|seen| seen.snapshot.as_ref());
+        snapshot.is_some_and(|snapshot| snapshot.bridges_of(one).any(|bridge| bridge.has_key(other)))
+    }
+
+    /// Two NICs in tiers of one VPC; all that these words may mean.
+    fn routed_meetings(&self, one: &[Meant], other: &[Meant]) -> Vec<(Meeting, End, End)> {
+        let nics = |meant: &[Meant]| {
+            let of = |(end, keys): &Meant| keys.iter().map(|key| (*key, end.clone())).collect::<Vec<_>>();
+            meant.iter().filter(|(end, _)| end.nic.is_some()).flat_map(of).collect::<Vec<_>>()
+        };
+        let (ours, theirs) = (nics(one), nics(other));
+        let pairs = ours.iter().flat_map(|from| theirs.iter().map(move |to| (from, to)));
+        let is_routed = |((from, near), (to, far)): &(&(GreKey, End), &(GreKey, End))| {
+            from != to && [near, far].iter().all(|end| self.is_routed_at(end.host, *from, *to))
+        };
+        let meeting = |((from, near), (to, far)): (&(GreKey, End), &(GreKey, End))| {
+            (Meeting { from: *from, to: *to }, near.clone(), far.clone())
+        };
+        pairs.filter(is_routed).map(meeting).collect()
+    }
+}
+
 impl Zone {
-    /// What two words mean, and in which network: the one that is given, or the only one that both are in.
+    /// What two words mean, and in which network: the one that is given, or the only one that both are in; else in which two tiers of a VPC.
     ///
     /// # Errors
     /// A word means nothing or too much, or there is no such network or more than one.
-    pub fn resolve_ends(&self, from: &str, to: &str, network: Option<GreKey>) -> Result<(GreKey, End, End), EndsError> {
+    pub fn resolve_ends(
+        &self,
+        from: &str,
+        to: &str,
+        network: Option<GreKey>,
+    ) -> Result<(Meeting, End, End), EndsError> {
         let state = self.lock_state();
         let (one, other) = (state.word_meanings(from), state.word_meanings(to));
         for (word, meant) in [(from, &one), (to, &other)] {
@@ -118,7 +172,17 @@ impl Zone {
         let (from_word, to_word) = (from.to_owned(), to.to_owned());
         let key = match shared[..] {
             [key] => key,
-            [] => return Err(EndsError::NoNetwork { from: from_word, to: to_word }),
+            [] => {
+                let mut routed = if network.is_none() { state.routed_meetings(&one, &other) } else { Vec::new() };
+                let names = |meeting: &Meeting| {
+                    format!("{} to {}", state.network_name(meeting.from), state.network_name(meeting.to))
+                };
+                if routed.len() > 1 {
+                    let networks: Vec<String> = routed.iter().take(NAMED).map(|(meeting, ..)| names(meeting)).collect();
+                    return Err(EndsError::Several { from: from_word, to: to_word, networks: networks.join(", ") });
+                }
+                return routed.pop().ok_or(EndsError::NoNetwork { from: from_word, to: to_word });
+            }
             _ => {
                 let names: Vec<String> = shared.iter().take(NAMED).map(|key| state.network_name(*key)).collect();
                 return Err(EndsError::Several { from: from_word, to: to_word, networks: names.join(", ") });
@@ -135,6 +199,6 @@ impl Zone {
             }
             here.pop().ok_or_else(|| EndsError::Unknown(word.to_owned()))
         };
-        Ok((key, only(from, one)?, only(to, other)?))
+        Ok((Meeting { from: key, to: key }, only(from, one)?, only(to, other)?))
     }
 }

@@ -47,7 +47,7 @@ pub use clock::CLOCK_SKEW;
 pub use cloud::{CloudHost, CloudNetwork, CloudNic, CloudPicture, CloudTaken};
 pub use describe::{Names, Page, format_time};
 pub use endpoint::EndpointFault;
-pub use ends::{End, EndsError};
+pub use ends::{End, EndsError, Meeting};
 pub use faults::Wrong;
 pub use host::{Registered, Row, Shown, Told};
 pub use kinds::obstacle_sentence;
@@ -420,7 +420,7 @@ impl Zone {
 
     /// At which address a host's tunnels end, or why that is not known.
     pub fn host_endpoint(&self, number: HostNumber, found: Result<Interface, EndpointFault>) {
-        let told = {
+        let (told, is_changed) = {
             let mut state = self.lock_state();
             let of_host = |state: &State| state.hosts.get(&number).and_then(|host| host.interface().cloned());
             let before = of_host(&state);
@@ -428,12 +428,15 @@ impl Zone {
             if let Some(interface) = of_host(&state).filter(|after| before.as_ref() != Some(after)) {
                 self.send_fact(Fact::Endpoint { host: number, interface });
             }
-            told
+            (told, !state.changed.is_empty())
         };
         if let Some((kind, name, text)) = told {
             self.record_event(kind, &name, text);
         }
-        self.wake_prover();
+        // Asked of thousands of hosts all the time, and nearly always the same.
+        if is_changed {
+            self.wake_prover();
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use ovstunnel_mesh::proof::Finding;
 use ovstunnel_types::{GreKey, HostNumber};
 
 use super::describe::rounded_seconds;
-use super::{Registered, Zone};
+use super::{Meeting, Registered, Zone};
 
 /// What is known of one host's side.
 #[derive(Clone, Debug)]
@@ -33,33 +33,41 @@ pub struct Side {
     pub max_guest_mtu: Option<u32>,
     /// What its bridge does with IPv6.
     pub ipv6: Option<Ipv6Policy>,
+    /// Whether its daemon can follow packets, and tell what limits of VIFs have dropped.
+    pub knows_packets: bool,
 }
 
+/// The word of daemons that can.
+const PACKETS: &str = "packets";
+
 impl Zone {
-    /// A host's side of the way to another one in the network with this key.
-    pub fn path_side(&self, key: GreKey, number: HostNumber, other: HostNumber) -> Side {
+    /// A host's side of the way to another one: its network is the first one, and what it sends goes by tunnels of the second.
+    pub fn path_side(&self, networks: Meeting, number: HostNumber, other: HostNumber) -> Side {
         let (now, state) = (self.now(), self.lock_state());
         let host = state.hosts.get(&number);
         let seen = state.seen.get(&number);
-        let bridge = seen.and_then(|seen| seen.snapshot.as_ref()?.bridges_of(key).next());
+        let bridge = seen.and_then(|seen| seen.snapshot.as_ref()?.bridges_of(networks.from).next());
         let tunnel = bridge.and_then(|bridge| {
-            bridge.tunnels.iter().find(|tunnel| tunnel.key == key && tunnel.peer_number() == Some(other))
+            bridge.tunnels.iter().find(|tunnel| tunnel.key == networks.to && tunnel.peer_number() == Some(other))
         });
-        let network = state.networks.get(&key).map(|known| known.mesh.network);
-        let found =
-            || network.into_iter().flat_map(|network| state.prover.findings_of(network)).filter(|f| f.host == number);
+        let found = |key: GreKey| {
+            let network = state.networks.get(&key).map(|known| known.mesh.network);
+            network.into_iter().flat_map(|network| state.prover.findings_of(network)).filter(|f| f.host == number)
+        };
+        let told = host.and_then(Registered::daemon_facts);
         Side {
             host: state.name_of(number),
             api: host.map(|host| host.row.api.clone()),
             is_connected: host.is_some_and(Registered::is_connected),
             age: seen.filter(|seen| seen.snapshot.is_some()).map(|seen| rounded_seconds(now.since(seen.heard))),
             silence: host.and_then(Registered::silence_trouble),
-            of_bridge: found().filter(|finding| finding.to.is_none()).cloned().collect(),
-            of_tunnel: found().filter(|finding| finding.to == Some(other)).cloned().collect(),
+            of_bridge: found(networks.from).filter(|finding| finding.to.is_none()).cloned().collect(),
+            of_tunnel: found(networks.to).filter(|finding| finding.to == Some(other)).cloned().collect(),
             bridge: bridge.map(|bridge| bridge.name.to_string()),
             tunnel: tunnel.map(|tunnel| (tunnel.port.to_string(), tunnel.remote_ip.to_string())),
             max_guest_mtu: bridge.and_then(|bridge| bridge.max_guest_mtu),
             ipv6: bridge.map(|bridge| bridge.ipv6),
+            knows_packets: told.is_some_and(|told| told.capabilities.iter().any(|word| word == PACKETS)),
         }
     }
 

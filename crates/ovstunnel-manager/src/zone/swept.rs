@@ -99,6 +99,13 @@ impl State {
 }
 
 impl Zone {
+    /// Whether a host's daemon has said that it can do this.
+    pub fn daemon_knows(&self, number: HostNumber, word: &str) -> bool {
+        let state = self.lock_state();
+        let told = state.hosts.get(&number).and_then(|host| host.daemon_facts());
+        told.is_some_and(|told| told.capabilities.iter().any(|known| known == word))
+    }
+
     /// What of the network with this key can be swept: hosts that may be changed and whose daemons can probe.
     pub fn sweepable_network(&self, key: GreKey) -> Option<Sweepable> {
         let state = self.lock_state();
@@ -128,6 +135,7 @@ impl Zone {
     ) {
         let (now, mut state) = (self.now(), self.lock_state());
         let swept = state.swept.entry(key).or_default();
+        let was_bad = !swept.findings.is_empty();
         probed.for_each(|way| drop(swept.findings.remove(&way)));
         for finding in findings {
             if let Some(to) = finding.to {
@@ -138,8 +146,12 @@ impl Zone {
         if is_whole {
             swept.at = Some(now);
         }
+        let is_news = was_bad || !swept.findings.is_empty();
         drop(state);
-        self.0.pulse.send_modify(|passes| *passes += 1);
+        // That all is well is found of dozens of networks a second.
+        if is_news {
+            self.0.pulse.send_modify(|passes| *passes += 1);
+        }
     }
 
     /// The networks with at least two hosts, and whether something was found in each.

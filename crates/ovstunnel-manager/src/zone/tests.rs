@@ -403,3 +403,20 @@ fn the_worst_networks_come_first_page_by_page() {
     assert_eq!(page(3, None), (vec![], 2));
     assert_eq!(page(1, Some(vec![NetworkState::Whole])), (vec![Some(7)], 1));
 }
+
+#[tokio::test]
+async fn what_is_the_same_as_before_wakes_nobody() {
+    let bench = Bench::new();
+    let woken = async || tokio::time::timeout(Duration::from_millis(1), bench.zone.0.wake.notified()).await.is_ok();
+    woken().await;
+    let passes = bench.zone.watch_passes();
+    bench.zone.host_endpoint(number(1), Ok(interface("192.0.2.1")));
+    bench.zone.host_alive(number(1));
+    bench.zone.record_sweep(bench.key(), [(number(1), number(2))].into_iter(), Vec::new(), true);
+    assert!(!woken().await && !passes.has_changed().unwrap());
+    let lost = lost_finding(number(1), number(2), false, "none has come".to_owned());
+    bench.zone.record_sweep(bench.key(), [(number(1), number(2))].into_iter(), vec![lost], true);
+    assert!(passes.has_changed().unwrap(), "what a sweep finds is news");
+    bench.zone.host_endpoint(number(1), Ok(interface("192.0.2.99")));
+    assert!(woken().await, "an address is another one");
+}

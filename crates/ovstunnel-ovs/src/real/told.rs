@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::RealSwitch;
 use super::unknown::Unknown;
 use crate::control::Control;
-use crate::told::{AddressCounts, DatapathPorts, PortsTold, Tables, addresses};
+use crate::told::{AddressCounts, DatapathPorts, Metered, PortsTold, Tables, addresses};
 use crate::{CommitError, Health, Observer, ofctl};
 
 /// What the switch counts of itself: where a counter stays the same, nothing was changed.
@@ -220,6 +220,16 @@ impl RealSwitch {
     pub async fn ports_told(&self, bridge: &str) -> Result<PortsTold, CommitError> {
         self.check_health()?;
         Ok(PortsTold::parse(&self.run_ofctl(&self.tools.show_command(bridge)).await?.stdout))
+    }
+
+    /// What a meter has counted; nothing where the bridge has none of that number.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn metered(&self, bridge: &str, meter: u32) -> Result<Option<Metered>, CommitError> {
+        self.check_health()?;
+        let command = self.tools.ofctl_command(ofctl::meter_stats(&self.tools, bridge, meter), None);
+        Ok(Metered::parse(&self.run_ofctl(&command).await?.stdout))
     }
 
     /// Sets one part of a port's configuration, as `ovs-ofctl mod-port` takes it.

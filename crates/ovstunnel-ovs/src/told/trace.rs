@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use ovstunnel_plan::{Followed, Out, TunnelEndpoint, TunnelKind};
+use ovstunnel_plan::{Cookie, Followed, Out, TunnelEndpoint, TunnelKind};
 
 /// Lines that are kept as evidence, and characters of each.
 const LINES: usize = 4;
@@ -153,6 +153,20 @@ fn tunnel_target(remote: &str, key: &str) -> Option<Led> {
     Some((remote.parse().ok()?, key))
 }
 
+/// Cookie and priority of each flow that has matched, in their order.
+pub fn matched_flows(printed: &str) -> Vec<(Cookie, u16)> {
+    let of_line = |line: &str| {
+        let (table, flow) = line.trim_start().split_once(". ")?;
+        table.parse::<u8>().ok()?;
+        let (_, priority) = flow.split_once("priority ")?;
+        let priority = priority.split(',').next()?.trim().parse().ok()?;
+        let (_, cookie) = flow.split_once("cookie 0x")?;
+        let cookie = cookie.split([',', ' ']).next()?.trim();
+        Some((Cookie(u64::from_str_radix(cookie, 16).ok()?), priority))
+    };
+    printed.lines().filter_map(of_line).collect()
+}
+
 /// The lines of the frame's own bridge that say what was done with it.
 fn trace_evidence(printed: &str) -> String {
     let lines = printed.lines().skip_while(|line| !line.starts_with("bridge(")).skip(2);
@@ -291,6 +305,26 @@ Megaflow: recirc_id=0,eth,in_port=4,dl_src=02:aa:00:00:00:01,dl_dst=ff:ff:ff:ff:
         let ports = DatapathPorts::parse(PORTS).remove("xapi1").unwrap();
         assert_eq!(ports.parse_trace("Datapath actions: 6\nDatapath actions: 4\n"), None);
         assert_eq!(ports.parse_trace(""), None);
+    }
+
+    #[test]
+    fn the_flows_that_have_matched_are_read_with_cookie_and_priority() {
+        // Of a VPC's bridge, printed by 3.1.0.
+        let printed = "\
+bridge(\"xapi7\")
+---------------
+ 0. ip,in_port=5,dl_dst=02:00:00:00:01:fe,nw_src=10.1.1.0/24,nw_dst=10.1.0.0/16, priority 1000, cookie 0x6f76737412000005
+    set_field:0x3e9->reg0
+    resubmit(,3)
+ 3. priority 1, cookie 0x6f76737410000003
+    resubmit(,4)
+ 5. tcp,reg0=0x3ea,nw_src=10.1.1.0/24, priority 1011, cookie 0x6f76737417abcdef
+    drop
+ 9. nothing of it, priority x, cookie 0x1
+    0. priority 0
+";
+        let cookies = [(0x6f76_7374_1200_0005, 1000), (0x6f76_7374_1000_0003, 1), (0x6f76_7374_17ab_cdef, 1011)];
+        assert_eq!(matched_flows(printed), cookies.map(|(cookie, priority)| (Cookie(cookie), priority)));
     }
 
     #[test]

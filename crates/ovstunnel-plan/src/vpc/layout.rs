@@ -62,7 +62,7 @@ impl<'a> Layout<'a> {
     }
 
     fn place_vif(&mut self, by_mac: &BTreeMap<Mac, GreKey>, bridge: &ObservedBridge, port: &ObservedPort) {
-        let Some(mac) = mac_of(bridge, port) else { return };
+        let Some(mac) = vif_mac(bridge, port) else { return };
         let Some(number) = port.interface().and_then(|interface| interface.openflow_port()) else { return };
         let tier = by_mac.get(&mac).and_then(|key| self.tiers.get_mut(key));
         if let Some(tier) = tier {
@@ -96,7 +96,8 @@ impl<'a> Layout<'a> {
 }
 
 /// The Ethernet address of a VIF. The emulated card of an HVM guest, `tapN.M`, has that of its `vifN.M` where nothing is noted at it.
-fn mac_of(bridge: &ObservedBridge, port: &ObservedPort) -> Option<Mac> {
+/// Ethernet address of the card behind a VIF, as the hypervisor has noted it; of an emulated one, that of the real one beside it.
+pub fn vif_mac(bridge: &ObservedBridge, port: &ObservedPort) -> Option<Mac> {
     let beside = || bridge.ports.get(&format!("vif{}", port.name.strip_prefix("tap")?)).and_then(attached_mac);
     attached_mac(port).or_else(beside)
 }
@@ -112,6 +113,6 @@ pub fn unplaced_vifs<'a>(
     settings: &'a Settings,
 ) -> Vec<&'a str> {
     let by_mac = topology.map(Topology::tiers_by_mac).unwrap_or_default();
-    let placed = |port: &&ObservedPort| mac_of(observed, port).is_some_and(|mac| by_mac.contains_key(&mac));
+    let placed = |port: &&ObservedPort| vif_mac(observed, port).is_some_and(|mac| by_mac.contains_key(&mac));
     observed.vifs(&settings.vif_prefixes).filter(|port| !placed(port)).map(|port| port.name.as_str()).collect()
 }

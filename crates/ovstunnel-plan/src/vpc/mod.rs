@@ -5,6 +5,7 @@
 
 mod acl;
 mod flows;
+mod followed;
 mod layout;
 mod pipeline;
 mod policies;
@@ -17,7 +18,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 pub(crate) use flows::vpc_flows;
-pub use layout::unplaced_vifs;
+pub use followed::Decision;
+pub use layout::{unplaced_vifs, vif_mac};
 pub use policies::{AclId, AclItem, Direction, FLOWS_MAX, Policies, PortRange, Verdict, acl_priority};
 pub use ranges::range_masks;
 pub use record::{TooLarge, fits_record};

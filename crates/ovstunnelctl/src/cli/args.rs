@@ -146,8 +146,17 @@ pub(super) struct Trace {
     pub(super) port: String,
     /// MAC of the sender.
     pub(super) source: String,
-    /// MAC of the receiver.
+    /// MAC of the receiver; of what goes to another tier of a VPC, that of the gateway.
     pub(super) destination: String,
+    /// IPv4 address of the sender, with --to-ip: a packet is followed, and what the ACLs of a VPC decide of it is told.
+    #[arg(long, value_name = "IP", requires = "to_ip")]
+    pub(super) from_ip: Option<std::net::Ipv4Addr>,
+    /// IPv4 address of the receiver.
+    #[arg(long, value_name = "IP", requires = "from_ip")]
+    pub(super) to_ip: Option<std::net::Ipv4Addr>,
+    /// The packet: icmp, tcp:PORT or udp:PORT [default: icmp].
+    #[arg(long, value_name = "PACKET", requires = "to_ip", value_parser = values::packet)]
+    pub(super) packet: Option<(String, Option<u16>)>,
 }
 
 #[derive(Args, Debug)]

@@ -1,6 +1,7 @@
 //! `trace`: where a frame comes out of a bridge. Must not judge: what it must come out by, whoever asks knows.
 
-use ovstunnel_api::FollowedFrame;
+use ovstunnel_api::{AclDecision, FollowedFrame};
+use ovstunnel_client::Packet;
 
 use super::args::Trace;
 use super::show::Page;
@@ -8,7 +9,14 @@ use super::{Failure, Report};
 use crate::client::Client;
 
 pub(super) async fn run(client: &Client, args: &Trace, json: bool) -> Result<Report, Failure> {
-    let followed = client.trace(&args.bridge, &args.port, &args.source, &args.destination).await?;
+    let followed = match (args.from_ip, args.to_ip) {
+        (Some(from), Some(to)) => {
+            let (protocol, to_port) = args.packet.clone().unwrap_or_else(|| ("icmp".to_owned(), None));
+            let packet = Packet { from, to, protocol, to_port };
+            client.trace_packet(&args.bridge, &args.port, (&args.source, &args.destination), &packet).await?
+        }
+        _ => client.trace(&args.bridge, &args.port, &args.source, &args.destination).await?,
+    };
     let is_lost = followed.outs.as_ref().is_none_or(Vec::is_empty);
     Ok(Report::new(json, &followed, trace_page)?.wrong_if(is_lost))
 }
@@ -31,6 +39,12 @@ fn trace_page(followed: &FollowedFrame) -> Page {
         ("To all ports", flooded.to_owned()),
         ("Open vSwitch", followed.evidence.clone()),
     ]);
+    for AclDecision { tier, direction, acl, item, passes } in &followed.acl {
+        let acl = acl.as_ref().map_or_else(|| "no ACL".to_owned(), |acl| format!("ACL {acl}"));
+        let item = item.map_or_else(|| "no item is about it".to_owned(), |item| format!("item {item} decides"));
+        let what = if *passes { "it passes" } else { "it is dropped" };
+        page.line(format!("Tier {tier}, {}, {acl}: {item}, and {what}.", direction.as_str()));
+    }
     if !followed.unresolved.is_empty() {
         let hosts = followed.unresolved.join(", ");
         page.line(format!(

@@ -72,6 +72,16 @@ pub(super) fn zone_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// A packet as a person says it: its protocol, and the port to which it goes where that has ports.
+pub(super) fn packet(text: &str) -> Result<(String, Option<u16>), String> {
+    let port = |port: &str| port.parse().ok().filter(|port| *port > 0);
+    match text.split_once(':') {
+        None if text == "icmp" => Ok((text.to_owned(), None)),
+        Some((protocol @ ("tcp" | "udp"), number)) if port(number).is_some() => Ok((protocol.to_owned(), port(number))),
+        _ => Err("a packet is icmp, tcp:PORT or udp:PORT, with a port of 1 to 65535".to_owned()),
+    }
+}
+
 /// A GRE key in a path: checked before a URL is made of it, as far as it is a number.
 pub(super) fn key(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {

@@ -14,7 +14,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
+use super::underlay::next_change;
 use crate::health::Survey;
+use crate::host::Monitor;
 use crate::state::{State, recorded_epoch};
 use crate::watch::Hub;
 use crate::writer::Tuning;
@@ -27,6 +29,9 @@ const RESTS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mi
 
 /// How often it is looked what is below the tunnels, which nothing tells of by itself.
 const SURVEY_EVERY: Duration = Duration::from_secs(1);
+
+/// The least time from one word that devices or addresses have changed to the next.
+const ADDRESSES_APART: Duration = Duration::from_secs(1);
 
 /// Publishes until nobody can ask any more.
 pub(crate) async fn publish_changes(state: State) {
@@ -57,6 +62,12 @@ struct Publisher<'a> {
     revision: watch::Receiver<u64>,
     /// All bridges are to be described again.
     all: bool,
+    /// Tells of changes of devices and addresses.
+    links: Option<Monitor>,
+    /// Some have changed, and nobody was told of it.
+    moved: bool,
+    /// When that was last told.
+    moved_told: Option<Instant>,
 }
 
 /// What those who watch have been told.
@@ -79,7 +90,27 @@ impl<'a> Publisher<'a> {
             tuning: state.writer.watch_tuning(),
             revision: state.switch.observer().watch_revision(),
             all: true,
+            links: None,
+            moved: false,
+            moved_told: None,
         }
+    }
+
+    /// Listens for changes of devices and addresses; what has changed while nobody did is told, too.
+    fn watch_links(&mut self) {
+        if self.links.is_none() && self.state.interfaces.can_change() {
+            self.links = self.state.interfaces.monitor().ok();
+            self.moved = true;
+        }
+    }
+
+    /// That devices or addresses have changed, where it is time to say so.
+    fn addresses_event(&mut self) -> Option<WatchEvent> {
+        let is_due = self.moved && self.moved_told.is_none_or(|told| told.elapsed() >= ADDRESSES_APART);
+        is_due.then(|| {
+            (self.moved, self.moved_told) = (false, Some(Instant::now()));
+            WatchEvent::Addresses
+        })
     }
 
     /// Works until nobody watches.
@@ -92,6 +123,7 @@ impl<'a> Publisher<'a> {
         let mut first = true;
         while !self.hub.stop_if_unwatched() {
             let began = Instant::now();
+            self.watch_links();
             self.run_round(std::mem::take(&mut first)).await;
             tokio::time::sleep((began.elapsed() * REST).clamp(RESTS.0, RESTS.1)).await;
             tokio::select! {
@@ -102,6 +134,12 @@ impl<'a> Publisher<'a> {
                 () = witnesses.wait_changed() => {}
                 () = self.hub.wait_asked() => {}
                 _ = survey.tick() => {}
+                there = next_change(&mut self.links) => {
+                    self.moved = true;
+                    if !there {
+                        self.links = None;
+                    }
+                }
             }
         }
         self.state.switch.observer().forget_touched_for_watch();
@@ -126,7 +164,7 @@ impl<'a> Publisher<'a> {
                 vec![]
             }
         };
-        let events = events.into_iter().chain(self.health_event()).collect();
+        let events = events.into_iter().chain(self.health_event()).chain(self.addresses_event()).collect();
         if !first {
             self.hub.publish_events(events).await;
         }

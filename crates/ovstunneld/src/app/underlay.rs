@@ -126,7 +126,7 @@ impl Follower {
 }
 
 /// The next change, or nothing for ever where there are none.
-async fn next_change(monitor: &mut Option<Monitor>) -> bool {
+pub(super) async fn next_change(monitor: &mut Option<Monitor>) -> bool {
     match monitor {
         Some(monitor) => monitor.wait_change().await,
         None => std::future::pending().await,

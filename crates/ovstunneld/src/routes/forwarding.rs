@@ -13,6 +13,7 @@ use ovstunnel_server::problem::ApiError;
 use ovstunnel_types::Mac;
 use serde::Deserialize;
 
+use super::packet::Packet;
 use super::{State, refusals, validate};
 
 /// Addresses of an answer.
@@ -48,6 +49,18 @@ pub(super) struct FrameQuery {
     /// Its destination, of one VM.
     #[param(pattern = "^(?!00:00:00:00:00:00$)[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$")]
     destination: String,
+    /// Source of the IPv4 packet in it; without one it is a frame as no flow of ours matches it.
+    #[param(value_type = Option<String>, format = "ipv4")]
+    pub(super) from_ip: Option<String>,
+    /// Destination of the packet.
+    #[param(value_type = Option<String>, format = "ipv4")]
+    pub(super) to_ip: Option<String>,
+    /// Protocol of the packet; `icmp` where it is absent.
+    #[param(value_type = Option<String>, pattern = "^(icmp|tcp|udp)$")]
+    pub(super) protocol: Option<String>,
+    /// Port of its destination, where the protocol has ports.
+    #[param(minimum = 1)]
+    pub(super) to_port: Option<u16>,
 }
 
 /// A managed bridge, and the switch where that can be asked.
@@ -144,20 +157,24 @@ pub(super) async fn get_trace(
 ) -> Result<Json<FollowedFrame>, ApiError> {
     let source: Mac = validate::parse_field("source", &query.source)?;
     let destination: Mac = validate::parse_field("destination", &query.destination)?;
+    let packet = Packet::from_query(&query)?;
     let Asked { real, bridge } = requested_bridge(&state, &name)?;
     let come = come_in(&bridge, &query.in_port)?;
-    let frame = format!("{come},dl_src={source},dl_dst={destination},{PLAIN}");
-    let (followed, words) = match real {
-        None => (None, SIMULATED.to_owned()),
+    let inner = packet.as_ref().map_or_else(|| PLAIN.to_owned(), Packet::flow_text);
+    let frame = format!("{come},dl_src={source},dl_dst={destination},{inner}");
+    let (followed, words, acl) = match real {
+        None => (None, SIMULATED.to_owned(), Vec::new()),
         Some(real) => {
             let mut questions = real.lend_questions();
             let answer =
                 trace_frame(&mut questions, &bridge, &frame).await.ok_or_else(|| no_answer("ofproto/trace"))?;
             real.give_back(questions);
-            answer
+            let decided = packet.map(|packet| packet.read_decisions(&bridge, &answer.1)).unwrap_or_default();
+            (answer.0, answer.1, decided)
         }
     };
     Ok(Json(FollowedFrame {
+        acl,
         outs: followed.as_ref().map(|followed| named_outputs(&bridge, followed)),
         flooded: followed.as_ref().is_some_and(|followed| followed.flooded),
         unresolved: followed.iter().flat_map(|f| f.unresolved.iter().map(ToString::to_string)).collect(),

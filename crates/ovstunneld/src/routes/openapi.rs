@@ -10,8 +10,8 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::{
-    State, bfd, bridges, counters, diagnosis, fence, fixups, forwarding, host, kind, list, log, networks, plugin,
-    probe, takeover, vifs, watch,
+    State, bfd, bridges, counters, diagnosis, fence, fixups, forwarding, host, kind, limit, list, log, networks,
+    plugin, probe, takeover, vifs, watch,
 };
 
 #[derive(OpenApi)]
@@ -75,6 +75,7 @@ fn for_each_route(mut take: impl FnMut(UtoipaMethodRouter<State>)) {
     take(routes!(kind::post_kind));
     take(routes!(forwarding::list_addresses));
     take(routes!(forwarding::get_trace));
+    take(routes!(limit::get_limit));
     take(routes!(probe::probe_tunnels));
     take(routes!(vifs::put_vif, vifs::delete_vif));
     take(routes!(plugin::call_function));

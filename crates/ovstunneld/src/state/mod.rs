@@ -118,9 +118,11 @@ impl State {
     /// What this daemon can do beyond version 1 of the API as it began.
     pub(crate) fn capabilities(&self) -> Vec<String> {
         let of_xapi = self.xapi.iter().flat_map(|_| ["xapi", "networks"]);
-        let of_switch = self.switch.real_switch().map(|_| "probe");
+        let of_switch = self.switch.real_switch().into_iter().flat_map(|_| ["probe", "packets"]);
+        let of_kernel = self.interfaces.can_change().then_some("addresses");
         ["watch", "claims", "epoch", "bfd", "counters", "kind"]
             .into_iter()
+            .chain(of_kernel)
             .chain(of_switch)
             .chain(of_xapi)
             .map(str::to_owned)

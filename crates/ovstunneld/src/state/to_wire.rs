@@ -74,7 +74,7 @@ pub(crate) fn bridge_to_wire(
             .second
             .as_ref()
             .map(|second| SecondKind { kind: second.encap.kind(), tunnels: tunnels(observed, true) }),
-        vifs: observed.vifs(prefixes).map(vif_to_wire).collect(),
+        vifs: observed.vifs(prefixes).map(|port| vif_to_wire(observed, port)).collect(),
         uplink: record.uplink.as_ref().map(ToString::to_string),
         other_ports: others.map(|port| port.name.clone()).collect(),
         flows: flows_to_wire(&record, observed, seen, settings),
@@ -112,6 +112,7 @@ fn vpc_to_wire(vpc: &ovstunnel_plan::Vpc, observed: &ObservedBridge, settings: &
         key: tier.key.get(),
         network_uuid: tier.network.to_string(),
         cidr: tier.cidr.to_string(),
+        gateway_mac: Some(tier.gateway_mac.to_string()),
         acl: policies.and_then(|policies| policies.value.tiers.get(&tier.network)?.as_ref().map(ToString::to_string)),
     };
     let unplaced = unplaced_vifs(topology.map(|topology| &*topology.value), observed, settings);
@@ -124,8 +125,12 @@ fn vpc_to_wire(vpc: &ovstunnel_plan::Vpc, observed: &ObservedBridge, settings: &
     }
 }
 
-fn vif_to_wire(port: &ObservedPort) -> Vif {
-    Vif { name: port.name.clone(), ofport: port.interface().and_then(|interface| interface.openflow_port()) }
+fn vif_to_wire(bridge: &ObservedBridge, port: &ObservedPort) -> Vif {
+    Vif {
+        name: port.name.clone(),
+        ofport: port.interface().and_then(|interface| interface.openflow_port()),
+        mac: ovstunnel_plan::vif_mac(bridge, port).map(|mac| mac.to_string()),
+    }
 }
 
 /// The tunnels of ours by which frames are sent, or those that only receive.

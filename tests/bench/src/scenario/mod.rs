@@ -15,6 +15,7 @@ mod peers;
 mod programs;
 mod restart;
 mod start;
+mod sweeps;
 mod traffic;
 mod tunnel;
 mod views;
@@ -42,5 +43,6 @@ pub fn run(scenario: Scenario, scale: &Scale) -> Result<Found> {
         Scenario::Native => native::run(scale),
         Scenario::Peers => Ok(Found { lines: [peers::run(scale)?, ovn::run(scale)?].concat(), curves: vec![] }),
         Scenario::Manager => manager::run(scale),
+        Scenario::Sweeps => sweeps::run(scale),
     }
 }

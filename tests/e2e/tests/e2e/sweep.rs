@@ -14,7 +14,7 @@ use ovstunnel_manager_api::{Fault, PostPath, SweptTunnel};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Writes down each frame of the type for local experiments that comes to a VM.
-const LISTEN: &str = "
+pub(crate) const LISTEN: &str = "
 import socket, sys
 card = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(3))
 card.bind(('eth0', 0))
@@ -39,10 +39,10 @@ while True:
 ";
 
 /// A script in a VM, and what it has printed.
-struct Script(#[expect(dead_code, reason = "it runs until this goes")] Daemon, PathBuf);
+pub(crate) struct Script(#[expect(dead_code, reason = "it runs until this goes")] Daemon, PathBuf);
 
 impl Script {
-    fn start(cloud: &Cloud, vm: &Vm, text: &str) -> Result<Script> {
+    pub(crate) fn start(cloud: &Cloud, vm: &Vm, text: &str) -> Result<Script> {
         let at = |end: &str| cloud.lab().dir().join(format!("{}-{}.{end}", vm.name(), text.len()));
         let mut command = vm.command("sh");
         command.args(["-c", "exec python3 -c \"$1\" > \"$2\"", "sh", text]).arg(at("out"));
@@ -60,7 +60,7 @@ impl Script {
     }
 
     /// That nothing came.
-    fn expect_nothing(&self) -> Result<()> {
+    pub(crate) fn expect_nothing(&self) -> Result<()> {
         let printed = self.printed()?;
         ensure!(printed.lines().count() == 1, "{printed}");
         Ok(())
@@ -154,7 +154,10 @@ fn frames_of_a_probe_are_counted_by_tunnel_and_reach_nobody() -> Result<()> {
     problem(try_probe(&cloud, 1, unknown)?, Code::NotFound)?;
 
     // Killed between: the switch takes the flows away by itself, and a probe goes on only where it is armed.
-    ensure!(flows_of_probes(&cloud, 2)?.contains(KILLED));
+    let armed = flows_of_probes(&cloud, 2)?;
+    ensure!(armed.contains(KILLED), "{armed}");
+    let ends = armed.lines().filter(|flow| flow.contains(KILLED)).all(|flow| flow.contains("hard_timeout=10,"));
+    ensure!(ends, "the switch ends them after 10 s: {armed}");
     cloud.node(2)?.kill();
     wait_until("the flows to be gone", PATIENCE, || {
         let flows = flows_of_probes(&cloud, 2)?;
@@ -242,7 +245,7 @@ fn loss_in_one_tunnel_and_a_small_mtu_are_faults_until_mended() -> Result<()> {
     let drop_it = format!("cookie=0x77,priority=65000,ip,nw_proto=47,nw_src={},actions=drop", one.ip());
     two.ofctl(["add-flow", "br-phy", &drop_it])?;
     wait_for_faults(&cloud, &zone, &["direction:key-1001:h1:h2"])?;
-    let body = PostPath { from: "h1".into(), to: "h2".into(), network: None, send: true };
+    let body = PostPath { from: "h1".into(), to: "h2".into(), network: None, packet: None, send: true };
     let path = zone.ask(&cloud, move |client| async move { client.post_path(&body).await })?;
     let first = path.first_failure.context("nothing fails")?;
     let step = &path.steps[usize::try_from(first)?];

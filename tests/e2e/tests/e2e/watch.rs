@@ -22,6 +22,8 @@ pub(crate) struct Known {
     snapshots: usize,
     /// Times that it went on where it was.
     resumed: usize,
+    /// Times that it was told that addresses may be others.
+    moved: usize,
     wrong: Option<String>,
 }
 
@@ -41,6 +43,7 @@ impl Known {
                 }
             }
             WatchEvent::Health(health) => self.health = Some(*health),
+            WatchEvent::Addresses => self.moved += 1,
             WatchEvent::Ping => {}
         }
     }
@@ -129,6 +132,12 @@ fn who_watches_knows_what_is_there_whatever_happens() -> Result<()> {
         Ok(())
     })?;
     ensure!(watcher.known().snapshots == 1, "one connection, one snapshot");
+    let before = watcher.known().moved;
+    host.run("ip", ["address", "add", "198.51.100.7/32", "dev", "br-phy"])?;
+    watcher.knows("an address that is new", |known| {
+        ensure!(known.moved > before, "nothing was said of addresses");
+        Ok(())
+    })?;
 
     host.kill_vswitchd();
     watcher.knows("a switch that has ended", |known| {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use ovstunnel_api::Severity;
 use ovstunnel_e2e::{NodeConfig, OF_BRIDGE, OF_HOST, Place, SwitchFault, Zone};
 use ovstunnel_lab::wait_until;
-use ovstunnel_manager_api::{Finding, StepResult};
+use ovstunnel_manager_api::{Finding, PathStep, StepResult};
 
 const NETWORK: &str = "key-1001";
 
@@ -40,6 +40,15 @@ fn expect_why(place: &Place, zone: &Zone, number: usize) -> Result<()> {
     let first = path.steps.iter().find(|step| step.result == StepResult::Fail);
     let host = first.and_then(|step| step.host.as_deref());
     ensure!(host == Some(&format!("h{number}")) && first.is_some_and(|step| step.remedy.is_some()), "{path:#?}");
+    Ok(())
+}
+
+/// The same where the manager may hear of that host no more: then the way is not known, and it is that host that is named.
+fn expect_why_host(place: &Place, zone: &Zone, number: usize) -> Result<()> {
+    let path = zone.ask(&place.cloud, |client| async move { client.path("h1", "h2", None).await })?;
+    let of_host = |step: &&PathStep| step.host.as_deref() == Some(&format!("h{number}"));
+    let told = path.steps.iter().filter(of_host).find(|step| step.result != StepResult::Ok && step.remedy.is_some());
+    ensure!(path.reachable != Some(true) && told.is_some(), "{path:#?}");
     Ok(())
 }
 
@@ -98,6 +107,7 @@ fn what_others_do_to_either_end_is_named_by_the_proof() -> Result<()> {
     for (fault, number) in OF_HOST.iter().flat_map(|fault| [(fault, 1), (fault, 2)]) {
         plant(&place, fault, number)?;
         let remedy = wait_for_host(&place, &zone, fault, number)?;
+        expect_why_host(&place, &zone, number)?;
         mend(&place, &zone, &remedy, number).with_context(|| fault.commands.join("; "))?;
     }
     place.expect_frames_once()?;

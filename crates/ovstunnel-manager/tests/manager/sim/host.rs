@@ -269,7 +269,8 @@ impl SimHost {
             protected: true,
             error: None,
         };
-        let vif = |(n, is_there): (usize, &bool)| Vif { name: format!("vif{n}.0"), ofport: is_there.then_some(2) };
+        let vif =
+            |(n, is_there): (usize, &bool)| Vif { name: format!("vif{n}.0"), ofport: is_there.then_some(2), mac: None };
         let claim = |(says, at): &(ClaimSays, String)| Claim { says: *says, at: at.clone(), peer: None };
         Bridge {
             name: name.to_owned(),

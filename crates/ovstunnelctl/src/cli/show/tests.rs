@@ -54,7 +54,10 @@ fn net(name: &str, key: u32, tunnels: Vec<Tunnel>, flows: FlowsState) -> Bridge 
         kind: TunnelKind::Gre,
         adopted: true,
         tunnels,
-        vifs: vec![Vif { name: "vif1.0".to_owned(), ofport: Some(1) }, Vif { name: "vif2.0".to_owned(), ofport: None }],
+        vifs: vec![
+            Vif { name: "vif1.0".to_owned(), ofport: Some(1), mac: None },
+            Vif { name: "vif2.0".to_owned(), ofport: None, mac: None },
+        ],
         uplink: None,
         second: None,
         other_ports: Vec::new(),
@@ -83,6 +86,7 @@ fn the_bridge_of_a_vpc_with_its_tiers() {
         key: 1000 + n,
         network_uuid: format!("5b2e1c1a-7d0f-4a57-a6b5-2a9d4c1f0e{n:02}"),
         cidr: format!("10.1.{n}.0/24"),
+        gateway_mac: None,
         acl: acl.map(str::to_owned),
     };
     let vpc = Vpc {

@@ -4,7 +4,7 @@ use clap::Args;
 use ovstunnel_manager_api::{Path, PathEnd, PathStep, PostPath, StepResult};
 
 use crate::cli::show::{Page, Tone};
-use crate::cli::{Failure, Report, values};
+use crate::cli::{Failure, Report, values, watch};
 use crate::client::Manager;
 
 #[derive(Args, Clone, Debug)]
@@ -16,23 +16,36 @@ pub(in crate::cli) struct WhyArgs {
     /// The network; not needed where both are in one only.
     #[arg(long, value_parser = values::zone_name)]
     network: Option<String>,
+    /// What passes from one tier of a VPC to another: icmp, tcp:PORT or udp:PORT [default: icmp].
+    #[arg(long, value_name = "PACKET")]
+    packet: Option<String>,
     /// Send frames of full size between the two hosts, there and back; they reach no VM. For operators.
     #[arg(long)]
     send: bool,
+    /// Ask again every second, until it is interrupted: for who does what a step says.
+    #[arg(short, long, conflicts_with = "send")]
+    watch: bool,
 }
 
 pub(super) async fn explain_path(manager: &Manager, args: WhyArgs, json: bool) -> Result<Report, Failure> {
-    let WhyArgs { from, to, network, send } = args;
-    let path = match send {
-        false => manager.path(&from, &to, network.as_deref()).await?,
-        true => manager.post_path(&PostPath { from, to, network, send }).await?,
-    };
+    let WhyArgs { from, to, network, packet, send, watch } = args;
+    if !send {
+        return watch::repeat_report(watch::Source::Nobody, watch, async || {
+            let path = manager.path_of(&from, &to, network.as_deref(), packet.as_deref()).await?;
+            path_report(&path, json)
+        })
+        .await;
+    }
+    path_report(&manager.post_path(&PostPath { from, to, network, packet, send }).await?, json)
+}
+
+fn path_report(path: &Path, json: bool) -> Result<Report, Failure> {
     let status = match path.reachable {
         Some(true) => 0,
         None => 1,
         Some(false) => 2,
     };
-    Ok(Report::new(json, &path, path_page)?.with_status(status))
+    Ok(Report::new(json, path, path_page)?.with_status(status))
 }
 
 fn end_name(end: &PathEnd) -> String {
@@ -43,7 +56,10 @@ fn end_name(end: &PathEnd) -> String {
 fn path_page(path: &Path) -> Page {
     let mut page = Page::new();
     let (from, to) = (end_name(&path.from), end_name(&path.to));
-    let place = format!("{from} and {to} in network {}", path.network);
+    let place = match &path.to_network {
+        None => format!("{from} and {to} in network {}", path.network),
+        Some(other) => format!("{from} in network {} and {to} in {other}", path.network),
+    };
     match (path.reachable, path.first_failure) {
         (Some(true), _) => {
             page.verdict(Tone::Plain, "OK", &format!(": frames pass between {place}, as far as both switches say"))
