@@ -281,7 +281,7 @@ impl Doctor {
                 let remotes = facts::remote_hosts(&now.bridges, &self.seen_traffic(now, &rows).await, routes);
                 findings.extend(underlay::check_peers(&remotes));
                 findings.extend(underlay::check_mtu(
-                    &facts::vif_mtus(&rows, &now.bridges, now.settings.tunnel_options),
+                    &facts::vif_mtus(&rows, &now.bridges, &now.settings.tunnel_options),
                     &remotes,
                 ));
             }
