@@ -45,7 +45,9 @@ fn switch_edits(view: &dyn View, settings: &Settings) -> Vec<SwitchEdit> {
         let there = view.switch_config(key);
         if ours.contains(*key) || there.is_none() {
             mark.insert((*key).to_owned());
-            edits.extend((there.as_ref() != Some(value)).then(|| SwitchEdit::SetConfig((*key).to_owned(), value.clone())));
+            edits.extend(
+                (there.as_ref() != Some(value)).then(|| SwitchEdit::SetConfig((*key).to_owned(), value.clone())),
+            );
         }
     }
     let left_over = ours.iter().filter(|key| !mark.contains(*key) && view.switch_config(key).is_some());

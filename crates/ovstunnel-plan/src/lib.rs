@@ -62,8 +62,9 @@ pub use observed::{
     FlowLimit, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort, TunnelHealth, View, Vlan,
 };
 pub use ovstunnel_types::{
-    BridgeName, Cidr, Encap, Epoch, Fenced, GreKey, HostId, Invalid, Ipsec, IpsecFiles, Ipv6Policy, KindStep, Mac, NetworkUuid, Outcome, Psk,
-    PortName, RemoteIp, Standing, TunnelEndpoint, TunnelKind, TunnelOptions, shown_option, tunnel_udp_port,
+    BridgeName, Cidr, Encap, Epoch, Fenced, GreKey, HostId, Invalid, Ipsec, IpsecFiles, Ipv6Policy, KindStep, Mac,
+    NetworkUuid, Outcome, PortName, Psk, RemoteIp, Standing, TunnelEndpoint, TunnelKind, TunnelOptions, shown_option,
+    tunnel_udp_port,
 };
 pub use plan::plan_bridge;
 pub use probe::{Arrived, PROBE_FRAMES, PROBE_LASTS, PROBE_SIZES, Probe, is_of_a_probe};

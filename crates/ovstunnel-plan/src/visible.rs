@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{BridgeEdit, NO_VLAN, ObservedBridge, ObservedPort, PortEdit, Step, SwitchEdit, TunnelHealth, View, Vlan, ids};
+use crate::{
+    BridgeEdit, NO_VLAN, ObservedBridge, ObservedPort, PortEdit, Step, SwitchEdit, TunnelHealth, View, Vlan, ids,
+};
 
 /// Whether what the steps wrote to the database can be seen there, and vswitchd has looked at each new tunnel.
 ///

@@ -12,8 +12,8 @@ use ovstunnel_server::logging::Logging;
 use ovstunnel_server::tls::{self, Loaded};
 
 use crate::app::service::Tuner;
-use crate::config::{Config, DEFAULT_PATH};
 use crate::config::check::{self, CheckError};
+use crate::config::{Config, DEFAULT_PATH};
 
 /// All that a new configuration changes.
 #[derive(Debug)]

@@ -323,7 +323,10 @@ impl Config {
         let config: Config = config::parse_config(text, file)?;
         config.api.must_have(config.tls.as_ref(), file)?;
         let roles = config.tls.as_ref().map_or(Ok(()), Tls::without_roles_of_a_manager);
-        let judged = roles.and_then(|()| config.check_consistency()).and_then(|()| config.check_encryption()).and_then(|()| config.must_be_asked_again());
+        let judged = roles
+            .and_then(|()| config.check_consistency())
+            .and_then(|()| config.check_encryption())
+            .and_then(|()| config.must_be_asked_again());
         judged.map_err(|what| ConfigError::Refused { file: file.to_owned(), what })?;
         Ok(config)
     }
