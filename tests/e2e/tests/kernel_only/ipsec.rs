@@ -207,7 +207,8 @@ fn ipsec_by_certificates_shows_nothing() -> Result<()> {
 /// is left.
 fn switch_off(ends: &Ends<'_>, tunnel: &str) -> Result<()> {
     let [a, b] = &ends.vms;
-    for (number, node) in (1..).zip(ends.cloud.nodes()).rev() {
+    for number in [2, 1] {
+        let node = ends.cloud.node(number)?;
         let text = fs::read_to_string(node.config_file())?;
         fs::write(node.config_file(), text.replace(tunnel, ""))?;
         node.signal(Signal::SIGHUP)?;
