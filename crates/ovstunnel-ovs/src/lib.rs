@@ -1,7 +1,7 @@
 //! The one place that runs commands and reads the switch's database.
 //!
 //! What it does: a live mirror of Open vSwitch's database; steps carried out as one transaction and one bundle of flows for each bridge,
-//! by `ovs-vsctl` and `ovs-ofctl` or on connections of its own; a simulated switch with the same behaviour; xapi by `xe`. What it must
+//! by `ovs-vsctl` and `ovs-ofctl` or on connections of its own; a simulated switch with the same behaviour; xapi by `xe`; keys of IPsec by `ip`. What it must
 //! not do: decide what the switch should look like (`ovstunnel-plan` does), or write by the mirror's connection.
 
 mod commands;
@@ -21,6 +21,7 @@ mod told;
 mod vsctl;
 mod xe;
 mod xe_change;
+mod xfrm;
 
 pub use commands::{Command, PrintedPlan};
 pub use digest::FlowDigest;
@@ -37,3 +38,4 @@ pub use told::{
 };
 pub use xe::{Xe, XeError};
 pub use xe_change::{XeChange, XeObject};
+pub use xfrm::security_associations;

@@ -25,8 +25,8 @@ use crate::{CommitError, Health};
 pub use outcomes::Becomes;
 pub use pace::{Pace, Work};
 use rows::{
-    add_bridge, add_port, bridge_uuid, edit_bridge, edit_port, receive_only, record_epoch, remove_bridge, remove_port,
-    report_tunnel, sorted_pairs, with_bfd,
+    add_bridge, add_port, bridge_uuid, edit_bridge, edit_port, edit_switch, receive_only, record_epoch, remove_bridge,
+    remove_port, report_tunnel, sorted_pairs, with_bfd,
 };
 
 #[derive(Debug, Default)]
@@ -245,6 +245,7 @@ impl SimulatedSwitch {
             Step::RemoveTunnel { uuid, .. } => remove_port(db, *uuid),
             Step::TryAgain { .. } => self.try_again(db, taken),
             Step::RecordEpoch(epoch) => record_epoch(db, *epoch),
+            Step::EditSwitch(edits) => edits.iter().for_each(|edit| edit_switch(db, edit)),
         }
     }
 

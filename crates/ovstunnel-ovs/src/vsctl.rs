@@ -1,11 +1,12 @@
 //! Steps as one `ovs-vsctl` command line.
 //!
 //! What it does: writes ports in the `create` / `add` form, which is linear in their number where `add-port` is quadratic
-//! (docs/ovs-facts.md), and sorts what `ovs-vsctl` says into what it means. What it must not do: run anything.
+//! (docs/ovs-facts.md), and sorts what `ovs-vsctl` says into what it means. What it must not do: run anything, or have a secret as an
+//! argument.
 
 use std::fmt::Display;
 
-use ovstunnel_plan::{BridgeEdit, BridgeSpec, DesiredTunnel, NO_VLAN, PortEdit, Step, ids};
+use ovstunnel_plan::{BridgeEdit, BridgeSpec, DesiredTunnel, NO_VLAN, PortEdit, Step, SwitchEdit, ids, shown_option};
 
 /// Bytes of arguments at which a transaction is split: Linux allows 2 MB, pointers and environment included.
 const ARGUMENTS_MAX: usize = 1 << 20;
@@ -63,6 +64,7 @@ impl Transaction {
                 self.push_set("Open_vSwitch", ".", column_pair("external_ids", ids::EPOCH, &epoch.to_string()));
             }
             Step::RecordEpoch(None) => self.drop_key("Open_vSwitch", ".", "external_ids", ids::EPOCH),
+            Step::EditSwitch(edits) => edits.iter().for_each(|edit| self.edit_switch(edit)),
         }
     }
 
@@ -94,7 +96,7 @@ impl Transaction {
     fn add_tunnel(&mut self, bridge: &str, tunnel: &DesiredTunnel) {
         let (n, name) = (self.next_row(), quote_atom(tunnel.port_name()));
         let mut interface = vec![format!("name={name}"), format!("type={}", tunnel.encap.kind().interface_type())];
-        interface.extend(tunnel.interface_options().iter().map(|(key, value)| column_pair("options", key, value)));
+        interface.extend(tunnel.interface_options().iter().map(|(key, value)| option_pair(key, value)));
         let bfd = tunnel.bfd.iter().flat_map(|interval| interval.bfd_column());
         interface.extend(bfd.map(|(key, value)| column_pair("bfd", key, &value)));
         self.push_words(joined_words([&format!("--id=@i{n}"), "create", "Interface"], interface));
@@ -103,6 +105,19 @@ impl Transaction {
         port.extend(tunnel.external_ids().iter().map(|(key, value)| column_pair("external_ids", key, value)));
         self.push_words(joined_words([&format!("--id=@p{n}"), "create", "Port"], port));
         self.push_words(joined_words(["add", "Bridge", bridge, "ports"], [format!("@p{n}")]));
+    }
+
+    fn edit_switch(&mut self, edit: &SwitchEdit) {
+        match edit {
+            SwitchEdit::SetConfig(key, value) => {
+                self.push_set("Open_vSwitch", ".", column_pair("other_config", key, value))
+            }
+            SwitchEdit::DropConfig(key) => self.drop_key("Open_vSwitch", ".", "other_config", key),
+            SwitchEdit::SetId(key, value) => {
+                self.push_set("Open_vSwitch", ".", column_pair("external_ids", key, value))
+            }
+            SwitchEdit::DropId(key) => self.drop_key("Open_vSwitch", ".", "external_ids", key),
+        }
     }
 
     fn edit_bridge(&mut self, bridge: &str, edits: &[BridgeEdit]) {
@@ -148,7 +163,7 @@ impl Transaction {
                 PortEdit::MakeTunnel(kind) => {
                     self.push_set("Interface", port, format!("type={}", kind.interface_type()))
                 }
-                PortEdit::SetOption(key, value) => self.push_set("Interface", port, column_pair("options", key, value)),
+                PortEdit::SetOption(key, value) => self.push_set("Interface", port, option_pair(key, value)),
                 PortEdit::DropOption(key) => self.drop_key("Interface", port, "options", key),
                 PortEdit::SetBfd(key, value) => self.push_set("Interface", port, column_pair("bfd", key, value)),
                 PortEdit::DropBfd(key) => self.drop_key("Interface", port, "bfd", key),
@@ -175,6 +190,11 @@ fn joined_words<const N: usize, T: Display>(head: [&str; N], tail: impl IntoIter
 
 fn column_pair(column: &str, key: &str, value: &str) -> String {
     format!("{column}:{}={}", quote_atom(key), quote_atom(value))
+}
+
+/// An option of an interface. A secret is not in it: every user of the host can read the arguments of a program.
+fn option_pair(key: &str, value: &str) -> String {
+    column_pair("options", key, shown_option(key, value))
 }
 
 /// A string atom of the database, always in quotes (which are JSON's), so that no value is taken for another type.

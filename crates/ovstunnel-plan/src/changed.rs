@@ -1,7 +1,9 @@
 //! What steps change, as it is told afterwards: each thing with what it was and what it is.
 //!
 //! What it does: looks up, before the steps are carried out, what they will replace. What it must not do: say whether they were
-//! carried out, or show the chunks of a VPC's record, or who has called last.
+//! carried out, or show the chunks of a VPC's record, a secret, or who has called last.
+
+use ovstunnel_types::shown_option;
 
 use crate::{BridgeEdit, DesiredTunnel, ObservedBridge, ObservedPort, PlanItem, PortEdit, Step, View, ids};
 
@@ -70,7 +72,7 @@ impl Changed {
                 let edits = edits.iter().filter_map(|edit| of_port(edit, &there));
                 edits.map(|(what, before, after)| one(&what, port.as_str(), before, after)).collect()
             }
-            Step::TryAgain { .. } | Step::RecordEpoch(_) => Vec::new(),
+            Step::TryAgain { .. } | Step::RecordEpoch(_) | Step::EditSwitch(_) => Vec::new(),
         }
     }
 }
@@ -143,7 +145,8 @@ fn of_bridge(edit: &BridgeEdit, there: &ObservedBridge) -> Told {
 
 /// What is detached for a moment is no change.
 fn of_port(edit: &PortEdit, there: &ObservedPort) -> Option<Told> {
-    let option = |key: &String| there.interface().and_then(|interface| interface.options.get(key).cloned());
+    let shown = |key: &String, value: &String| shown_option(key, value).to_owned();
+    let option = |key: &String| Some(shown(key, there.interface()?.options.get(key)?));
     let bfd = |key: &String| there.interface().and_then(|interface| interface.bfd.get(key).cloned());
     let id = |key: &String| there.external_ids.get(key).cloned();
     Some(match edit {
@@ -159,7 +162,7 @@ fn of_port(edit: &PortEdit, there: &ObservedPort) -> Option<Told> {
             let (before, after) = (there.interface()?.kind.clone(), kind.interface_type());
             (before != after).then(|| ("type".to_owned(), Some(before), Some(after.to_owned())))?
         }
-        PortEdit::SetOption(key, value) => (format!("options:{key}"), option(key), Some(value.clone())),
+        PortEdit::SetOption(key, value) => (format!("options:{key}"), option(key), Some(shown(key, value))),
         PortEdit::DropOption(key) => (format!("options:{key}"), option(key), None),
         PortEdit::SetBfd(key, value) => (format!("bfd:{key}"), bfd(key), Some(value.clone())),
         PortEdit::DropBfd(key) => (format!("bfd:{key}"), bfd(key), None),

@@ -66,6 +66,8 @@ pub mod ids {
     pub const XS_NETWORK_UUID: &str = "xs-network-uuid";
     /// The switch itself: changed to have Open vSwitch try ports in error again.
     pub const RETRY: &str = "ovstunnel-retry";
+    /// The switch itself: the keys of its `other_config` that are there for the encryption of tunnels and were not before us.
+    pub const IPSEC: &str = "ovstunnel-ipsec";
     /// The switch itself: the epoch of the zone's manager that may write, `<zone-uuid>:<number>`.
     pub const EPOCH: &str = "ovstunnel-epoch";
     /// Bridge, `other_config`: the GRE key, for other tools.
@@ -170,7 +172,7 @@ impl DesiredTunnel {
     /// The same with what the configuration says of all tunnels.
     #[must_use]
     pub fn with_settings(&self, settings: &Settings) -> Self {
-        DesiredTunnel { local_ip: settings.local_ip, options: settings.tunnel_options, ..self.clone() }
+        DesiredTunnel { local_ip: settings.local_ip, options: settings.tunnel_options.clone(), ..self.clone() }
     }
 
     /// The name of its port.
@@ -202,6 +204,7 @@ impl DesiredTunnel {
     pub fn interface_options(&self) -> Vec<(&'static str, String)> {
         let mut options = self.encap.interface_options(self.key, self.remote_ip, self.local_ip);
         options.extend(self.options.interface_options());
+        options.extend(self.options.ipsec.interface_options(self.remote_ip));
         options
     }
 

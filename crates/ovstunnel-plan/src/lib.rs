@@ -19,6 +19,7 @@ mod flow;
 mod flows;
 mod frames;
 mod health;
+mod ipsec;
 mod kind;
 mod observed;
 mod plan;
@@ -55,13 +56,15 @@ pub use health::{
     Below, BelowBridge, Facts, REQUIREMENTS, Reason, Repaired, Requirement, SeenBy, Severity, Way, bridge_health,
     host_health,
 };
+pub use ipsec::{InTheWay, ipsec_in_the_way};
 pub use kind::BridgeKind;
 pub use observed::{
     FlowLimit, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort, TunnelHealth, View, Vlan,
 };
 pub use ovstunnel_types::{
-    BridgeName, Cidr, Encap, Epoch, Fenced, GreKey, HostId, Invalid, Ipv6Policy, KindStep, Mac, NetworkUuid, Outcome,
-    PortName, RemoteIp, Standing, TunnelEndpoint, TunnelKind, TunnelOptions, tunnel_udp_port,
+    BridgeName, Cidr, Encap, Epoch, Fenced, GreKey, HostId, Invalid, Ipsec, IpsecFiles, Ipv6Policy, KindStep, Mac,
+    NetworkUuid, Outcome, PortName, Psk, RemoteIp, Standing, TunnelEndpoint, TunnelKind, TunnelOptions, shown_option,
+    tunnel_udp_port,
 };
 pub use plan::plan_bridge;
 pub use probe::{Arrived, PROBE_FRAMES, PROBE_LASTS, PROBE_SIZES, Probe, is_of_a_probe};
@@ -71,7 +74,7 @@ pub use python_plugin::{
 pub use second::{NO_VLAN, Second};
 pub use spanning_tree::SpanningTree;
 pub use stages::split_stages;
-pub use step::{BridgeEdit, BridgeSpec, FailMode, PortEdit, Step};
+pub use step::{BridgeEdit, BridgeSpec, FailMode, PortEdit, Step, SwitchEdit};
 pub use transition::{Learnt, TransitionFlows};
 pub use underlay::{TunnelEnd, Underlay};
 pub use uplink::{DeviceFacts, HostFacts, UplinkName, WayOut, carries_tunnels, undeclared_uplinks, way_out};

@@ -235,4 +235,6 @@ pub trait View {
     fn key_users(&self, key: GreKey) -> Vec<String>;
     /// A value of the switch's own `external_ids`.
     fn switch_id(&self, key: &str) -> Option<String>;
+    /// A value of the switch's own `other_config`.
+    fn switch_config(&self, key: &str) -> Option<String>;
 }

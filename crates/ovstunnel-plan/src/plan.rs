@@ -231,8 +231,12 @@ fn edit_steps(bridge: &DesiredBridge, tunnel: &DesiredTunnel, port: &ObservedPor
         return vec![step(edits, None, None)];
     }
     let recorded = DesiredTunnel::from_record(port);
-    let of_record =
-        |recorded| DesiredTunnel { options: tunnel.options, bfd: tunnel.bfd, second: tunnel.second, ..recorded };
+    let of_record = |recorded| DesiredTunnel {
+        options: tunnel.options.clone(),
+        bfd: tunnel.bfd,
+        second: tunnel.second,
+        ..recorded
+    };
     let recorded = recorded.map(of_record);
     if recorded.as_ref() != Some(tunnel) {
         return vec![step(edits, before, Some(after))];

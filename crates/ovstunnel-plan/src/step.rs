@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use ovstunnel_types::shown_option;
 use uuid::Uuid;
 
 use crate::{BridgeName, DesiredTunnel, Epoch, PortName, TunnelEndpoint, TunnelKind, ids};
@@ -83,8 +84,21 @@ impl BridgeEdit {
     }
 }
 
-/// One change of a tunnel's port or interface.
+/// One change of the switch's own row.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SwitchEdit {
+    /// `other_config:<key>=<value>`
+    SetConfig(String, String),
+    /// `other_config:<key>` goes.
+    DropConfig(String),
+    /// `external_ids:<key>=<value>`
+    SetId(String, String),
+    /// `external_ids:<key>` goes.
+    DropId(String),
+}
+
+/// One change of a tunnel's port or interface.
+#[derive(Clone, PartialEq, Eq)]
 pub enum PortEdit {
     /// `external_ids:<key>=<value>` of the port.
     SetId(String, String),
@@ -169,6 +183,8 @@ pub enum Step {
     },
     /// The epoch of the zone's manager that may write to the switch is recorded, or none is any more.
     RecordEpoch(Option<Epoch>),
+    /// Changes of the switch's own row, in order.
+    EditSwitch(Vec<SwitchEdit>),
 }
 
 impl Step {
@@ -184,7 +200,7 @@ impl Step {
         match self {
             Step::CreateBridge(spec) => spec.name.as_str(),
             Step::RemoveTunnel { bridge, .. } => bridge,
-            Step::TryAgain { .. } | Step::RecordEpoch(_) => "",
+            Step::TryAgain { .. } | Step::RecordEpoch(_) | Step::EditSwitch(_) => "",
             Step::EditBridge { bridge, .. }
             | Step::DeleteBridge { bridge, .. }
             | Step::AddTunnel { bridge, .. }
@@ -198,6 +214,18 @@ impl Step {
             Step::DeleteBridge { releases, .. } => releases,
             Step::RemoveTunnel { releases, .. } | Step::EditTunnel { releases, .. } => releases.as_slice(),
             _ => &[],
+        }
+    }
+
+    /// Whether it writes what no program may be given as an argument: every user of the host can read those.
+    pub fn writes_a_secret(&self) -> bool {
+        let secret = |key: &str| shown_option(key, "") != "";
+        match self {
+            Step::AddTunnel { tunnel, .. } => tunnel.interface_options().iter().any(|(key, _)| secret(key)),
+            Step::EditTunnel { edits, .. } => {
+                edits.iter().any(|edit| matches!(edit, PortEdit::SetOption(key, _) if secret(key)))
+            }
+            _ => false,
         }
     }
 
@@ -230,6 +258,7 @@ impl fmt::Display for Step {
             Step::TryAgain { .. } => f.write_str("have Open vSwitch try its ports in error again"),
             Step::RecordEpoch(Some(epoch)) => write!(f, "record epoch {} of zone {}", epoch.number(), epoch.zone()),
             Step::RecordEpoch(None) => f.write_str("clear the recorded epoch"),
+            Step::EditSwitch(edits) => write!(f, "change the switch itself: {}", joined_items(edits)),
         }
     }
 }
@@ -261,6 +290,24 @@ impl fmt::Display for BridgeEdit {
     }
 }
 
+impl fmt::Display for SwitchEdit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SwitchEdit::SetConfig(key, value) => write!(f, "other_config:{key}={value}"),
+            SwitchEdit::DropConfig(key) => write!(f, "no other_config:{key}"),
+            SwitchEdit::SetId(key, value) => write!(f, "external_ids:{key}={value}"),
+            SwitchEdit::DropId(key) => write!(f, "no external_ids:{key}"),
+        }
+    }
+}
+
+/// As it is told: an option may be a secret.
+impl fmt::Debug for PortEdit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PortEdit({self})")
+    }
+}
+
 impl fmt::Display for PortEdit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -271,7 +318,7 @@ impl fmt::Display for PortEdit {
             PortEdit::ReceiveOnly => write!(f, "tag={}", crate::second::NO_VLAN),
             PortEdit::Detach => f.write_str("type=null"),
             PortEdit::MakeTunnel(kind) => write!(f, "type={}", kind.interface_type()),
-            PortEdit::SetOption(key, value) => write!(f, "options:{key}={value}"),
+            PortEdit::SetOption(key, value) => write!(f, "options:{key}={}", shown_option(key, value)),
             PortEdit::DropOption(key) => write!(f, "no options:{key}"),
             PortEdit::SetBfd(key, value) => write!(f, "bfd:{key}={value}"),
             PortEdit::DropBfd(key) => write!(f, "no bfd:{key}"),

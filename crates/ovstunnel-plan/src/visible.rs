@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{BridgeEdit, NO_VLAN, ObservedBridge, ObservedPort, PortEdit, Step, TunnelHealth, View, Vlan, ids};
+use crate::{
+    BridgeEdit, NO_VLAN, ObservedBridge, ObservedPort, PortEdit, Step, SwitchEdit, TunnelHealth, View, Vlan, ids,
+};
 
 /// Whether what the steps wrote to the database can be seen there, and vswitchd has looked at each new tunnel.
 ///
@@ -30,7 +32,17 @@ fn step_visible(step: &Step, bridge: Option<&ObservedBridge>, view: &dyn View) -
             bridge.is_none_or(|bridge| edits.iter().all(|edit| bridge_edit_visible(edit, bridge)))
         }
         Step::TryAgain { .. } => true,
+        Step::EditSwitch(edits) => edits.iter().all(|edit| switch_edit_visible(edit, view)),
         Step::RecordEpoch(epoch) => view.switch_id(ids::EPOCH) == epoch.map(|epoch| epoch.to_string()),
+    }
+}
+
+fn switch_edit_visible(edit: &SwitchEdit, view: &dyn View) -> bool {
+    match edit {
+        SwitchEdit::SetConfig(key, value) => view.switch_config(key).as_ref() == Some(value),
+        SwitchEdit::DropConfig(key) => view.switch_config(key).is_none(),
+        SwitchEdit::SetId(key, value) => view.switch_id(key).as_ref() == Some(value),
+        SwitchEdit::DropId(key) => view.switch_id(key).is_none(),
     }
 }
 

@@ -1,5 +1,5 @@
 //! What must mean the same in every program of ovstunnel: names, keys and addresses that are valid by construction, what a change
-//! did, how a tunnel, flows or a bridge are, what a network does with IPv6, how networks are told apart, what depends on the kind of a tunnel, how a program ends for CloudStack's KVM agent, which leader of
+//! did, how a tunnel, flows or a bridge are, what a network does with IPv6, how networks are told apart, what depends on the kind of a tunnel, how tunnels are encrypted, how a program ends for CloudStack's KVM agent, which leader of
 //! a zone may write, and how text of others is shown.
 //!
 //! What it does: each value knows its rule, and how it stands in JSON and in the API's description where it does. What it must
@@ -8,6 +8,7 @@
 mod address;
 mod epoch;
 mod exit;
+mod ipsec;
 mod ipv6;
 mod isolation;
 mod kind_step;
@@ -22,6 +23,7 @@ mod value;
 pub use address::{Cidr, Mac};
 pub use epoch::{Epoch, Fenced, Standing};
 pub use exit::CreateTunnelExit;
+pub use ipsec::{Ipsec, IpsecFiles, Psk, shown_option};
 pub use ipv6::Ipv6Policy;
 pub use isolation::Isolation;
 pub use kind_step::KindStep;

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::TunnelKind;
+use crate::{Ipsec, TunnelKind};
 
 /// The field of the outer IP header by which networks tell urgent packets from others (DSCP).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl fmt::Display for Tos {
 }
 
 /// What all tunnels of a host have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TunnelOptions {
     /// Packets have a checksum over what is inside. One that comes in is looked at in any case.
     pub csum: bool,
@@ -43,18 +43,20 @@ pub struct TunnelOptions {
     pub tos: Option<Tos>,
     /// Packets may not be fragmented on their way.
     pub df: bool,
+    /// How they are encrypted.
+    pub ipsec: Ipsec,
 }
 
 /// Open vSwitch's own.
 impl Default for TunnelOptions {
     fn default() -> Self {
-        TunnelOptions { csum: false, tos: None, df: true }
+        TunnelOptions { csum: false, tos: None, df: true, ipsec: Ipsec::Off }
     }
 }
 
 impl TunnelOptions {
-    /// What of `Interface.options` is not as Open vSwitch has it by default.
-    pub fn interface_options(self) -> impl Iterator<Item = (&'static str, String)> {
+    /// What of `Interface.options` is not as Open vSwitch has it by default, without what [`Ipsec::interface_options`] has.
+    pub fn interface_options(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
         let csum = self.csum.then(|| ("csum", "true".to_owned()));
         let tos = self.tos.map(|tos| ("tos", tos.to_string()));
         let df = (!self.df).then(|| ("df_default", "false".to_owned()));
@@ -62,8 +64,8 @@ impl TunnelOptions {
     }
 
     /// How many bytes a tunnel of this kind takes of a packet: with a checksum GRE takes 4 more (RFC 2784); UDP has the room for it.
-    pub fn overhead(self, kind: TunnelKind) -> u32 {
-        kind.overhead() + if self.csum && kind == TunnelKind::Gre { 4 } else { 0 }
+    pub fn overhead(&self, kind: TunnelKind) -> u32 {
+        kind.overhead() + self.ipsec.overhead() + if self.csum && kind == TunnelKind::Gre { 4 } else { 0 }
     }
 }
 
@@ -75,9 +77,9 @@ mod tests {
     fn only_what_differs_from_the_default_is_written() {
         let options = |options: TunnelOptions| options.interface_options().collect::<Vec<_>>();
         assert_eq!(options(TunnelOptions::default()), []);
-        let all = TunnelOptions { csum: true, tos: Some(Tos::Inherit), df: false };
+        let all = TunnelOptions { csum: true, tos: Some(Tos::Inherit), df: false, ipsec: Ipsec::Off };
         let text = |(key, value): (&'static str, &str)| (key, value.to_owned());
-        assert_eq!(options(all), [("csum", "true"), ("tos", "inherit"), ("df_default", "false")].map(text));
+        assert_eq!(options(all.clone()), [("csum", "true"), ("tos", "inherit"), ("df_default", "false")].map(text));
         assert_eq!(
             options(TunnelOptions { tos: Tos::from_number(184), ..TunnelOptions::default() }),
             [text(("tos", "184"))]

@@ -153,7 +153,7 @@ fn kind(field: &Field) -> &'static str {
     match names.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["Option", "SocketAddr"] => "address and port",
         ["Option", "RemoteIp"] => "IPv4 address",
-        ["PathBuf"] | ["Option", "PathBuf"] => "path",
+        ["PathBuf"] | ["Option", "PathBuf" | "PskFile"] => "path",
         ["Duration"] => "duration",
         ["Option", "Duration"] => "duration or `\"off\"`",
         ["Option", "Tos"] => "whole number or `\"inherit\"`",
@@ -165,7 +165,7 @@ fn kind(field: &Field) -> &'static str {
         ["f64"] => "number",
         [
             "String" | "Level" | "Ipv6Policy" | "LogFormat" | "Role" | "Isolation" | "OnFailure" | "States" | "Url"
-            | "Writes" | "CreateTunnelExit" | "TunnelKind" | "Signature",
+            | "Writes" | "CreateTunnelExit" | "TunnelKind" | "Signature" | "IpsecMode",
         ]
         | ["Option", "String"] => "text",
         ["XapiMode"] => "boolean or text",

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use compact_str::CompactString;
-use ovstunnel_plan::Vlan;
+use ovstunnel_plan::{Vlan, ids};
 use uuid::Uuid;
 
 pub(crate) use super::tables::{Bfd, BridgeRow, FlowTableRow, InterfaceRow, MirrorRow, Pairs, PortRow};
@@ -26,6 +26,8 @@ pub struct Db {
     pub(crate) bridge_of: Rows<Uuid>,
     pub(crate) port_of: Rows<Uuid>,
     pub(crate) touched: BTreeSet<String>,
+    /// Its own row was.
+    pub(crate) touched_itself: bool,
     /// The same for whoever asks the switch itself.
     pub(crate) touched_for_witness: BTreeSet<String>,
     /// The same for whoever tells of changes; none where it may be any, and before it is first asked for.
@@ -100,9 +102,17 @@ impl Db {
             self.next_cfg = columns.next_cfg.unwrap_or(self.next_cfg);
             self.cur_cfg = columns.cur_cfg.unwrap_or(self.cur_cfg);
             self.version = columns.ovs_version.clone().unwrap_or(self.version.take());
+            let before = self.configured();
             columns.other_config.iter().for_each(|difference| change_pairs(&mut self.other_config, difference.clone()));
             columns.external_ids.iter().for_each(|difference| change_pairs(&mut self.external_ids, difference.clone()));
+            self.touched_itself |= before != self.configured();
         }
+    }
+
+    /// What planning looks at of the switch's own row.
+    fn configured(&self) -> (Pairs, Option<CompactString>) {
+        let mark = self.external_ids.iter().find(|(key, _)| key == ids::IPSEC).map(|(_, value)| value.clone());
+        (self.other_config.clone(), mark)
     }
 
     fn apply_bridge(&mut self, uuid: Uuid, update: RowUpdate<BridgeColumns>) {

@@ -90,7 +90,13 @@ impl Observer {
         std::mem::take(&mut db.touched)
     }
 
-    /// The same for whoever asks the switch itself; neither takes anything from the other.
+    /// Whether the switch's own row was touched since the last call.
+    pub fn take_touched_itself(&self) -> bool {
+        let mut db = self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        std::mem::take(&mut db.touched_itself)
+    }
+
+    /// The same of bridges for whoever asks the switch itself; neither takes anything from the other.
     pub fn take_touched_for_witness(&self) -> BTreeSet<String> {
         let mut db = self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         std::mem::take(&mut db.touched_for_witness)

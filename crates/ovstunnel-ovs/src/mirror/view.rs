@@ -250,6 +250,10 @@ impl View for SwitchView<'_> {
         self.db.external_ids.iter().find(|(there, _)| there == key).map(|(_, value)| value.to_string())
     }
 
+    fn switch_config(&self, key: &str) -> Option<String> {
+        self.db.other_config(key).map(str::to_owned)
+    }
+
     fn key_users(&self, key: GreKey) -> Vec<String> {
         self.keys.get_or_init(|| all_keys(self.db)).get(&key).cloned().unwrap_or_default()
     }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use ovstunnel_plan::{BridgeEdit, BridgeSpec, DesiredTunnel, NO_VLAN, PortEdit, Step, ids};
+use ovstunnel_plan::{BridgeEdit, BridgeSpec, DesiredTunnel, NO_VLAN, PortEdit, Step, SwitchEdit, ids};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -136,6 +136,7 @@ impl<'a> Transaction<'a> {
                 self.set_key("Open_vSwitch", None, "external_ids", (ids::EPOCH, &epoch.to_string()));
             }
             Step::RecordEpoch(None) => self.drop_key("Open_vSwitch", None, "external_ids", ids::EPOCH),
+            Step::EditSwitch(edits) => edits.iter().for_each(|edit| self.edit_switch(edit)),
         }
         Ok(())
     }
@@ -167,6 +168,15 @@ impl<'a> Transaction<'a> {
         columns["name"] = name.into();
         self.done.ops.push(json!({"op": "insert", "table": table.name(), "uuid-name": id, "row": columns}));
         json!(["named-uuid", id])
+    }
+
+    fn edit_switch(&mut self, edit: &SwitchEdit) {
+        match edit {
+            SwitchEdit::SetConfig(key, value) => self.set_key("Open_vSwitch", None, "other_config", (key, value)),
+            SwitchEdit::DropConfig(key) => self.drop_key("Open_vSwitch", None, "other_config", key),
+            SwitchEdit::SetId(key, value) => self.set_key("Open_vSwitch", None, "external_ids", (key, value)),
+            SwitchEdit::DropId(key) => self.drop_key("Open_vSwitch", None, "external_ids", key),
+        }
     }
 
     fn create_bridge(&mut self, spec: &BridgeSpec) {

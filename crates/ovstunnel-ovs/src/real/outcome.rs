@@ -29,6 +29,10 @@ impl RealSwitch {
     }
 
     async fn run_vsctl(&self, steps: &[Step]) -> Result<(), CommitError> {
+        if steps.iter().any(Step::writes_a_secret) {
+            let words = "a pre-shared key is not written by `ovs-vsctl`, whose arguments everybody can read: `[ovs] writes` must be \"native\"";
+            return Err(CommitError::Refused(words.to_owned()));
+        }
         for (n, command) in self.tools.transaction_commands(steps).iter().enumerate() {
             let result = self.run_command(command, Needs::Everything).await;
             ended_well(result, vsctl::classify_failure).map_err(|error| match n {

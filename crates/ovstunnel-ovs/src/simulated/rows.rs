@@ -3,7 +3,7 @@
 //! What it does: keeps rows and who owns them consistent, and notes which bridges were touched. What it must not do: refuse
 //! anything; what the real database refuses is checked before.
 
-use ovstunnel_plan::{BridgeEdit, Epoch, NO_VLAN, PortEdit, Vlan, ids};
+use ovstunnel_plan::{BridgeEdit, Epoch, NO_VLAN, PortEdit, SwitchEdit, Vlan, ids};
 use uuid::Uuid;
 
 use crate::mirror::{Bfd, BridgeRow, Db, InterfaceRow, Pairs, PortRow};
@@ -16,6 +16,15 @@ pub(super) fn record_epoch(db: &mut Db, epoch: Option<Epoch>) {
     db.external_ids.retain(|(key, _)| key != ids::EPOCH);
     db.external_ids.extend(epoch.map(|epoch| (ids::EPOCH.into(), epoch.to_string().into())));
     db.external_ids.sort();
+}
+
+pub(super) fn edit_switch(db: &mut Db, edit: &SwitchEdit) {
+    match edit {
+        SwitchEdit::SetConfig(key, value) => set_pair(&mut db.other_config, key, Some(value)),
+        SwitchEdit::DropConfig(key) => set_pair(&mut db.other_config, key, None),
+        SwitchEdit::SetId(key, value) => set_pair(&mut db.external_ids, key, Some(value)),
+        SwitchEdit::DropId(key) => set_pair(&mut db.external_ids, key, None),
+    }
 }
 
 pub(super) fn add_bridge(db: &mut Db, name: &str, protected: bool, external_ids: Pairs, other_config: Pairs) {

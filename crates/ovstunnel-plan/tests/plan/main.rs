@@ -5,6 +5,7 @@
 mod agent;
 mod flow_changes;
 mod flow_reference;
+mod ipsec;
 mod kind_changes;
 mod kinds;
 mod model;

@@ -3,16 +3,17 @@
 //! What it does: puts in force what can change while the daemon runs, all of it or nothing, and says what needs a restart.
 //! What it must not do: end a connection, or take a part of a configuration of which another part is bad.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ovstunnel_server::access::Access;
+use ovstunnel_server::config::ConfigError;
 use ovstunnel_server::logging::Logging;
 use ovstunnel_server::tls::{self, Loaded};
 
 use crate::app::service::Tuner;
-use crate::config::Config;
 use crate::config::check::{self, CheckError};
+use crate::config::{Config, DEFAULT_PATH};
 
 /// All that a new configuration changes.
 #[derive(Debug)]
@@ -42,9 +43,14 @@ impl Reloader<'_> {
         }
     }
 
+    fn path(&self) -> &Path {
+        self.file.as_deref().unwrap_or(Path::new(DEFAULT_PATH))
+    }
+
     fn read_config(&self) -> Result<(Config, Option<Loaded>), CheckError> {
         let new = Config::load(self.file.as_deref())?;
         let effective = self.config.with_what_can_change(&new);
+        effective.check_encryption().map_err(|what| ConfigError::Refused { file: self.path().to_owned(), what })?;
         let loaded = match (self.access.tls_store(), effective.https_listener()) {
             (Some(store), Some((listen, files))) => {
                 let loaded = tls::load_tls(files)?;

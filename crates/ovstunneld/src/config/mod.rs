@@ -1,10 +1,11 @@
 //! The configuration file, `/etc/ovstunnel/ovstunneld.toml`.
 //!
 //! What it does: has the file read ([`ovstunnel_server::config`], where `[api]`, `[tls]` and `[log]` are), gives every key but
-//! those of `[tls]` a default, and says what else there is to configure. What it must not do: look at the host (whether a path
-//! exists or an address is ours is found out by whoever uses it), or accept two spellings of the same thing.
+//! those of `[tls]` a default, and says what else there is to configure; reads the key of `[tunnel] ipsec`. What it must not do: look at
+//! the host beyond that (whether a path exists or an address is ours is found out by whoever uses it), or accept two spellings of the same thing.
 
 pub(crate) mod check;
+mod ipsec;
 mod reload;
 mod values;
 
@@ -20,6 +21,7 @@ use ovstunnel_server::config::{self, Api, ConfigError, Log, Tls};
 use ovstunnel_types::{CreateTunnelExit, Encap, Tos, TunnelKind, TunnelOptions};
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use ipsec::{IpsecMode, PskFile};
 pub use reload::{Difference, NEEDS_RESTART};
 pub use values::XapiMode;
 
@@ -121,6 +123,22 @@ pub struct Tunnel {
     /// Whether packets of tunnels may not be fragmented on their way. With `false` guests whose MTU is too large are heard, slowly: each of their
     /// large packets is two, and many networks drop the second.
     pub df: bool,
+    /// Whether all tunnels of this host are encrypted by IPsec, which `ovs-monitor-ipsec` of Open vSwitch and an IKE daemon do: `"off"`, `"psk"`
+    /// or `"certificates"`, the same on all hosts of a network. Written is what they read, with a guard; what they and the host need besides is in
+    /// [encryption.md](encryption.md). Takes 37 bytes of the MTU. Not with a `dst_port` but the usual, nor on a userspace datapath.
+    pub ipsec: IpsecMode,
+    /// For `"psk"`: file that root alone can read, whose first line is the key, the same on all hosts: 20 to 255 characters of A-Z, a-z, 0-9, `+`,
+    /// `/`, `=`, `-`, `_` and `.`. Read again on SIGHUP. Needs `[ovs] writes = "native"`.
+    pub ipsec_psk_file: Option<PskFile>,
+    /// For `"certificates"`: this host's certificate, in the name of the tunnel address by which the others know it.
+    #[serde(deserialize_with = "ipsec::some_path")]
+    pub ipsec_certificate: Option<PathBuf>,
+    /// For `"certificates"`: its private key, which root alone can read.
+    #[serde(deserialize_with = "ipsec::some_path")]
+    pub ipsec_private_key: Option<PathBuf>,
+    /// For `"certificates"`: certificate of the CA that has signed those of all hosts.
+    #[serde(deserialize_with = "ipsec::some_path")]
+    pub ipsec_ca_cert: Option<PathBuf>,
     /// How long nothing may have come from a host until the tunnels to it are removed, from `"10s"` to `"365d"`; `"24h"` is recommended where
     /// it is used. Only where BFD with that host has been up and is down now, at least half of the hosts with which it has been up answer, and
     /// no zone's manager has recorded an epoch; else `ovstunnelctl doctor` tells of the host and nothing is removed. For where whoever has the
@@ -183,8 +201,21 @@ impl Default for Config {
 
 impl Default for Tunnel {
     fn default() -> Self {
-        let TunnelOptions { csum, tos, df } = TunnelOptions::default();
-        Tunnel { local_ip: None, kind: TunnelKind::default(), dst_port: None, csum, tos, df, forget_after: None }
+        let TunnelOptions { csum, tos, df, ipsec: _ } = TunnelOptions::default();
+        Tunnel {
+            local_ip: None,
+            kind: TunnelKind::default(),
+            dst_port: None,
+            csum,
+            tos,
+            df,
+            ipsec: IpsecMode::Off,
+            ipsec_psk_file: None,
+            ipsec_certificate: None,
+            ipsec_private_key: None,
+            ipsec_ca_cert: None,
+            forget_after: None,
+        }
     }
 }
 
@@ -197,7 +228,7 @@ impl Tunnel {
 
     /// What the packets of all tunnels have.
     pub fn options(&self) -> TunnelOptions {
-        TunnelOptions { csum: self.csum, tos: self.tos, df: self.df }
+        TunnelOptions { csum: self.csum, tos: self.tos, df: self.df, ipsec: self.encryption() }
     }
 }
 
@@ -263,7 +294,9 @@ impl Config {
     /// When the file cannot be read, is refused, or lacks `[tls]` while HTTPS is on.
     pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
         let path = file.unwrap_or(Path::new(DEFAULT_PATH));
-        Config::parse(&config::read_config(path, file.is_none())?, path)
+        let mut config = Config::parse(&config::read_config(path, file.is_none())?, path)?;
+        config.read_encryption().map_err(|what| ConfigError::Refused { file: path.to_owned(), what })?;
+        Ok(config)
     }
 
     /// That no key contradicts another.
@@ -290,7 +323,10 @@ impl Config {
         let config: Config = config::parse_config(text, file)?;
         config.api.must_have(config.tls.as_ref(), file)?;
         let roles = config.tls.as_ref().map_or(Ok(()), Tls::without_roles_of_a_manager);
-        let judged = roles.and_then(|()| config.check_consistency()).and_then(|()| config.must_be_asked_again());
+        let judged = roles
+            .and_then(|()| config.check_consistency())
+            .and_then(|()| config.check_encryption())
+            .and_then(|()| config.must_be_asked_again());
         judged.map_err(|what| ConfigError::Refused { file: file.to_owned(), what })?;
         Ok(config)
     }

@@ -45,13 +45,14 @@ impl Config {
         keys.filter(|(_, value)| !value.is_null()).collect()
     }
 
-    /// What is different in `new`.
-    pub fn difference(&self, new: &Config) -> Difference {
-        let (old, new) = (self.config_values(), new.config_values());
+    /// What is different in `of`, the key in a file of the same name included.
+    pub fn difference(&self, of: &Config) -> Difference {
+        let (old, new) = (self.config_values(), of.config_values());
         let mut names: Vec<String> = old.keys().chain(new.keys()).cloned().collect();
         names.sort();
         names.dedup();
-        names.retain(|name| old.get(name) != new.get(name));
+        let other_key = self.tunnel.ipsec_psk_file != of.tunnel.ipsec_psk_file;
+        names.retain(|name| old.get(name) != new.get(name) || (other_key && name == "tunnel.ipsec_psk_file"));
         let (needs_restart, taken_up) = names.into_iter().partition(|name| NEEDS_RESTART.contains(&name.as_str()));
         Difference { taken_up, needs_restart }
     }

@@ -60,7 +60,7 @@ fn the_kind_of_tunnels_and_their_port_are_read_and_gre_has_none() {
 fn what_tunnels_packets_have_is_read() {
     let options = |lines: &str| parse(&format!("[api]\nlisten = \"off\"\n[tunnel]\n{lines}")).unwrap().tunnel.options();
     assert_eq!(options(""), TunnelOptions::default());
-    let all = TunnelOptions { csum: true, tos: Some(Tos::Inherit), df: false };
+    let all = TunnelOptions { csum: true, tos: Some(Tos::Inherit), df: false, ..TunnelOptions::default() };
     assert_eq!(options("csum = true\ntos = \"inherit\"\ndf = false"), all);
     assert_eq!(options("tos = 184").tos, Some(Tos::Octet(184)));
     for (line, told) in [

@@ -179,7 +179,7 @@ pub(super) fn remote_hosts(bridges: &[Bridge], seen: &Seen, routes: BTreeMap<Ipv
 }
 
 /// The VIFs of managed bridges whose MTU is known.
-pub(super) fn vif_mtus(rows: &Rows, bridges: &[Bridge], options: TunnelOptions) -> Vec<VifMtu> {
+pub(super) fn vif_mtus(rows: &Rows, bridges: &[Bridge], options: &TunnelOptions) -> Vec<VifMtu> {
     let rows = by_name(&rows.interfaces);
     let mtu = |name: &str| u32::try_from(rows.get(name)?.get("mtu")?.as_u64()?).ok();
     let of = |bridge: &Bridge| {

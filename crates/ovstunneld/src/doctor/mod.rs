@@ -10,6 +10,7 @@ mod consequences;
 mod drift;
 mod facts;
 mod health;
+mod ipsec;
 mod kvm;
 mod openvswitch;
 mod others;
@@ -30,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use ovstunnel_api::{Bridge, DoctorAnswer, Finding, Level, Ready};
 use ovstunnel_ovs::{Rows, Switch};
-use ovstunnel_plan::{EffectiveSettings, RemoteIp, View};
+use ovstunnel_plan::{EffectiveSettings, ObservedBridge, RemoteIp, View, ipsec_in_the_way};
 use ovstunnel_server::doctor::clock::Moment;
 use ovstunnel_server::doctor::finding::warn;
 use ovstunnel_server::doctor::{Program, certificates, clock, doctor_answer, finding, log, socket};
@@ -232,6 +233,7 @@ impl Doctor {
             Err(error) => findings.push(unread_finding("device_address", &ovstunnel_types::text::error_chain(&error))),
         }
         findings.extend(self.of_udp_ports(now).await);
+        findings.extend(self.of_encryption(now, &observed).await);
         findings.extend(self.of_rows(now).await);
         if probe {
             findings.extend(self.probe_peers(now).await);
@@ -267,6 +269,20 @@ impl Doctor {
         udp::check_udp_ports(&udp::Facts { ports, devices, rules })
     }
 
+    /// Whether tunnels that are to be encrypted are.
+    async fn of_encryption(&self, now: &Now<'_>, bridges: &[ObservedBridge]) -> Vec<Finding> {
+        if !now.settings.tunnel_options.ipsec.is_on() || now.switch.real_switch().is_none() {
+            return Vec::new();
+        }
+        ipsec::check_ipsec(&ipsec::Facts {
+            in_the_way: now.switch.observer().read(|db| ipsec_in_the_way(&db.view(), now.settings)),
+            monitor: ipsec::monitor_runs(&Root::at_folder("/"), &self.config().ovs.rundir),
+            remotes: facts::remote_addresses(&now.bridges),
+            keys: ovstunnel_ovs::security_associations().await,
+            passed_by: ipsec::passed_by(bridges),
+        })
+    }
+
     /// What takes a look into the database's rows and the kernel's tables.
     async fn of_rows(&self, now: &Now<'_>) -> Vec<Finding> {
         let rows = match now.switch.read_rows().await {
@@ -281,7 +297,7 @@ impl Doctor {
                 let remotes = facts::remote_hosts(&now.bridges, &self.seen_traffic(now, &rows).await, routes);
                 findings.extend(underlay::check_peers(&remotes));
                 findings.extend(underlay::check_mtu(
-                    &facts::vif_mtus(&rows, &now.bridges, now.settings.tunnel_options),
+                    &facts::vif_mtus(&rows, &now.bridges, &now.settings.tunnel_options),
                     &remotes,
                 ));
             }

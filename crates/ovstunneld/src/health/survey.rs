@@ -54,7 +54,7 @@ impl Survey {
 
     /// The largest MTU of a guest whose frames cross all tunnels of a bridge in one piece, by the devices that they leave by; none where
     /// it has no tunnel, or no way is known.
-    pub fn max_guest_mtu(&self, bridge: &DesiredBridge, options: TunnelOptions) -> Option<u32> {
+    pub fn max_guest_mtu(&self, bridge: &DesiredBridge, options: &TunnelOptions) -> Option<u32> {
         Some(self.underlay.least_mtu(tunnel_remotes(bridge))?.saturating_sub(options.overhead(bridge.encap.kind())))
     }
 

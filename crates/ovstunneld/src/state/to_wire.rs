@@ -79,7 +79,7 @@ pub(crate) fn bridge_to_wire(
         other_ports: others.map(|port| port.name.clone()).collect(),
         flows: flows_to_wire(&record, observed, seen, settings),
         health: describe_health(&record, observed, seen, settings, known),
-        max_guest_mtu: known.survey.max_guest_mtu(&record, settings.tunnel_options),
+        max_guest_mtu: known.survey.max_guest_mtu(&record, &settings.tunnel_options),
         claim: record.claim.as_deref().and_then(parse_claim),
     })
 }

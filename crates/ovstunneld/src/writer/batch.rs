@@ -82,7 +82,11 @@ impl Executor {
             let (view, mut change_set) = (db.view(), ChangeSet::with_cache(&self.cache));
             let results =
                 changes.into_iter().map(|change| change_set.apply_change(&view, &self.settings, change)).collect();
-            let plan = self.plan_change_set(&change_set);
+            let plan = match self.plan_change_set(&change_set) {
+                // Nothing is encrypted without the guard before it.
+                plan if !plan.is_empty() => plan.with_switch_row(&view, &self.settings),
+                plan => plan,
+            };
             let changes = plan.items().flat_map(|item| Changed::changes_by(item, &view)).collect();
             Merged { results, plan, changes, desired: change_set.into_desired() }
         })

@@ -137,8 +137,8 @@ impl Task {
         if self.executor.switch.watch_health().borrow().first_trouble().is_some() {
             return;
         }
-        let touched = self.take_touched();
-        if touched.is_empty() {
+        let (touched, itself) = (self.take_touched(), self.executor.switch.observer().take_touched_itself());
+        if touched.is_empty() && !itself {
             return;
         }
         let Ok(_turn) = self.executor.wait_turn().await.inspect_err(|busy| tracing::warn!(%busy, "repair postponed"))

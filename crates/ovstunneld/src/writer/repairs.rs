@@ -35,6 +35,7 @@ impl Executor {
                 }
                 repairs.add_bridge(self.plan_change_set(&change_set), change_set, &self.cache);
             }
+            repairs.plan = repairs.plan.with_switch_row(&view, &self.settings);
             repairs
         })
     }

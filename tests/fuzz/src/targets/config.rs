@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use ovstunnel_server::config::ConfigError;
-use ovstunneld::config::Config;
+use ovstunnel_plan::Encap;
+use ovstunneld::config::{Config, IpsecMode, PskFile};
 
 use crate::readable;
 
@@ -39,6 +40,13 @@ fn bounded(config: &Config) {
     assert!(
         tls.chain(crl).chain([&config.ovs.rundir, &config.log.file, &config.xapi.xe]).all(|path| path.is_absolute())
     );
+    let tunnel = &config.tunnel;
+    let ipsec = [&tunnel.ipsec_certificate, &tunnel.ipsec_private_key, &tunnel.ipsec_ca_cert];
+    let key = tunnel.ipsec_psk_file.as_ref().map(PskFile::path);
+    assert!(ipsec.into_iter().flatten().map(AsRef::as_ref).chain(key).all(Path::is_absolute), "{tunnel:?}");
+    if tunnel.ipsec != IpsecMode::Off {
+        assert!(tunnel.encap() == Encap::of_kind(tunnel.kind) && config.ovs.datapath_type != "netdev", "{tunnel:?}");
+    }
     let prefixes = &config.network.vif_prefixes;
     assert!(!prefixes.is_empty() && prefixes.iter().all(|prefix| (1..=14).contains(&prefix.len())), "{prefixes:?}");
     assert!(config.network.vif_broadcast_pps <= 1_000_000);

@@ -13,6 +13,9 @@ use uuid::Uuid;
 pub struct World {
     pub bridges: BTreeMap<String, ObservedBridge>,
     pub flows: BTreeMap<String, FlowsSeen>,
+    /// `other_config` and `external_ids` of the switch itself.
+    pub switch_config: BTreeMap<String, String>,
+    pub switch_ids: BTreeMap<String, String>,
     rows: u128,
 }
 
@@ -41,8 +44,12 @@ impl View for World {
         users.map(|(bridge, port)| (bridge.name.clone(), port.name.clone())).collect()
     }
 
-    fn switch_id(&self, _: &str) -> Option<String> {
-        None
+    fn switch_id(&self, key: &str) -> Option<String> {
+        self.switch_ids.get(key).cloned()
+    }
+
+    fn switch_config(&self, key: &str) -> Option<String> {
+        self.switch_config.get(key).cloned()
     }
 
     fn key_users(&self, key: GreKey) -> Vec<String> {
@@ -203,6 +210,12 @@ impl World {
                 assert!(gone.uuid == *uuid && gone.is_tunnel_of_ours(), "{port} is not ours");
             }
             Step::TryAgain { .. } | Step::RecordEpoch(_) => {}
+            Step::EditSwitch(edits) => edits.iter().for_each(|edit| match edit {
+                SwitchEdit::SetConfig(key, value) => drop(self.switch_config.insert(key.clone(), value.clone())),
+                SwitchEdit::DropConfig(key) => drop(self.switch_config.remove(key)),
+                SwitchEdit::SetId(key, value) => drop(self.switch_ids.insert(key.clone(), value.clone())),
+                SwitchEdit::DropId(key) => drop(self.switch_ids.remove(key)),
+            }),
         }
     }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const LOG: u64 = 4 << 20;
 
 /// Keys of the configuration whose values are no secrets.
-const SHOWN: [&str; 38] = [
+const SHOWN: [&str; 43] = [
     "listen",
     "socket",
     "certificate",
@@ -34,6 +34,11 @@ const SHOWN: [&str; 38] = [
     "csum",
     "tos",
     "df",
+    "ipsec",
+    "ipsec_psk_file",
+    "ipsec_certificate",
+    "ipsec_private_key",
+    "ipsec_ca_cert",
     "forget_after",
     "create_tunnel_exit",
     "enabled",

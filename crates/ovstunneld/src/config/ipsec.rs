@@ -1,0 +1,183 @@
+//! `[tunnel] ipsec` and the keys beside it: what must be given together, and the files that are read.
+//!
+//! What it does: reads the pre-shared key, and looks at files that others will read. What it must not do: show the key, or say a word of
+//! what is in a file.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use ovstunnel_ovs::Writes;
+use ovstunnel_server::config::values;
+use ovstunnel_types::{Encap, Ipsec, IpsecFiles, Psk};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{Config, Tunnel};
+
+/// More than any key has.
+const FILE_MAX: u64 = 4096;
+
+/// How tunnels are encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IpsecMode {
+    /// They are not.
+    #[default]
+    Off,
+    /// By one key for all hosts.
+    Psk,
+    /// By certificates.
+    Certificates,
+}
+
+impl fmt::Display for IpsecMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            IpsecMode::Off => "off",
+            IpsecMode::Psk => "psk",
+            IpsecMode::Certificates => "certificates",
+        })
+    }
+}
+
+/// The file that has the pre-shared key, and what was read from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct PskFile {
+    path: PathBuf,
+    #[serde(skip)]
+    psk: Option<Psk>,
+}
+
+impl<'de> Deserialize<'de> for PskFile {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(PskFile { path: values::path(from)?, psk: None })
+    }
+}
+
+impl PskFile {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+pub(super) fn some_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    values::path(from).map(Some)
+}
+
+impl Tunnel {
+    /// How tunnels are encrypted, once [`Config::load`] has read the key.
+    pub(super) fn encryption(&self) -> Ipsec {
+        match self.ipsec {
+            IpsecMode::Off => None,
+            IpsecMode::Psk => self.ipsec_psk_file.as_ref().and_then(|file| file.psk.clone()).map(Ipsec::Psk),
+            IpsecMode::Certificates => self.certificate_files().map(|files| Ipsec::Certificates(files.into())),
+        }
+        .unwrap_or_default()
+    }
+
+    fn certificate_files(&self) -> Option<IpsecFiles> {
+        let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        Some(IpsecFiles {
+            certificate: text(&self.ipsec_certificate)?,
+            private_key: text(&self.ipsec_private_key)?,
+            ca_cert: text(&self.ipsec_ca_cert)?,
+        })
+    }
+
+    /// The keys that go with each way, each with whether it is given.
+    fn ipsec_keys(&self) -> [(&'static str, IpsecMode, bool); 4] {
+        let with = IpsecMode::Certificates;
+        [
+            ("tunnel.ipsec_psk_file", IpsecMode::Psk, self.ipsec_psk_file.is_some()),
+            ("tunnel.ipsec_certificate", with, self.ipsec_certificate.is_some()),
+            ("tunnel.ipsec_private_key", with, self.ipsec_private_key.is_some()),
+            ("tunnel.ipsec_ca_cert", with, self.ipsec_ca_cert.is_some()),
+        ]
+    }
+}
+
+impl Config {
+    /// That encryption can be what is configured. Also of what a reload would put together.
+    ///
+    /// # Errors
+    /// The key, the rule and the value.
+    pub(crate) fn check_encryption(&self) -> Result<(), String> {
+        let Tunnel { kind, dst_port, ipsec, .. } = self.tunnel;
+        if ipsec == IpsecMode::Off {
+            return Ok(());
+        }
+        let missing = self.tunnel.ipsec_keys().into_iter().find(|(_, with, given)| *with == ipsec && !given);
+        if let Some((key, ..)) = missing {
+            return Err(format!("{key} must be given where tunnel.ipsec is \"{ipsec}\""));
+        }
+        if let Some(port) = dst_port.filter(|port| Encap::to_port(kind, *port) != Some(Encap::of_kind(kind))) {
+            return Err(format!(
+                "tunnel.dst_port must not be given where tunnel.ipsec is \"{ipsec}\", which encrypts what goes to the usual port of {kind} \
+                 and nothing else; got {port}"
+            ));
+        }
+        if self.ovs.datapath_type == "netdev" {
+            return Err(format!(
+                "ovs.datapath_type must not be \"netdev\" where tunnel.ipsec is \"{ipsec}\": a userspace datapath sends past the kernel, which \
+                 encrypts"
+            ));
+        }
+        if ipsec == IpsecMode::Psk && self.ovs.writes != Writes::Native {
+            return Err("ovs.writes must be \"native\" where tunnel.ipsec is \"psk\": every user of the host can read the arguments of \
+                        `ovs-vsctl`, and the key would be one; it needs a restart"
+                .to_owned());
+        }
+        Ok(())
+    }
+
+    /// Reads the pre-shared key, and sees that the other files can be read, and by whom.
+    ///
+    /// # Errors
+    /// The key, the rule and what is there.
+    pub(super) fn read_encryption(&mut self) -> Result<(), String> {
+        match self.tunnel.ipsec {
+            IpsecMode::Off => Ok(()),
+            IpsecMode::Psk => self.tunnel.ipsec_psk_file.iter_mut().try_for_each(|file| {
+                let key = "tunnel.ipsec_psk_file";
+                let text = read_private(key, &file.path)?;
+                let rule = || format!("{key}: the first line of {} must be {}", file.path.display(), Psk::RULE);
+                file.psk = Some(Psk::from_text(text.lines().next().unwrap_or_default()).ok_or_else(rule)?);
+                Ok(())
+            }),
+            IpsecMode::Certificates => {
+                let Tunnel { ipsec_certificate, ipsec_private_key, ipsec_ca_cert, .. } = &self.tunnel;
+                let public = [("tunnel.ipsec_certificate", ipsec_certificate), ("tunnel.ipsec_ca_cert", ipsec_ca_cert)];
+                for (key, path) in public.into_iter().filter_map(|(key, path)| Some((key, path.as_ref()?))) {
+                    open(key, path)?;
+                }
+                ipsec_private_key.iter().try_for_each(|path| read_private("tunnel.ipsec_private_key", path).map(drop))
+            }
+        }
+    }
+}
+
+fn open(key: &str, path: &Path) -> Result<File, String> {
+    File::open(path).map_err(|error| format!("{key}: {} cannot be read: {error}", path.display()))
+}
+
+/// What is in a file that nobody but root, or who the daemon runs as, can read.
+fn read_private(key: &str, path: &Path) -> Result<String, String> {
+    let file = open(key, path)?;
+    let failed = |error| format!("{key}: {} cannot be read: {error}", path.display());
+    let about = file.metadata().map_err(failed)?;
+    let (mode, owner) = (about.mode() & 0o777, about.uid());
+    let mine = nix::unistd::geteuid().as_raw();
+    if !about.is_file() || mode & 0o077 != 0 || (owner != 0 && owner != mine) {
+        let shown = path.display();
+        return Err(format!(
+            "{key}: {shown} must be a file that root alone can read: `chown root {shown} && chmod 600 {shown}`; it has mode {mode:04o} and owner {owner}"
+        ));
+    }
+    let mut text = String::new();
+    file.take(FILE_MAX).read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
