@@ -25,6 +25,7 @@ mod mistakes;
 mod monitoring;
 mod networks;
 mod nic_hook;
+mod nic_hook_proxmox;
 mod ordinary;
 mod page;
 mod pages;

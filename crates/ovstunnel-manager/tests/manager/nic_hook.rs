@@ -48,16 +48,16 @@ const VM: &str = "\
   <NIC><NIC_ID>2</NIC_ID><VN_MAD>ovswitch</VN_MAD><NETWORK>web</NETWORK><BRIDGE>br-ex</BRIDGE><MAC>02:00:0a:00:00:03</MAC></NIC>
 </TEMPLATE></VM>";
 
-struct Stage {
-    bench: Bench,
-    hosts: Vec<Host>,
+pub(crate) struct Stage {
+    pub(crate) bench: Bench,
+    pub(crate) hosts: Vec<Host>,
     /// With the hosts' certificates.
     clients: Vec<Manager>,
 }
 
 impl Stage {
     /// Hosts h1 and h2, the networks `web` and `db`, and certificates with the hosts' names.
-    async fn new() -> Stage {
+    pub(crate) async fn new() -> Stage {
         let bench = acting_with("[membership]\nlinger = \"0s\"\n", Store::in_memory("dc1")).await;
         let m = &bench.manager;
         m.put_physical_network("p1", &physical(Isolation::Gre, "1001-1010"), false).await.unwrap();
@@ -76,7 +76,7 @@ impl Stage {
     }
 
     /// The configuration of a host's hook, which shows the certificate of `who`.
-    fn configured(&self, host: &str, who: &str, url: &str) -> PathBuf {
+    pub(crate) fn configured(&self, host: &str, who: &str, url: &str) -> PathBuf {
         let (dir, pki) = (self.bench.dir.path(), self.bench.dir.path().join("pki"));
         let (file, at) = (dir.join(format!("{host}.conf")), pki.display());
         let text = format!(
@@ -93,16 +93,16 @@ impl Stage {
         expect_silent(&hook(&self.configured(host, host, &self.bench.url), &["web1", operation, "begin", "-"], GUEST));
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.bench.dir.path().join("hook.log")).unwrap_or_default()
     }
 
-    async fn nics(&self, network: &str) -> Vec<Nic> {
+    pub(crate) async fn nics(&self, network: &str) -> Vec<Nic> {
         self.bench.manager.nics(network).await.unwrap().nics
     }
 }
 
-fn hook_file() -> PathBuf {
+pub(crate) fn hook_file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/libvirt/hooks/qemu")
 }
 
