@@ -10,9 +10,11 @@ use ovstunnel_store::StoreError;
 use time::OffsetDateTime;
 
 use crate::certificates;
+use crate::cloudstack::CloudStack;
 use crate::config::Config;
 use crate::inventory::physical;
 use crate::store;
+use crate::zone::Zone;
 
 /// A configuration that is good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +47,9 @@ pub async fn check_config(config: &Config) -> Result<Checked, Bad> {
     {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         bad.push(format!("[enrolment] authority: {error}{cause}"));
+    }
+    if let Err(error) = CloudStack::from_config(&config.cloudstack, &Zone::new(&config.zone).0) {
+        bad.push(error.to_string());
     }
     let (hosts, differences) = check_database(config).await.unwrap_or_else(|error| {
         let names_its_key = matches!(&error, StoreError::Invalid { field, .. } if field.starts_with("[database]"));

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_of_both_cas_are_good_until_the_one_before_is_taken_out() {
+    fn hosts_of_both_cas_are_good_until_the_old_one_is_taken_out() {
         let (folder, now) = (tempfile::tempdir().unwrap(), OffsetDateTime::now_utc());
         let dir = folder.path();
         Authority::create(dir, "test CA", 900, now).unwrap();

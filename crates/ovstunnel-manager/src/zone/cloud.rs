@@ -119,7 +119,7 @@ impl State {
             picture.networks.iter().filter_map(|one| Some((one.shown.id.as_str(), one.key?))).collect();
         for network in &picture.networks {
             if let Some(key) = network.key {
-                // The tiers of a VPC, and nothing else, share no key; of two networks with one key the first is shown.
+                // Of two networks with one key, which there should not be, the first is shown.
                 cloud.networks.entry(key).or_default().shown.get_or_insert(network.shown.clone());
             }
         }
@@ -240,7 +240,7 @@ impl Zone {
         if state.rules.witnesses.contains(&Witness::CloudStack) {
             let before = state.cloud.iter().flat_map(|before| before.networks.keys().copied());
             let keys: BTreeSet<GreKey> = before.chain(cloud.networks.keys().copied()).collect();
-            let known: Vec<GreKey> = keys.into_iter().filter(|key| state.is_of_zone(*key, &cloud)).collect();
+            let known: Vec<GreKey> = keys.into_iter().filter(|key| state.is_of_zone(*key)).collect();
             state.changed.extend(known);
         }
         state.cloud = Some(cloud);
@@ -251,11 +251,9 @@ impl Zone {
 }
 
 impl State {
-    /// Whether a host of the zone has, or should have, something of the network with this key.
-    fn is_of_zone(&self, key: GreKey, cloud: &Cloud) -> bool {
-        self.networks.contains_key(&key)
-            || self.recorded.of_key(key).is_some()
-            || cloud.networks.get(&key).is_some_and(|of| !of.vms.is_empty())
+    /// Whether a host has something of the network with this key, or it is recorded.
+    fn is_of_zone(&self, key: GreKey) -> bool {
+        self.networks.contains_key(&key) || self.recorded.of_key(key).is_some()
     }
 }
 

@@ -52,7 +52,9 @@ impl State {
         let stood = self.standing.get(&key);
         let lingering = stood.into_iter().flatten().filter(|(_, attachment)| attachment.is_in_mesh());
         let told = network.map(Recorded::hosts).unwrap_or_default();
-        let known = lingering.map(|(host, _)| *host).chain(self.cloud_hosts(key));
+        // Of a network that is not recorded the plugin alone knows which bridge it is to have on a host that has none.
+        let in_cloud = self.cloud_hosts(key).filter(|_| network.is_some());
+        let known = lingering.map(|(host, _)| *host).chain(in_cloud);
         let hosts: BTreeSet<HostNumber> = seen.keys().copied().chain(told).chain(known).collect();
         let (mut found, mut again, mut disagree) = (BTreeMap::new(), None::<Moment>, BTreeSet::new());
         for host in hosts {

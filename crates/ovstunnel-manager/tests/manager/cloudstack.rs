@@ -13,6 +13,7 @@ use axum::http::StatusCode;
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ovstunnel_manager::config::Config;
 use ovstunnel_manager_api::CloudStackState;
 use ovstunnel_server::access::Access;
 use ovstunnel_server::config::{Api, Tls};
@@ -243,5 +244,29 @@ async fn each_reason_why_it_cannot_be_read_is_told_in_words() {
         assert!(error.contains(words) && error.starts_with("listVirtualMachines: "), "{error}");
         assert!(!error.contains(API_KEY) && !error.contains("ignature="), "{error}");
         assert_eq!((state.age, state.server), (None, Some(url[8..].split('/').next().unwrap().to_owned())));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_named_before_the_start() {
+    let dir = folder();
+    let url = "https://192.0.2.1/client/api";
+    let good = format!("{API_KEY}\n{SECRET}\n");
+    let secret = dir.path().join("empty");
+    std::fs::write(&secret, " \n").unwrap();
+    let no_ca = dir.path().join("nowhere");
+    let hook = format!("webhook_secret = \"{}\"", secret.display());
+    for (keys, ca, more, words) in [
+        ("one-line\n", dir.path(), "", "[cloudstack] keys: "),
+        ("one-line\n", dir.path(), "", "has 1 lines; expected the API key in its first line"),
+        (&good, no_ca.as_path(), "", "[cloudstack] ca: "),
+        (&good, dir.path(), &hook, "[cloudstack] webhook_secret: "),
+    ] {
+        let text = crate::common::configuration(dir.path()) + &section(dir.path(), url, ca, keys, more);
+        let text =
+            text.replace("[hosts]", &format!("[database]\nurl = \"sqlite://{}/m.db\"\n[hosts]", dir.path().display()));
+        let config = Config::parse(&text, Path::new("manager.toml")).unwrap();
+        let error = ovstunnel_manager::check::check_config(&config).await.unwrap_err().to_string();
+        assert!(error.contains(words) && !error.contains(SECRET), "{words}: {error}");
     }
 }

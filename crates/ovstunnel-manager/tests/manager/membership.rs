@@ -151,7 +151,10 @@ async fn cloudstack_brings_hosts_in_and_lets_them_go_beside_the_vifs() {
     world.plugin_network(FIRST_KEY, 1..=4);
     pass_told(&world, &[1, 2, 3, 4], false, 60).await;
     assert_eq!(world.with(FIRST_KEY), [1, 2, 3, 4].into());
-    // A VM is about to be on host 5, where nothing is yet.
+    // A VM is about to be on host 5, where nothing is yet: which bridge it is to have there, the plugin says, or who records the network.
+    pass_told(&world, &[1, 2, 3, 4, 5], true, 20).await;
+    assert_eq!(world.host(5).bridge_of(FIRST_KEY), None);
+    world.network("web", Some(FIRST_KEY), true).await;
     pass_told(&world, &[1, 2, 3, 4, 5], true, 20).await;
     assert!(world.host(5).bridge_of(FIRST_KEY).is_some(), "{:?}", world.with(FIRST_KEY));
     // The VM on host 4 has gone. While another one moves, CloudStack cannot tell.

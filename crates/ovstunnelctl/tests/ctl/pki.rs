@@ -333,3 +333,35 @@ fn show_says_what_has_run_out() {
     let ran = run(ctl().args(["pki", "show"]).arg(&file));
     assert!(ran.status == 1 && ran.out.contains("-10 (EXPIRED)"), "{}", ran.out);
 }
+
+#[test]
+fn the_ca_gets_another_key_in_steps_that_say_what_is_next() {
+    let pki = Pki::new();
+    let refused = |args: &str, words: &str| {
+        let ran = pki.run(args);
+        assert!(ran.status != 0 && ran.err.contains(words), "{args}: {} {}", ran.status, ran.err);
+    };
+    refused("rotate switch", "no change of the CA's key was begun; nothing was changed");
+    refused("rotate switch --name x", "only `begin` makes a CA");
+    let ran = pki.run("rotate begin --days 400");
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert!(
+        ran.out.contains("(ovstunnel CA, ovstunnel CA 2)") && ran.out.contains("`pki rotate switch`"),
+        "{}",
+        ran.out
+    );
+    assert_eq!(mode(&pki.dir.join("ca.key.next")), 0o600);
+    refused("rotate begin", "is being changed already");
+    refused("renew --ca", "is to be finished first");
+    let ran = pki.run("rotate switch");
+    assert!(ran.status == 0 && ran.out.contains("Signs:    ovstunnel CA 2"), "{} {}", ran.out, ran.err);
+    refused("rotate finish", "admin, host1 are of the CA before");
+    for args in ["renew host1 admin", "rotate finish"] {
+        let ran = pki.run(args);
+        assert_eq!(ran.status, 0, "{args}: {}", ran.err);
+    }
+    // What it issues now is of the new one, and its key is where the one before was.
+    assert_eq!(pki.run("issue --client later").status, 0);
+    assert_eq!(mode(&pki.dir.join("ca.key")), 0o600);
+    assert!(pki.dir.join("ca.key.old1").exists() && !pki.dir.join("ca.key.next").exists());
+}

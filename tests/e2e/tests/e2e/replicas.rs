@@ -220,7 +220,7 @@ fn more_prepared(caller: &Preparing, before: usize) -> Result<usize> {
 }
 
 #[test]
-fn what_a_follower_answered_is_there_though_the_leader_was_killed() -> Result<()> {
+fn what_a_follower_answered_outlives_the_leader() -> Result<()> {
     let mut stage = Stage::new("sending", |cloud| Replicas::new(cloud, 3))?;
     let (first, _) = stage.managers.wait_for_leader(&stage.cloud, None)?;
     let follower = stage.others(first).next().context("a follower")?;
