@@ -202,7 +202,7 @@ impl Way<'_> {
         if self.is_one_host {
             return steps;
         }
-        let come = match port(far) {
+        let come = match far.arrival.clone() {
             None => new_step(
                 Some(far),
                 "frame_in",

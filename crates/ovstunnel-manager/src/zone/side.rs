@@ -29,6 +29,8 @@ pub struct Side {
     pub bridge: Option<String>,
     /// The port of its tunnel to the other host, and the address that this leads to.
     pub tunnel: Option<(String, String)>,
+    /// The port by which frames of the other host come in.
+    pub arrival: Option<String>,
     /// Largest MTU of a guest whose frames cross its tunnels in one piece, bytes.
     pub max_guest_mtu: Option<u32>,
     /// What its bridge does with IPv6.
@@ -47,9 +49,10 @@ impl Zone {
         let host = state.hosts.get(&number);
         let seen = state.seen.get(&number);
         let bridge = seen.and_then(|seen| seen.snapshot.as_ref()?.bridges_of(networks.from).next());
-        let tunnel = bridge.and_then(|bridge| {
-            bridge.tunnels.iter().find(|tunnel| tunnel.key == networks.to && tunnel.peer_number() == Some(other))
-        });
+        let tunnel_of = |key: GreKey| {
+            let mut tunnels = bridge.into_iter().flat_map(|bridge| &bridge.tunnels);
+            tunnels.find(|tunnel| tunnel.key == key && tunnel.peer_number() == Some(other))
+        };
         let found = |key: GreKey| {
             let network = state.networks.get(&key).map(|known| known.mesh.network);
             network.into_iter().flat_map(|network| state.prover.findings_of(network)).filter(|f| f.host == number)
@@ -64,7 +67,8 @@ impl Zone {
             of_bridge: found(networks.from).filter(|finding| finding.to.is_none()).cloned().collect(),
             of_tunnel: found(networks.to).filter(|finding| finding.to == Some(other)).cloned().collect(),
             bridge: bridge.map(|bridge| bridge.name.to_string()),
-            tunnel: tunnel.map(|tunnel| (tunnel.port.to_string(), tunnel.remote_ip.to_string())),
+            arrival: tunnel_of(networks.from).map(|tunnel| tunnel.port.to_string()),
+            tunnel: tunnel_of(networks.to).map(|tunnel| (tunnel.port.to_string(), tunnel.remote_ip.to_string())),
             max_guest_mtu: bridge.and_then(|bridge| bridge.max_guest_mtu),
             ipv6: bridge.map(|bridge| bridge.ipv6),
             knows_packets: told.is_some_and(|told| told.capabilities.iter().any(|word| word == PACKETS)),

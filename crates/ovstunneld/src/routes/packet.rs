@@ -64,8 +64,8 @@ impl Packet {
         let ends = format!("nw_src={},nw_dst={},nw_ttl=64", self.from, self.to);
         match self.protocol {
             Protocol::Icmp => format!("icmp,{ends},icmp_type=8,icmp_code=0"),
-            Protocol::Tcp(port) => format!("tcp,{ends},tp_dst={port}"),
-            Protocol::Udp(port) => format!("udp,{ends},tp_dst={port}"),
+            Protocol::Tcp(port) => format!("tcp,{ends},tcp_dst={port}"),
+            Protocol::Udp(port) => format!("udp,{ends},udp_dst={port}"),
         }
     }
 
@@ -88,5 +88,56 @@ fn decision_to_wire(decided: Decision) -> AclDecision {
         acl: decided.acl.map(|acl| acl.to_string()),
         item: decided.item,
         passes: decided.verdict == Verdict::Allow,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn asked(more: &Value) -> Result<Option<Packet>, String> {
+        let mac = "02:00:4c:00:00:01";
+        let mut all = json!({"in_port": "vif1.0", "source": mac, "destination": mac});
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let query: FrameQuery = serde_json::from_value(all).unwrap();
+        Packet::from_query(&query).map_err(|error| error.problem().detail.clone())
+    }
+
+    #[test]
+    fn a_packet_is_followed_as_it_is_asked_for() {
+        assert_eq!(asked(&json!({})), Ok(None));
+        let text = |more: Value| asked(&more).unwrap().unwrap().flow_text();
+        let ends = json!({"from_ip": "10.1.1.1", "to_ip": "10.1.2.2"});
+        assert_eq!(text(ends), "icmp,nw_src=10.1.1.1,nw_dst=10.1.2.2,nw_ttl=64,icmp_type=8,icmp_code=0");
+        let tcp = json!({"from_ip": "10.1.1.1", "to_ip": "10.1.2.2", "protocol": "tcp", "to_port": 443});
+        assert_eq!(text(tcp), "tcp,nw_src=10.1.1.1,nw_dst=10.1.2.2,nw_ttl=64,tcp_dst=443");
+    }
+
+    #[test]
+    fn what_is_no_packet_is_refused_by_field_rule_and_value() {
+        let with_ends = |more: Value| {
+            let mut all = json!({"from_ip": "10.1.1.1", "to_ip": "10.1.2.2"});
+            all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            all
+        };
+        let refused = [
+            (json!({"from_ip": "10.1.1.1"}), "to_ip", ""),
+            (json!({"to_ip": "10.1.1.1"}), "from_ip", ""),
+            (json!({"protocol": "tcp"}), "protocol", "tcp"),
+            (json!({"to_port": 5}), "to_port", "5"),
+            (with_ends(json!({"from_ip": "10.1.1"})), "from_ip", "10.1.1"),
+            (with_ends(json!({"to_ip": "fd00::1"})), "to_ip", "fd00::1"),
+            (with_ends(json!({"protocol": "sctp"})), "protocol", "sctp"),
+            (with_ends(json!({"to_port": 5})), "to_port", "5"),
+            (with_ends(json!({"protocol": "udp"})), "to_port", ""),
+            (with_ends(json!({"protocol": "udp", "to_port": 0})), "to_port", "0"),
+        ];
+        for (more, field, value) in refused {
+            let detail = asked(&more).unwrap_err();
+            assert!(detail.contains(field) && detail.contains("must") && detail.contains(value), "{more}: {detail}");
+        }
     }
 }
