@@ -119,3 +119,8 @@ pub fn parse_trace(printed: &str) -> Option<ovstunnel_plan::Followed> {
 pub fn parse_version(printed: &str) -> Option<(u32, u32)> {
     crate::vsctl::parse_version(printed)
 }
+
+/// Between how many addresses there are keys, by what `ip xfrm state` prints.
+pub fn parse_states(printed: &str) -> usize {
+    crate::xfrm::parse_states(printed).len()
+}

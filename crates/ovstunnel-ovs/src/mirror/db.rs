@@ -394,6 +394,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_planned_of_the_switch_itself_is_looked_at_again() {
+        let mut db = with_tunnel();
+        let mut touched = |columns: serde_json::Value| {
+            db.touched_itself = false;
+            apply(&mut db, serde_json::json!({"Open_vSwitch": {BRIDGE: {"modify": columns}}}));
+            db.touched_itself
+        };
+        assert!(touched(serde_json::json!({"other_config": ["map", [["ipsec_skb_mark", "1/1"]]]})));
+        assert!(touched(serde_json::json!({"external_ids": ["map", [["ovstunnel-ipsec", "ipsec_skb_mark"]]]})));
+        assert!(!touched(serde_json::json!({"external_ids": ["map", [["ovstunnel-retry", "7"]]], "cur_cfg": 9})));
+    }
+
+    #[test]
     fn a_port_that_goes_leaves_nothing_behind() {
         let mut db = with_tunnel();
         db.touched.clear();

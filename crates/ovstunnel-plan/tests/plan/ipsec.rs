@@ -47,7 +47,10 @@ fn the_guard_comes_first_and_goes_last_and_no_key_is_told() {
     assert_eq!((row(&world), world.switch_ids.len()), (vec![], 0));
 
     let on = follow(&mut world, psk());
-    assert_eq!(on[0], "change the switch itself: other_config:ipsec_skb_mark=1/1, external_ids:ovstunnel-ipsec=ipsec_skb_mark");
+    assert_eq!(
+        on[0],
+        "change the switch itself: other_config:ipsec_skb_mark=1/1, external_ids:ovstunnel-ipsec=ipsec_skb_mark"
+    );
     assert!(on[1].ends_with("options:egress_pkt_mark=1, options:psk=(not shown)"), "{on:?}");
     let plain = [("key", "5"), ("remote_ip", "192.0.2.2")];
     let [key, remote] = plain;
@@ -74,7 +77,8 @@ fn what_somebody_else_has_set_stays_and_what_is_ours_is_put_back() {
     world.switch_config.insert("ipsec_skb_mark".into(), "1/1".into());
     follow(&mut world, certificates("/one"));
     let of = |folder: &str| [format!("{folder}/c"), format!("{folder}/k")];
-    let there = |world: &World| [world.switch_config["certificate"].clone(), world.switch_config["private_key"].clone()];
+    let there =
+        |world: &World| [world.switch_config["certificate"].clone(), world.switch_config["private_key"].clone()];
     assert_eq!((there(&world), world.switch_config["ca_cert"].as_str()), (of("/one"), "/theirs"));
     let in_the_way = ipsec_in_the_way(&world, &configured(certificates("/one")));
     assert_eq!(in_the_way, [InTheWay { key: "ca_cert", there: "/theirs".into(), wanted: "/one/a".into() }]);
@@ -87,5 +91,9 @@ fn what_somebody_else_has_set_stays_and_what_is_ours_is_put_back() {
     assert_eq!(there(&world), of("/two"));
 
     follow(&mut world, Ipsec::Off);
-    assert_eq!(row(&world), [("ca_cert", "/theirs"), ("ipsec_skb_mark", "1/1")], "what was not ours before is not taken away");
+    assert_eq!(
+        row(&world),
+        [("ca_cert", "/theirs"), ("ipsec_skb_mark", "1/1")],
+        "what was not ours before is not taken away"
+    );
 }

@@ -181,3 +181,102 @@ fn read_private(key: &str, path: &Path) -> Result<String, String> {
     file.take(FILE_MAX).read_to_string(&mut text).map_err(failed)?;
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const KEY: &str = "swordfish-of-this-zone";
+
+    /// What comes of a configuration with these lines, `{}` standing for a folder.
+    fn load(folder: &Path, ovs: &str, tunnel: &str) -> Result<Config, String> {
+        let file = folder.join("o.toml");
+        let tunnel = tunnel.replace("{}", &folder.display().to_string());
+        fs::write(&file, format!("[api]\nlisten = \"off\"\n[ovs]\n{ovs}\n[tunnel]\n{tunnel}\n")).unwrap();
+        Config::load(Some(&file)).map_err(|error| error.to_string())
+    }
+
+    fn put(folder: &Path, name: &str, mode: u32, text: &str) {
+        let file = folder.join(name);
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(file, Permissions::from_mode(mode)).unwrap();
+    }
+
+    const NATIVE: &str = "writes = \"native\"";
+    const PSK: &str = "ipsec = \"psk\"\nipsec_psk_file = \"{}/psk\"";
+    const FILES: &str = "ipsec = \"certificates\"\nipsec_certificate = \"{}/c\"\nipsec_private_key = \"{}/k\"\nipsec_ca_cert = \"{}/a\"";
+
+    #[test]
+    fn a_key_is_read_and_no_word_of_it_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path();
+        put(folder, "psk", 0o600, &format!("{KEY}\nmore\n"));
+        let config = load(folder, NATIVE, PSK).unwrap();
+        assert_eq!(config.tunnel.options().ipsec, Ipsec::Psk(Psk::from_text(KEY).unwrap()));
+        assert!(!format!("{config:?}").contains(KEY), "{config:?}");
+        assert!(!serde_json::to_string(&config).unwrap().contains(KEY));
+        put(folder, "psk", 0o600, "another-swordfish-here");
+        let other = load(folder, NATIVE, PSK).unwrap();
+        assert_eq!(config.difference(&other).taken_up, ["tunnel.ipsec_psk_file"], "the same file, and another key");
+    }
+
+    #[test]
+    fn what_would_be_in_clear_or_shown_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path();
+        put(folder, "psk", 0o600, KEY);
+        let refused = |ovs: &str, tunnel: &str| load(folder, ovs, tunnel).unwrap_err();
+        let starts = |ovs: &str, tunnel: &str, words: &str| {
+            let error = refused(ovs, tunnel);
+            assert!(error.contains(&format!("/o.toml: {words}")), "{error}");
+        };
+        starts(NATIVE, "ipsec = \"psk\"", "tunnel.ipsec_psk_file must be given where tunnel.ipsec is \"psk\"");
+        starts("", "ipsec = \"certificates\"", "tunnel.ipsec_certificate must be given where");
+        starts("", PSK, "ovs.writes must be \"native\" where tunnel.ipsec is \"psk\"");
+        starts(&format!("{NATIVE}\ndatapath_type = \"netdev\""), PSK, "ovs.datapath_type must not be \"netdev\"");
+        let port = |port: u16| format!("kind = \"vxlan\"\ndst_port = {port}\n{PSK}");
+        starts(NATIVE, &port(8472), "tunnel.dst_port must not be given where tunnel.ipsec is \"psk\"");
+        assert!(refused(NATIVE, &port(8472)).ends_with("got 8472"));
+        assert!(load(folder, NATIVE, &port(4789)).is_ok(), "that is the usual one");
+        assert!(
+            refused("", "ipsec = \"on\"")
+                .contains("unknown variant `on`, expected one of `off`, `psk`, `certificates`")
+        );
+        assert!(refused("", "ipsec_psk_file = \"psk\"").contains("expected an absolute path"));
+        // What is configured for a way that is not taken is left alone.
+        assert!(load(folder, "", "ipsec_psk_file = \"/nowhere\"").is_ok());
+    }
+
+    #[test]
+    fn files_that_others_can_read_are_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path();
+        let refused = |tunnel: &str| load(folder, NATIVE, tunnel).unwrap_err();
+        assert!(refused(PSK).contains("tunnel.ipsec_psk_file: ") && refused(PSK).contains("No such file"));
+        for mode in [0o640, 0o604, 0o660] {
+            put(folder, "psk", mode, KEY);
+            let error = refused(PSK);
+            assert!(
+                error.contains("must be a file that root alone can read")
+                    && error.contains(&format!("mode {mode:04o}")),
+                "{error}"
+            );
+        }
+        put(folder, "psk", 0o600, "short-swordfish");
+        let error = refused(PSK);
+        assert!(error.contains("must be 20 to 255 characters") && !error.contains("swordfish"), "{error}");
+        for name in ["c", "a"] {
+            put(folder, name, 0o644, "-");
+        }
+        assert!(refused(FILES).contains("tunnel.ipsec_private_key: "));
+        put(folder, "k", 0o644, "-");
+        assert!(refused(FILES).contains("must be a file that root alone can read"));
+        put(folder, "k", 0o600, "-");
+        let files = load(folder, "", FILES).unwrap().tunnel.options().ipsec;
+        assert!(matches!(files, Ipsec::Certificates(files) if files.ca_cert.ends_with("/a")));
+    }
+}

@@ -132,7 +132,10 @@ fn ipsec_by_one_key_shows_nothing() -> Result<()> {
 
     ends.expect_nothing("before anybody has made keys")?;
     let told = ends.faults(1)?;
-    ensure!(told.iter().any(|reason| reason.contains("ovs-monitor-ipsec") && reason.contains("does not run")), "{told:?}");
+    ensure!(
+        told.iter().any(|reason| reason.contains("ovs-monitor-ipsec") && reason.contains("does not run")),
+        "{told:?}"
+    );
     let ikes = cloud.nodes().iter().map(|node| Ike::start(node.host())).collect::<Result<Vec<_>>>()?;
     ends.expect_encrypted(lab, "with keys")?;
     ensure!(ends.faults(1)?.is_empty(), "{:?}", ends.faults(1)?);
@@ -181,13 +184,18 @@ fn ipsec_by_certificates_shows_nothing() -> Result<()> {
     let path = |name: &str| files.path().join(name).display().to_string();
     let lines = |number: usize| {
         let (crt, key, ca) = (path(&format!("{number}.crt")), path(&format!("{number}.key")), path("ca.crt"));
-        format!("ipsec = \"certificates\"\nipsec_certificate = \"{crt}\"\nipsec_private_key = \"{key}\"\nipsec_ca_cert = \"{ca}\"\n")
+        format!(
+            "ipsec = \"certificates\"\nipsec_certificate = \"{crt}\"\nipsec_private_key = \"{key}\"\nipsec_ca_cert = \"{ca}\"\n"
+        )
     };
     let config = NodeConfig { tunnel: "kind = \"vxlan\"\n".to_owned(), ..NodeConfig::default() };
     let cloud = Cloud::with_config("ipsec-pki", 2, config)?;
     for (number, node) in (1..).zip(cloud.nodes()) {
         let text = fs::read_to_string(node.config_file())?;
-        fs::write(node.config_file(), text.replace("kind = \"vxlan\"\n", &format!("kind = \"vxlan\"\n{}", lines(number))))?;
+        fs::write(
+            node.config_file(),
+            text.replace("kind = \"vxlan\"\n", &format!("kind = \"vxlan\"\n{}", lines(number))),
+        )?;
         node.signal(Signal::SIGHUP)?;
         expect_guard(node.host(), Some("1/1"))?;
     }

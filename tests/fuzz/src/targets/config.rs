@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use ovstunnel_server::config::ConfigError;
 use ovstunnel_plan::Encap;
+use ovstunnel_server::config::ConfigError;
 use ovstunneld::config::{Config, IpsecMode, PskFile};
 
 use crate::readable;

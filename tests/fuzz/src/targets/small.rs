@@ -4,7 +4,7 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use ovstunnel_ovs::fuzzing::{
-    no_flood, parse_addresses, parse_tables, parse_trace, parse_version, ports_told, tunnel_ends, xe_map,
+    no_flood, parse_addresses, parse_states, parse_tables, parse_trace, parse_version, ports_told, tunnel_ends, xe_map,
 };
 use ovstunnel_plan::{AclId, BridgeName, Cidr, GreKey, HostId, Learnt, Mac, NetworkUuid, PortName, RemoteIp, VpcId};
 use ovstunnel_server::fuzzing::peer_name;
@@ -65,7 +65,7 @@ fn witness(text: &str) {
         assert!(hidden + foreign <= lines);
         assert!(!bare || hidden + foreign == 0, "{text:?}");
     }
-    assert!(ports_told(text) <= lines && tunnel_ends(text) <= lines);
+    assert!(ports_told(text) <= lines && tunnel_ends(text) <= lines && parse_states(text) <= lines);
     let (fixed, fullest, moved) = parse_addresses(text);
     assert!(fixed <= lines && fullest <= lines as u64);
     // One address can stand in two lines, on two ports.
