@@ -18,6 +18,7 @@ mod physical;
 mod plan;
 mod proof;
 mod sweep;
+mod upgrade;
 mod watch;
 mod webhook;
 
@@ -49,5 +50,6 @@ pub use physical::{
 pub use plan::{Blocked, NetworkPlan, PlannedRequest};
 pub use proof::{Finding, Proof, SeenAt, Signature, TunnelProof, to_hex};
 pub use sweep::{LeftOut, Sweep, SweptTunnel};
+pub use upgrade::{Inability, UpgradeHost, UpgradePlan, UpgradeWaiting, UpgradeWave};
 pub use watch::{Gone, ZoneEvent};
 pub use webhook::{DeadLetter, Redelivered, WebhookList, WebhookState};
