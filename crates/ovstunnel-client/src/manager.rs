@@ -14,7 +14,7 @@ use ovstunnel_api::{DoctorAnswer, Position, SupportAnswer};
 use ovstunnel_manager_api::{
     CloudStackState, EventList, FaultList, Hold, HoldList, Host, HostAnswer, HostList, HostTunnelList, Link, LinkRole,
     Matrix, MatrixBy, Network, NetworkList, NetworkPlan, Overview, Path, PostLink, PostMaintenance, PostName,
-    PostNumber, PostPath, Proof, PutHost, Ready, Redelivered, Sweep, WebhookList, ZoneEvent,
+    PostNumber, PostPath, Proof, PutHost, Ready, Redelivered, Sweep, UpgradePlan, WebhookList, ZoneEvent,
 };
 use serde::de::DeserializeOwned;
 
@@ -154,6 +154,11 @@ impl Manager {
     pub async fn set_maintenance(&self, name: &str, until: Option<String>) -> Result<Host, ClientError> {
         let call = Call::new(Method::POST, &["v1", "hosts", Call::path_segment("host", name)?, "maintenance"]);
         self.0.send_call(call.with_json(&PostMaintenance { until })?).await
+    }
+
+    /// `GET /v1/upgrade`: in which order daemons that are older than the manager are to be upgraded.
+    pub async fn upgrade_plan(&self) -> Result<UpgradePlan, ClientError> {
+        self.get(&["v1", "upgrade"], &[]).await
     }
 
     /// `GET /v1/networks`: the networks that are wanted, the worst first.

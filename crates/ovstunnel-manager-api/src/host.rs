@@ -4,7 +4,7 @@ use ovstunnel_api::{Outcome, TunnelState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::CloudStackHost;
+use crate::{CloudStackHost, Inability};
 
 /// What may be done to a host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -120,6 +120,9 @@ pub struct Host {
     /// Version of its daemon, once it was heard of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub daemon: Option<String>,
+    /// What its daemon cannot do, being older than this manager, or on a switch that is simulated. Empty before it has told anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cannot: Vec<Inability>,
     /// Address at which its tunnels end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,

@@ -19,6 +19,7 @@ mod physical;
 mod plan;
 mod proof;
 mod sweep;
+mod upgrade;
 mod watch;
 mod webhook;
 
@@ -51,5 +52,6 @@ pub use physical::{
 pub use plan::{Blocked, NetworkPlan, PlannedRequest};
 pub use proof::{Finding, Proof, SeenAt, Signature, TunnelProof, to_hex};
 pub use sweep::{LeftOut, Sweep, SweptTunnel};
+pub use upgrade::{Inability, UpgradeHost, UpgradePlan, UpgradeWaiting, UpgradeWave};
 pub use watch::{Gone, ZoneEvent};
 pub use webhook::{DeadLetter, Redelivered, WebhookList, WebhookState};

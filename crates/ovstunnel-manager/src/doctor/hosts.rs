@@ -82,6 +82,7 @@ mod tests {
             netmask: None,
             mac: None,
             max_guest_mtu: None,
+            cannot: Vec::new(),
             certificate_expires: None,
             bridges: 0,
             tunnels: 0,

@@ -56,6 +56,7 @@ pub(super) fn description() -> utoipa::openapi::OpenApi {
 fn described_router() -> OpenApiRouter<State> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(zone::get_overview))
+        .routes(routes!(zone::get_upgrade))
         .routes(routes!(watch::watch_zone))
         .routes(routes!(hosts::list_hosts))
         .routes(routes!(hosts::get_host, hosts::put_host, hosts::delete_host))

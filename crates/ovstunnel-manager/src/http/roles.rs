@@ -163,8 +163,9 @@ mod tests {
     use crate::http::openapi::description;
 
     /// Each operation that is described, as `GET /v1/hosts/h1`, with all who may; a host of the name h1.
-    const MAY: [(&str, &str); 62] = [
+    const MAY: [(&str, &str); 63] = [
         ("GET /v1/overview", "viewer operator admin"),
+        ("GET /v1/upgrade", "viewer operator admin"),
         ("GET /v1/watch", "viewer operator admin"),
         ("GET /v1/faults", "viewer operator admin"),
         ("GET /v1/path", "viewer operator admin"),

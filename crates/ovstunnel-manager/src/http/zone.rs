@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use ovstunnel_manager_api::{Overview, Ready};
+use ovstunnel_manager_api::{Overview, Ready, UpgradePlan};
 use ovstunnel_server::extract::NoQuery;
 
 use super::{Identity, State};
@@ -19,6 +19,13 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
     responses((status = 200, description = "How many of what, in which state", body = Overview)))]
 pub(super) async fn get_overview(Shared(state): Shared<State>, _: NoQuery) -> Json<Overview> {
     Json(zone_overview(&state))
+}
+
+/// In which order hosts whose daemon is older than this manager are upgraded, no two of a network at a time. Nothing is upgraded.
+#[utoipa::path(get, path = "/v1/upgrade", tag = "hosts", operation_id = "getUpgrade",
+    responses((status = 200, description = "Hosts by waves, and those that are to wait", body = UpgradePlan)))]
+pub(super) async fn get_upgrade(Shared(state): Shared<State>, _: NoQuery) -> Json<UpgradePlan> {
+    Json(state.zone.upgrade_plan(VERSION))
 }
 
 /// The zone in a few numbers.

@@ -64,6 +64,7 @@ pub(super) async fn show(
         (forms::done_note(&state, &who, &shown.said))
         (host_summary(&host, &who, &path))
         (trouble_list(&host))
+        (inability_list(&host))
         nav class="sub" aria-label="Of this host" {
             @for (word, title) in VIEWS {
                 a href=(link_to(&path, &[("view", if word == "networks" { "" } else { word })])) aria-current=[(word == view).then_some("page")] { (title) }
@@ -99,10 +100,22 @@ fn host_summary(host: &Host, who: &Who, path: &str) -> Markup {
                 span class="chip" { (host.api) }
                 span class="chip" { (counted_noun(host.bridges, "bridge", "bridges")) ", " (counted_noun(host.tunnels, "tunnel", "tunnels")) ", " (counted_noun(host.vifs, "VIF", "VIFs")) }
                 span { "heard " (age_text(host.age)) }
-                @if host.age.is_some() && !host.watched { span { "; its daemon is too old to tell of changes, and is asked every 2 s" } }
+                @if !host.cannot.is_empty() { span { "; its daemon cannot all that this manager asks of one" } }
             }
             @if let Some(known) = &host.cloudstack { (cloudstack::host_facts(known)) }
             p class="acts" { (forms::plan_link(who, Role::Operator, &format!("{path}/resync"), "Connect anew")) }
+        }
+    }
+}
+
+/// Words that its daemon does not say, with what that means.
+fn inability_list(host: &Host) -> Markup {
+    html! {
+        @if !host.cannot.is_empty() {
+            section class="card" {
+                h2 { "What its daemon cannot do " small { "of what this manager asks of daemons" } }
+                ul class="list" { @for lacks in &host.cannot { li { div { h3 { (lacks.capability) } p { (as_sentence(&lacks.means)) } } } } }
+            }
         }
     }
 }

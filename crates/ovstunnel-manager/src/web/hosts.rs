@@ -90,7 +90,7 @@ fn host_rows(hosts: &[Host], is_filtered: bool) -> Markup {
         div class="scroll" tabindex="0" role="region" aria-label="Hosts" {
             table class="rows" {
                 thead { tr {
-                    th scope="col" { "Host" } th scope="col" { "State" } th scope="col" class="r" { "Heard" } th scope="col" { "Rack" } th scope="col" { "Tunnels end at" }
+                    th scope="col" { "Host" } th scope="col" { "State" } th scope="col" class="r" { "Heard" } th scope="col" { "Rack" } th scope="col" { "Tunnels end at" } th scope="col" { "Daemon" }
                     th scope="col" class="r" { "Bridges" } th scope="col" class="r" { "Tunnels" } th scope="col" class="r" { "VIFs" } th scope="col" { "What is wrong" }
                 } }
                 tbody { @for host in hosts {
@@ -100,6 +100,7 @@ fn host_rows(hosts: &[Host], is_filtered: bool) -> Markup {
                         td class="r" { (age_text(host.age)) }
                         td { @if let Some(rack) = &host.rack { a href=(link_to("/hosts", &[("rack", rack)])) { (rack) } } }
                         td { @if let Some(ip) = &host.ip { code { (ip) } } @else { span class="mute" { "not known" } } }
+                        td { @if let Some(daemon) = &host.daemon { (daemon) @if !host.cannot.is_empty() { " " span class="chip" { "cannot " (host.cannot.len()) } } } }
                         td class="r" { (grouped_number(host.bridges)) }
                         td class="r" { (grouped_number(host.tunnels)) }
                         td class="r" { (grouped_number(host.vifs)) }

@@ -18,6 +18,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::network::Known;
+use super::upgrade;
 use super::{Recorded, Registered, Row, SETTLING, State, Zone};
 
 /// Which networks are wanted, and which page of them.
@@ -81,6 +82,7 @@ impl State {
             age: seen.map(|seen| rounded_seconds(now.since(seen.heard))),
             watched: host.daemon_facts().is_some_and(|told| told.watched),
             daemon: host.daemon_facts().and_then(|told| told.daemon.clone()),
+            cannot: host.daemon_facts().map(upgrade::list_inabilities).unwrap_or_default(),
             ip: host.interface().and_then(|interface| interface.ip.clone()),
             netmask: host.interface().and_then(|interface| interface.netmask.clone()),
             mac: host.interface().and_then(|interface| interface.mac.clone()),

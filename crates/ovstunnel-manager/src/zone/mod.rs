@@ -27,6 +27,7 @@ mod standing;
 mod story;
 mod swept;
 mod told;
+mod upgrade;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -214,6 +214,39 @@ async fn a_host_that_ends_is_silent_and_is_connected_to_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_is_planned_by_what_daemons_say() {
+    let bench = bench().await;
+    let hosts = [host(bench.dir.path(), 1).await, host(bench.dir.path(), 2).await];
+    set_up(&hosts[0], 1, &[2]).await;
+    set_up(&hosts[1], 2, &[1]).await;
+    for (n, host) in hosts.iter().enumerate() {
+        bench.manager.put_host(&format!("h{}", n + 1), &put(&host.url, None), false).await.unwrap();
+    }
+    let plan = until("both to be known", async || {
+        let plan = bench.manager.upgrade_plan().await.unwrap();
+        (plan.done == 2).then_some(plan)
+    })
+    .await;
+    // A simulated switch sends no frames, which is no matter of the daemon's age.
+    let lacks: Vec<String> =
+        bench.manager.host("h1").await.unwrap().cannot.into_iter().map(|lacks| lacks.capability).collect();
+    assert_eq!(
+        (lacks, plan.waves.len(), plan.version.as_str()),
+        (vec!["probe".to_owned()], 0, env!("CARGO_PKG_VERSION"))
+    );
+    let [_, second] = hosts;
+    second.serving.shutdown(Duration::ZERO).await;
+    let plan = until("the second to be silent", async || {
+        let plan = bench.manager.upgrade_plan().await.unwrap();
+        (!plan.waiting.is_empty()).then_some(plan)
+    })
+    .await;
+    let waiting: Vec<(&str, &str)> = plan.waiting.iter().map(|w| (w.host.as_str(), w.reason.as_str())).collect();
+    assert_eq!(waiting, [("h2", "it does not answer: which version it has is not known")]);
+    assert_eq!(plan.done, 1, "nothing is to be done on the first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_registrations_name_field_and_rule_and_change_nothing() {
     let bench = bench().await;
     let one = host(bench.dir.path(), 1).await;

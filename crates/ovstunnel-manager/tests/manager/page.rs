@@ -94,11 +94,17 @@ async fn each_view_says_what_the_api_says() {
         &["Not proven", &proof.hosts[0].instance, "by this manager's certificate"],
     );
     says(&eve, "/networks/key-1001?view=events", &["key-1001"]);
-    says(&eve, "/hosts", &["h1", "192.0.2.2", "observe"]);
+    says(&eve, "/hosts", &["h1", "192.0.2.2", "observe", env!("CARGO_PKG_VERSION"), "cannot 1"]);
     says(
         &eve,
         "/hosts/h1",
-        &["h1 is in order.", "key-1001", "number 1", "Connect anew: for an operator; you are viewer."],
+        &[
+            "h1 is in order.",
+            "What its daemon cannot do",
+            "key-1001",
+            "number 1",
+            "Connect anew: for an operator; you are viewer.",
+        ],
     );
     says(&eve, "/hosts/h2?view=tunnels", &["1 tunnel to 1 host", "t1001-2-1"]);
     says(&eve, "/keys", &["no physical network", "1001", "withdrawn"]);

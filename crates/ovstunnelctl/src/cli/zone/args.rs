@@ -14,6 +14,7 @@ use super::network_args::{KeysArgs, NetworkArgs, NicCommand, NicsArgs, PhysicalC
 use super::open::OpenArgs;
 use super::sweep::SweepArgs;
 use super::tokens::TokenCommand;
+use super::upgrade::UpgradeCommand;
 use super::wait::WaitArgs;
 use super::why::WhyArgs;
 use crate::cli::bridge_args::Listing;
@@ -47,6 +48,9 @@ pub(in crate::cli) enum ZoneCommand {
     /// List the certificates that daemons show, those that expire first at the top.
     #[command(after_help = examples::CERTIFICATES)]
     Certificates(Listing),
+    /// Say in which order hosts whose daemon is older than the manager are upgraded. Nothing is upgraded.
+    #[command(subcommand)]
+    Upgrade(UpgradeCommand),
     /// Make, list or take away tokens by which new hosts join.
     #[command(subcommand)]
     Token(TokenCommand),

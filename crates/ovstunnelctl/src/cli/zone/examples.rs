@@ -273,6 +273,11 @@ pub(super) const TOKEN_REMOVE: &str = "\
 Example:
   ovstunnelctl zone token remove 1f2e3d4c";
 
+pub(super) const UPGRADE: &str = "\
+Examples:
+  ovstunnelctl zone upgrade plan
+  ovstunnelctl --json zone upgrade plan | jq -r '.waves[0].hosts[].host'";
+
 pub(super) const WEBHOOKS: &str = "\
 Examples:
   ovstunnelctl zone webhooks

@@ -19,6 +19,7 @@ mod show_networks;
 mod sweep;
 mod tokens;
 mod top;
+mod upgrade;
 mod verify;
 mod wait;
 mod webhooks;
@@ -118,6 +119,9 @@ async fn run_command(manager: &Manager, command: ZoneCommand, json: bool) -> Res
         ZoneCommand::Apply(args) => apply::run(manager, &args, json).await,
         ZoneCommand::Open(args) => open::open_page(manager, args, json).await,
         ZoneCommand::Events(args) => list_events(manager, args, json).await,
+        ZoneCommand::Upgrade(upgrade::UpgradeCommand::Plan) => {
+            Report::new(json, &manager.upgrade_plan().await?, upgrade::upgrade_page)
+        }
         ZoneCommand::Webhooks { redeliver } => webhooks::run_webhooks(manager, redeliver, json).await,
         ZoneCommand::Diff(args) => diff::show_diff(manager, args, json).await,
     }

@@ -156,10 +156,11 @@ pub(super) fn host_page(host: &Host) -> Page {
             counted_noun(vifs, "VIF", "VIFs")
         ),
     ));
-    if host.age.is_some() && !host.watched {
-        pairs.push(("Watched", "no: its daemon is too old to tell of changes, and is asked every 2 s".to_owned()));
-    }
     page.pairs(&pairs);
+    if !host.cannot.is_empty() {
+        page.line("What its daemon cannot do:");
+        host.cannot.iter().for_each(|lacks| page.line(format!("  {}: {}", lacks.capability, lacks.means)));
+    }
     host.troubles.iter().for_each(|trouble| write_trouble(&mut page, trouble));
     page
 }
