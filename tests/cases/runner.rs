@@ -196,7 +196,7 @@ fn flow_in_words(flow: &Flow, bridge: &ObservedBridge) -> String {
         MacMatch::Group => "to many".to_owned(),
         MacMatch::Exactly(mac) => format!("to {mac}"),
     });
-    let ipv6 = flow.matches.ipv6.then(|| "ipv6".to_owned());
+    let ipv6 = flow.matches.ipv6.map(|_| "ipv6".to_owned());
     let tagged = flow.matches.ethertype.map(|kind| format!("tagged {kind:#x}"));
     let matches = from.into_iter().chain(key).chain(ipv6).chain(tagged).chain(group).collect::<Vec<_>>().join(" ");
     let matches = if matches.is_empty() { "all" } else { &matches };

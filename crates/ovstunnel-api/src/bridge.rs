@@ -69,7 +69,7 @@ pub struct SecondKind {
 pub struct PutTunnel {
     /// Id of the host at the other end.
     pub to: Id,
-    /// IPv4 address of the other end.
+    /// Address of the other end, IPv4 or IPv6.
     #[schema(value_type = ovstunnel_types::RemoteIp)]
     pub remote_ip: String,
     /// Id of this host; the bridge's `host_id` when absent.

@@ -11,15 +11,16 @@ pub struct Interface {
     pub label: String,
     /// The device it stands for.
     pub device: String,
-    /// Its first IPv4 address; absent where it has none.
+    /// Its address for tunnels: `[tunnel] local_ip` where it has that, else its first IPv4 address, else its first IPv6 one that is
+    /// neither link-local nor loopback; absent where it has none.
     pub ip: Option<String>,
-    /// Netmask of that address, dotted.
+    /// Netmask of that address, as an address.
     pub netmask: Option<String>,
     /// Ethernet address.
     pub mac: Option<String>,
     /// MTU in bytes.
     pub mtu: u32,
     /// Largest MTU of a VM whose frames cross a tunnel over this device in one piece: `mtu` less what tunnels of
-    /// the configured kind take, 42 bytes for GRE, 50 for VXLAN and Geneve.
+    /// the configured kind take, 42 bytes for GRE, 50 for VXLAN and Geneve, 20 more where `ip` is an IPv6 address.
     pub max_guest_mtu: u32,
 }

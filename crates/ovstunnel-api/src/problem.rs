@@ -151,7 +151,7 @@ pub struct RefusedTunnel {
     pub port: String,
     /// Id of the host at the other end.
     pub to: String,
-    /// IPv4 address of the other end.
+    /// Address of the other end, IPv4 or IPv6.
     pub remote_ip: String,
     /// Open vSwitch's own words.
     pub error: String,

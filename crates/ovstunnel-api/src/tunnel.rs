@@ -76,7 +76,7 @@ pub struct PostTunnel {
     pub from: Id,
     /// Id of the host at the other end.
     pub to: Id,
-    /// IPv4 address of the other end.
+    /// Address of the other end, IPv4 or IPv6.
     #[schema(value_type = ovstunnel_types::RemoteIp)]
     pub remote_ip: String,
     /// GRE key, 1 to 2147483647; the bridge's own when absent.
@@ -99,7 +99,7 @@ pub struct Tunnel {
     pub from: String,
     /// Id of the host at the other end.
     pub to: String,
-    /// IPv4 address of the other end.
+    /// Address of the other end, IPv4 or IPv6.
     pub remote_ip: String,
     /// GRE key.
     pub key: u32,

@@ -25,7 +25,7 @@ mod xfrm;
 
 pub use commands::{Command, PrintedPlan};
 pub use digest::FlowDigest;
-pub use mirror::{Db, Observer, SwitchView, TunnelAddresses};
+pub use mirror::{Db, Observer, SwitchView, TunnelAddresses, small_network};
 pub use native::{FlowNews, FlowsRead, FlowsTold, Writes};
 pub use real::{CommandHook, Counted, Counter, Questions, RealSwitch, RunResult, Tools};
 pub use rows::{Row, Rows};

@@ -32,7 +32,7 @@ pub enum Purpose {
     Ipv6,
     /// Forwards what no other flow has decided on.
     Forward,
-    /// Keeps VMs from the ends of tunnels; the number is a part of the end's Ethernet or IPv4 address.
+    /// Keeps VMs from the ends of tunnels; the number is a part of the end's Ethernet or IP address.
     Underlay,
     /// Keeps BFD's frames from VMs, and VMs from BFD.
     Bfd,

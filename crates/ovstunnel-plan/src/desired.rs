@@ -109,7 +109,7 @@ pub struct Settings {
     pub datapath_type: String,
     /// Where IPv6 is dropped, whether that which can have IPv6 behind it, unseen by Open vSwitch, is dropped too.
     pub ipv6_drop_opaque: bool,
-    /// The address of this host that all tunnels are to use; nothing leaves it to the kernel's routes.
+    /// The address of this host that all tunnels to addresses of its family are to use; nothing leaves it to the kernel's routes.
     pub local_ip: Option<RemoteIp>,
     /// How tunnels of bridges are made that become ours from now on; those that are ours keep what they have.
     pub encap: Encap,
@@ -151,7 +151,8 @@ pub struct DesiredTunnel {
     pub key: GreKey,
     /// Address of the other end.
     pub remote_ip: RemoteIp,
-    /// Address of this end, where the configuration says which: it is the same for all tunnels of the host.
+    /// Address of this end, where the configuration says which: it is the same for all tunnels of the host to
+    /// addresses of its family.
     pub local_ip: Option<RemoteIp>,
     /// What its packets have, where the configuration says so: it is the same for all tunnels of the host, and is not recorded.
     pub options: TunnelOptions,
@@ -172,7 +173,8 @@ impl DesiredTunnel {
     /// The same with what the configuration says of all tunnels.
     #[must_use]
     pub fn with_settings(&self, settings: &Settings) -> Self {
-        DesiredTunnel { local_ip: settings.local_ip, options: settings.tunnel_options.clone(), ..self.clone() }
+        let local_ip = settings.local_ip.filter(|local| local.get().is_ipv4() == self.remote_ip.get().is_ipv4());
+        DesiredTunnel { local_ip, options: settings.tunnel_options.clone(), ..self.clone() }
     }
 
     /// The name of its port.

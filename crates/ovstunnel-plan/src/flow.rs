@@ -5,6 +5,7 @@
 
 mod action;
 mod ipv4;
+mod ipv6;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use std::str::FromStr;
 
 pub use action::Action;
 pub use ipv4::{Ipv4Match, PortMask};
+pub use ipv6::Ipv6Match;
 
 use crate::{Cookie, Mac, Purpose};
 
@@ -41,8 +43,8 @@ pub struct Match {
     pub dl_dst: Option<MacMatch>,
     /// Only IPv4, and of that only this.
     pub ipv4: Option<Ipv4Match>,
-    /// Only IPv6.
-    pub ipv6: bool,
+    /// Only IPv6, and of that only this.
+    pub ipv6: Option<Ipv6Match>,
     /// Only this Ethernet type. That of a frame with a VLAN tag is what stands behind it: of two tags, the second one's own.
     pub ethertype: Option<u16>,
 }
@@ -82,9 +84,7 @@ impl fmt::Display for Match {
     /// Each field with a comma before it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Match { in_port, tun_id, tier, dl_dst, ipv4, ipv6, ethertype } = self;
-        if *ipv6 {
-            f.write_str(",ipv6")?;
-        }
+        ipv6.iter().try_for_each(|ipv6| ipv6.write_protocol(f))?;
         ethertype.iter().try_for_each(|kind| write!(f, ",dl_type={kind:#06x}"))?;
         ipv4.iter().try_for_each(|ipv4| ipv4.write_protocol(f))?;
         in_port.iter().try_for_each(|port| write!(f, ",in_port={port}"))?;
@@ -95,7 +95,17 @@ impl fmt::Display for Match {
             Some(MacMatch::Exactly(mac)) => write!(f, ",dl_dst={mac}")?,
             None => {}
         }
-        ipv4.iter().try_for_each(|ipv4| ipv4.write_fields(f))
+        ipv4.iter().try_for_each(|ipv4| ipv4.write_fields(f))?;
+        ipv6.iter().try_for_each(|ipv6| ipv6.write_fields(f))
+    }
+}
+
+impl Match {
+    /// Takes up a field of a packet: one that IPv4 and IPv6 both have is of the one that the line began with.
+    fn read_packet_field(&mut self, name: &str, value: &str) -> Option<()> {
+        let of_ipv4 = self.ipv6.is_none().then(|| Ipv4Match::parse_field(&mut self.ipv4, name, value)).flatten();
+        let of_ipv6 = || self.ipv4.is_none().then(|| Ipv6Match::parse_field(&mut self.ipv6, name, value)).flatten();
+        of_ipv4.or_else(of_ipv6)
     }
 }
 
@@ -159,12 +169,11 @@ impl Flow {
             "dl_dst" => self.matches.dl_dst = Some(MacMatch::Exactly(value.parse().map_err(|_| bad())?)),
             "mpls" if value.is_empty() => self.matches.ethertype = Some(0x8847),
             "mplsm" if value.is_empty() => self.matches.ethertype = Some(0x8848),
-            "ipv6" if value.is_empty() => self.matches.ipv6 = true,
             "dl_type" => {
                 self.matches.ethertype = Some(number(value).and_then(|n| n.try_into().ok()).ok_or_else(bad)?);
             }
             "duration" | "n_packets" | "n_bytes" | "idle_age" | "hard_age" => {}
-            _ => Ipv4Match::parse_field(&mut self.matches.ipv4, name, value).ok_or_else(bad)?,
+            _ => self.matches.read_packet_field(name, value).ok_or_else(bad)?,
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::fmt;
 use crate::python_plugin::has_vpc_pipeline;
 use crate::vpc::vpc_flows;
 use crate::{
-    Action, BridgeKind, Cookie, DesiredBridge, EffectiveSettings, Flow, GreKey, Ipv6Policy, MacMatch, Match,
+    Action, BridgeKind, Cookie, DesiredBridge, EffectiveSettings, Flow, GreKey, Ipv6Match, Ipv6Policy, MacMatch, Match,
     ObservedBridge, PluginFlow, Purpose, Settings,
 };
 use crate::{bfd, second, underlay};
@@ -84,7 +84,7 @@ const OPAQUE: [u16; 4] = [0x8847, 0x8848, 0x9100, 0x05ff];
 
 /// Drops IPv6 where that is so, also behind VLAN tags: a Linux guest takes it from behind any number of tags with VLAN 0.
 fn ipv6_drop(policy: Ipv6Policy, settings: &Settings) -> impl Iterator<Item = Flow> {
-    let plain = [(0, Match { ipv6: true, ..Match::default() })];
+    let plain = [(0, Match { ipv6: Some(Ipv6Match::default()), ..Match::default() })];
     let opaque = OPAQUE.into_iter().filter(|_| settings.ipv6_drop_opaque);
     let behind = |kind: u16| (u32::from(kind), Match { ethertype: Some(kind), ..Match::default() });
     let drop = |(number, matches)| Flow::of_entry(1300, Purpose::Ipv6, number, matches, vec![]);

@@ -47,7 +47,7 @@ pub struct Followed {
     /// NORMAL flooded it.
     pub flooded: bool,
     /// Remote addresses whose MAC address is not known at this moment: what goes there is not in the trace.
-    pub unresolved: Vec<std::net::Ipv4Addr>,
+    pub unresolved: Vec<std::net::IpAddr>,
     /// The lines that decide.
     pub evidence: String,
 }
@@ -178,8 +178,8 @@ impl Ends {
 
     /// A frame from the first tunnel that comes to every VIF and to no other tunnel.
     fn by_first_tunnel(&self) -> Option<Frame> {
-        let (name, port, TunnelEndpoint { remote_ip, key, .. }) = self.tunnels.first()?;
-        let flow = format!("in_port={port},tun_id={key},tun_src={remote_ip},dl_src={SENDER},{BROADCAST}");
+        let (name, port, leads) = self.tunnels.first()?;
+        let flow = format!("in_port={port},{},dl_src={SENDER},{BROADCAST}", leads.came_from());
         let must = self.vifs.iter().map(|(name, vif)| (name.clone(), Out::Port(*vif))).collect();
         let must_not = self.all_tunnels().collect();
         Some(Frame { description: format!("broadcast from {name}"), flow, must, must_not })
@@ -246,7 +246,7 @@ mod tests {
     }
 
     const fn tunnel_to(host: u8) -> Out {
-        let remote_ip = std::net::Ipv4Addr::new(192, 0, 2, host);
+        let remote_ip = std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, host));
         Out::Tunnel(TunnelEndpoint { kind: TunnelKind::Gre, remote_ip, key: 1001 })
     }
 

@@ -49,7 +49,7 @@ pub use cookie::{Cookie, Purpose};
 pub use desired::{DesiredBridge, DesiredTunnel, Mark, NO_HOST, Settings, ids};
 pub use desired_cache::DesiredCache;
 pub use effective::{Capabilities, EffectiveSettings};
-pub use flow::{Action, Flow, FlowParseError, Ipv4Match, MacMatch, Match, PortMask};
+pub use flow::{Action, Flow, FlowParseError, Ipv4Match, Ipv6Match, MacMatch, Match, PortMask};
 pub use flows::{FlowChange, FlowsSeen, bridge_flows, wanted_flows};
 pub use frames::{Followed, Frame, Frames, Out};
 pub use health::{

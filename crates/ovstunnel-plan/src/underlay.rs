@@ -6,12 +6,14 @@
 //! VMs may have the same addresses as hosts, and tunnels of their own between them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
+use ipnet::{IpNet, Ipv6Net};
 use ovstunnel_types::Carrier;
 
 use crate::{
-    Cidr, Flow, FlowsSeen, Ipv4Match, Mac, MacMatch, Match, ObservedBridge, PortMask, Purpose, Settings, TunnelKind,
+    Cidr, Flow, FlowsSeen, Ipv4Match, Ipv6Match, Mac, MacMatch, Match, ObservedBridge, PortMask, Purpose, Settings,
+    TunnelKind,
 };
 
 /// IP protocol.
@@ -28,7 +30,7 @@ pub struct TunnelEnd {
     /// Ethernet address of that device.
     pub mac: Mac,
     /// The tunnel address: source of what tunnels send, destination of what they get.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
 }
 
 /// What is known of the underlay.
@@ -36,7 +38,7 @@ pub struct TunnelEnd {
 pub struct Underlay {
     /// Ends of all tunnels of the switch, whosever they are.
     pub ends: BTreeSet<TunnelEnd>,
-    /// The host's other IPv4 addresses. Open vSwitch takes tunnels' packets apart at each of them.
+    /// The host's other addresses, link-local ones of IPv6 left out, and all IPv6 where no tunnel goes by it. Open vSwitch takes tunnels' packets apart at each of them.
     pub others: BTreeSet<TunnelEnd>,
     /// UDP ports to which tunnels send that are there, of whatever kind.
     pub udp_ports: BTreeSet<u16>,
@@ -62,36 +64,77 @@ impl Underlay {
 /// Drops what the ports of a bridge send to ends of tunnels.
 pub(crate) fn guard_flows(name: &str, observed: Option<&ObservedBridge>, settings: &Settings) -> BTreeSet<Flow> {
     let Some(underlay) = settings.underlay.as_deref() else { return BTreeSet::new() };
-    let drop = |number, matches| Flow::of_entry(PRIORITY, Purpose::Underlay, number, matches, vec![]);
     let own = underlay.own.get(name).copied().map(MacMatch::Exactly);
     let of_end = |end: &TunnelEnd| {
-        let to = |ip| Ipv4Match { dst: Some(Cidr::single_host(ip)), ..Ipv4Match::default() };
         let device = Match { dl_dst: Some(MacMatch::Exactly(end.mac)), ..Match::default() };
         // The host's own IP stack takes what it gets at a group address, and at that of the bridge's own device.
         let address = [Some(MacMatch::Group), own].into_iter().flatten();
-        let address = address.map(|mac| Match { dl_dst: Some(mac), ipv4: Some(to(end.address)), ..Match::default() });
-        let number = u32::from(end.address);
-        std::iter::once(drop(of_mac(end.mac), device)).chain(address.map(|m| drop(number, m))).collect::<Vec<_>>()
+        let to_address = address.map(|mac| packets(Some(mac), end.address.into(), None, None));
+        let number = address_number(end.address);
+        std::iter::once(drop_flow(of_mac(end.mac), device))
+            .chain(to_address.map(|matches| drop_flow(number, matches)))
+            .collect::<Vec<_>>()
     };
     let ends: Vec<&TunnelEnd> = underlay.guarded_ends(name, observed).collect();
     // Of what else is addressed to the host only tunnels' packets: the rest may be meant for it.
+    let carried = carried_by(underlay, settings);
     let others = underlay.others.iter().filter(|_| !ends.is_empty());
     let of_other = |other: &TunnelEnd| {
-        let dst = Some(Cidr::single_host(other.address));
-        let ip = |proto| Ipv4Match { proto: Some(proto), dst, ..Ipv4Match::default() };
-        let udp = |port| Ipv4Match { dst_port: Some(PortMask::one_port(port)), ..ip(UDP) };
-        let protocol = |kind: TunnelKind| match kind.carrier() {
-            Carrier::Ip(protocol) => Some(ip(protocol)),
-            Carrier::Udp(_) => None,
+        let to = |(proto, port): &(u8, Option<u16>)| {
+            let matches = packets(Some(MacMatch::Exactly(other.mac)), other.address.into(), Some(*proto), *port);
+            drop_flow(address_number(other.address), matches)
         };
-        let ours = TunnelKind::ALL.into_iter().filter_map(protocol);
-        // That of the configuration too: VMs are kept from it before the first tunnel is there.
-        let ports: BTreeSet<u16> = underlay.udp_ports.iter().copied().chain(settings.encap.udp_port()).collect();
-        let device = Some(MacMatch::Exactly(other.mac));
-        let to = |ipv4| drop(u32::from(other.address), Match { dl_dst: device, ipv4: Some(ipv4), ..Match::default() });
-        ours.chain(ports.into_iter().map(udp)).map(to).collect::<Vec<_>>()
+        carried.iter().map(to).collect::<Vec<_>>()
     };
-    others.flat_map(of_other).chain(ends.iter().flat_map(|end| of_end(end))).collect()
+    // Each device has a link-local address, each VIF's too: those are not told one by one.
+    let link_local = carried.iter().filter(|_| ends.iter().any(|end| end.address.is_ipv6()));
+    let to_link_local =
+        |(proto, port): &(u8, Option<u16>)| drop_flow(0, packets(None, link_local_net(), Some(*proto), *port));
+    let of_others = others.flat_map(of_other).chain(link_local.map(to_link_local));
+    of_others.chain(ends.iter().flat_map(|end| of_end(end))).collect()
+}
+
+fn drop_flow(number: u32, matches: Match) -> Flow {
+    Flow::of_entry(PRIORITY, Purpose::Underlay, number, matches, vec![])
+}
+
+/// Protocol and UDP port of all tunnels' packets: those of the kinds of ours, and of what is there.
+fn carried_by(underlay: &Underlay, settings: &Settings) -> Vec<(u8, Option<u16>)> {
+    let protocol = |kind: TunnelKind| match kind.carrier() {
+        Carrier::Ip(protocol) => Some((protocol, None)),
+        Carrier::Udp(_) => None,
+    };
+    // That of the configuration too: VMs are kept from it before the first tunnel is there.
+    let ports: BTreeSet<u16> = underlay.udp_ports.iter().copied().chain(settings.encap.udp_port()).collect();
+    let udp = ports.into_iter().map(|port| (UDP, Some(port)));
+    TunnelKind::ALL.into_iter().filter_map(protocol).chain(udp).collect()
+}
+
+/// Packets to these addresses, of this protocol and to this port where they are said.
+fn packets(dl_dst: Option<MacMatch>, to: IpNet, proto: Option<u8>, port: Option<u16>) -> Match {
+    let dst_port = port.map(PortMask::one_port);
+    let any = Match { dl_dst, ..Match::default() };
+    match to {
+        IpNet::V4(net) => {
+            let dst = Some(Cidr::single_host(net.addr()));
+            Match { ipv4: Some(Ipv4Match { proto, dst, dst_port, ..Ipv4Match::default() }), ..any }
+        }
+        IpNet::V6(net) => Match { ipv6: Some(Ipv6Match { proto, dst: Some(net), dst_port }), ..any },
+    }
+}
+
+/// fe80::/10.
+fn link_local_net() -> IpNet {
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10))
+}
+
+/// A part of an address, by which its flows are told from others'.
+fn address_number(ip: IpAddr) -> u32 {
+    match ip {
+        IpAddr::V4(ip) => ip.to_bits(),
+        // The last bits: those that hosts of one network differ by.
+        IpAddr::V6(ip) => u32::try_from(ip.to_bits() & u128::from(u32::MAX)).unwrap_or_default(),
+    }
 }
 
 /// While the underlay is not known, what guards it stays as it is.
@@ -165,6 +208,26 @@ mod tests {
         underlay.ends.clear();
         settings.underlay = Some(Arc::new(underlay));
         assert!(guard_flows("xapi1", None, &settings).is_empty(), "no tunnel");
+    }
+
+    #[test]
+    fn an_ipv6_end_has_the_same_flows_and_link_local_ones() {
+        let address = |text: &str, end: TunnelEnd| TunnelEnd { address: text.parse().unwrap(), ..end };
+        let phy = address("2001:db8::1", end("br-phy", "0a:00:00:00:00:01", [0; 4]));
+        let mut underlay = Underlay { ends: [phy].into(), udp_ports: [4789].into(), ..Underlay::default() };
+        underlay.own = [("xapi1".to_owned(), "0a:00:00:00:00:09".parse().unwrap())].into();
+        underlay.others = [address("fd00::7", end("mgmt0", "0a:00:00:00:00:02", [0; 4]))].into();
+        let settings = Settings { underlay: Some(Arc::new(underlay)), ..Settings::default() };
+        let expected = [
+            "dl_dst=0a:00:00:00:00:01,actions=drop",
+            "ipv6,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,ipv6_dst=2001:db8::1,actions=drop",
+            "ipv6,dl_dst=0a:00:00:00:00:09,ipv6_dst=2001:db8::1,actions=drop",
+            "ipv6,nw_proto=47,dl_dst=0a:00:00:00:00:02,ipv6_dst=fd00::7,actions=drop",
+            "udp6,dl_dst=0a:00:00:00:00:02,ipv6_dst=fd00::7,tp_dst=4789,actions=drop",
+            "ipv6,nw_proto=47,ipv6_dst=fe80::/10,actions=drop",
+            "udp6,ipv6_dst=fe80::/10,tp_dst=4789,actions=drop",
+        ];
+        assert_eq!(texts(&guard_flows("xapi1", None, &settings)), expected.map(str::to_owned).into());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! begins here, and the compiler says where else. What it must not do: know which tunnels there are, or read a database.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -71,7 +71,7 @@ impl TunnelKind {
         }
     }
 
-    /// Bytes that it adds to what a guest's IP packet takes on the underlay: outer IPv4 20, inner Ethernet 14, and between them
+    /// Bytes that it adds to what a guest's IP packet takes on an underlay of IPv4: outer IPv4 20, inner Ethernet 14, and between them
     /// GRE with a key 8, or UDP 8 and VXLAN's or Geneve's header 8 (docs/ovs-facts.md).
     pub const fn overhead(self) -> u32 {
         match self {
@@ -212,7 +212,7 @@ pub struct TunnelEndpoint {
     /// Its kind.
     pub kind: TunnelKind,
     /// Address of the other end.
-    pub remote_ip: Ipv4Addr,
+    pub remote_ip: IpAddr,
     /// The key of what comes in.
     pub key: u32,
 }
@@ -224,6 +224,12 @@ impl TunnelEndpoint {
         let kind = TunnelKind::of_interface_type(interface_type)?;
         let (remote, key) = (option("remote_ip")?, option("key").or_else(|| option("in_key"))?);
         Some(TunnelEndpoint { kind, remote_ip: remote.parse().ok()?, key: key.parse().ok()? })
+    }
+
+    /// What of a frame says that it came from there, in the words of Open vSwitch's flows.
+    pub fn came_from(self) -> String {
+        let field = if self.remote_ip.is_ipv6() { "tun_ipv6_src" } else { "tun_src" };
+        format!("tun_id={},{field}={}", self.key, self.remote_ip)
     }
 }
 
@@ -258,7 +264,7 @@ mod tests {
         let read = |kind: &str, options: &[(&str, &'static str)]| {
             TunnelEndpoint::of_interface(kind, |name| options.iter().find(|(key, _)| *key == name).map(|(_, v)| *v))
         };
-        let leads = TunnelEndpoint { kind: TunnelKind::Gre, remote_ip: Ipv4Addr::new(192, 0, 2, 2), key: 5 };
+        let leads = TunnelEndpoint { kind: TunnelKind::Gre, remote_ip: [192, 0, 2, 2].into(), key: 5 };
         assert_eq!(read("gre", &[("remote_ip", "192.0.2.2"), ("key", "5")]), Some(leads));
         assert_eq!(read("gre", &[("remote_ip", "192.0.2.2"), ("in_key", "5")]), Some(leads));
         let vxlan = TunnelEndpoint { kind: TunnelKind::Vxlan, ..leads };

@@ -2,6 +2,7 @@
 //! configured.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::{Ipsec, TunnelKind};
 
@@ -63,9 +64,11 @@ impl TunnelOptions {
         csum.into_iter().chain(tos).chain(df)
     }
 
-    /// How many bytes a tunnel of this kind takes of a packet: with a checksum GRE takes 4 more (RFC 2784); UDP has the room for it.
-    pub fn overhead(&self, kind: TunnelKind) -> u32 {
-        kind.overhead() + self.ipsec.overhead() + if self.csum && kind == TunnelKind::Gre { 4 } else { 0 }
+    /// How many bytes a tunnel of this kind to this address takes of a packet: with a checksum GRE takes 4 more (RFC 2784), UDP has the
+    /// room for it; IPv6 takes 20 more than IPv4.
+    pub fn overhead(&self, kind: TunnelKind, to: IpAddr) -> u32 {
+        let checksum = if self.csum && kind == TunnelKind::Gre { 4 } else { 0 };
+        kind.overhead() + self.ipsec.overhead() + checksum + if to.is_ipv6() { 40 - 20 } else { 0 }
     }
 }
 
@@ -85,7 +88,9 @@ mod tests {
             [text(("tos", "184"))]
         );
         assert_eq!([-4, 3, 256, 252].map(Tos::from_number), [None, None, None, Some(Tos::Octet(252))]);
-        assert_eq!((all.overhead(TunnelKind::Gre), all.overhead(TunnelKind::Vxlan)), (46, 50));
-        assert_eq!(TunnelOptions::default().overhead(TunnelKind::Gre), 42);
+        let (four, six) = ([192, 0, 2, 2].into(), [0x2001, 0xdb8, 0, 0, 0, 0, 0, 2].into());
+        assert_eq!((all.overhead(TunnelKind::Gre, four), all.overhead(TunnelKind::Vxlan, four)), (46, 50));
+        assert_eq!((all.overhead(TunnelKind::Gre, six), all.overhead(TunnelKind::Geneve, six)), (66, 70));
+        assert_eq!(TunnelOptions::default().overhead(TunnelKind::Gre, four), 42);
     }
 }

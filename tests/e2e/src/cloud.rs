@@ -78,6 +78,9 @@ impl Cloud {
     /// As [`Cloud::new`].
     pub fn add_nodes(&mut self, count: usize) -> Result<()> {
         for host in self.lab.add_hosts(count)? {
+            if self.config.over_ipv6 {
+                host.use_ipv6()?;
+            }
             let node = Node::new(host, &self.pki, &self.config)?;
             node.start()?;
             self.nodes.push(Arc::new(node));
@@ -133,7 +136,9 @@ impl Cloud {
         let others = members.iter().filter(|member| **member != number);
         let tunnel = |member: &usize| {
             let node = self.node(*member)?;
-            Ok(PutTunnel { to: Id::Number(node.id()), remote_ip: node.host().ip().to_string(), from: None })
+            let host = node.host();
+            let remote_ip = if host.uses_ipv6() { host.ip6().to_string() } else { host.ip().to_string() };
+            Ok(PutTunnel { to: Id::Number(node.id()), remote_ip, from: None })
         };
         Ok(PutBridge {
             key: network.key,

@@ -51,6 +51,8 @@ pub struct NodeConfig {
     pub writes: Option<&'static str>,
     /// The lines of `[tunnel]`.
     pub tunnel: String,
+    /// Whether tunnels go by IPv6.
+    pub over_ipv6: bool,
     /// Folder of the [`Pool`] that the hosts belong to, by their numbers.
     pub pool: Option<PathBuf>,
 }
@@ -70,6 +72,7 @@ impl Default for NodeConfig {
             ipv6_drop_opaque: false,
             writes: None,
             tunnel: String::new(),
+            over_ipv6: false,
             pool: None,
         }
     }

@@ -85,15 +85,22 @@ pub fn exact_rules(host: &Host, network: &Network) -> Result<BTreeSet<String>> {
 }
 
 /// How many flows keep VMs from the ends of tunnels, on each managed bridge: three as soon as a tunnel leads to another host by
-/// `br-phy`, which is all that a host of the lab has.
+/// `br-phy`, which is all that a host of the lab has; over IPv6 those for its IPv4 address and for link-local ones, too: for GRE, and for
+/// UDP where there are such tunnels, all of them to one port.
 ///
 /// # Errors
 /// When the switch does not answer.
 pub fn underlay_flows(host: &Host) -> Result<usize> {
     let remotes = host.vsctl(["--bare", "--columns=options", "find", "Interface", "options:remote_ip!=\"\""])?;
     let by_phy = |remote: &str| host.run("ip", ["route", "get", remote]).is_ok_and(|way| way.contains("dev br-phy"));
-    let mut remotes = remotes.split_whitespace().filter_map(|option| option.strip_prefix("remote_ip="));
-    Ok(if remotes.any(by_phy) { 3 } else { 0 })
+    let remotes = remotes.split_whitespace().filter_map(|option| option.strip_prefix("remote_ip="));
+    let remotes: Vec<&str> = remotes.filter(|remote| by_phy(remote)).collect();
+    if !remotes.iter().any(|remote| remote.contains(':')) {
+        return Ok(if remotes.is_empty() { 0 } else { 3 });
+    }
+    let types = host.vsctl(["--bare", "--columns=type", "find", "Interface", "options:remote_ip!=\"\""])?;
+    let udp = types.split_whitespace().any(|kind| kind != "gre");
+    Ok(3 + 2 * (1 + usize::from(udp)))
 }
 
 /// Waits until a managed bridge has these: they come as soon as the daemon has heard of the tunnel's way.

@@ -4,7 +4,11 @@
 //! fabric's namespace reaches every host over the wire. The plan of addresses is fixed: host N is `192.0.2.N` with the
 //! MAC address `02:00:c0:00:02:N`, the fabric is `192.0.2.254`. Labs do not see each other, so all use the same plan.
 
-use std::{ffi::OsStr, net::Ipv4Addr, process::Command};
+use std::{
+    ffi::OsStr,
+    net::{Ipv4Addr, Ipv6Addr},
+    process::Command,
+};
 
 use anyhow::Result;
 use macaddr::MacAddr6;
@@ -27,6 +31,11 @@ pub(crate) const MAX_HOSTS: u8 = 250;
 /// The tunnel address of host number `number`.
 pub(crate) const fn host_ip(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(192, 0, 2, number)
+}
+
+/// The tunnel address of host number `number` where tunnels go by IPv6.
+pub(crate) const fn host_ip6(number: u8) -> Ipv6Addr {
+    Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, number as u16)
 }
 
 /// The MAC address of the `br-phy` device of host number `number`.

@@ -9,10 +9,13 @@ mod switch;
 use std::{
     ffi::OsStr,
     fmt, fs,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -49,6 +52,7 @@ struct Inner {
     lab: Arc<Shared>,
     ovsdb: Mutex<Option<Daemon>>,
     vswitchd: Mutex<Option<Daemon>>,
+    ipv6: AtomicBool,
 }
 
 impl Host {
@@ -64,7 +68,8 @@ impl Host {
             namespace.sysctl(&[("net/ipv4/conf/all/arp_ignore".to_owned(), "1")])?;
             fabric.connect(number, &name, &namespace, CARD)?;
             let (ovsdb, vswitchd) = (Mutex::new(None), Mutex::new(None));
-            let inner = Inner { name: name.clone(), number, namespace, dir, fabric, lab, ovsdb, vswitchd };
+            let ipv6 = AtomicBool::new(false);
+            let inner = Inner { name: name.clone(), number, namespace, dir, fabric, lab, ovsdb, vswitchd, ipv6 };
             let host = Self { inner: Arc::new(inner) };
             host.install_switch()?;
             Ok(host)
@@ -85,6 +90,25 @@ impl Host {
     /// Its tunnel address, the `remote_ip` of the others' tunnels.
     pub fn ip(&self) -> Ipv4Addr {
         fabric::host_ip(self.number())
+    }
+
+    /// Its tunnel address of IPv6, once [`use_ipv6`](Self::use_ipv6) has given it one.
+    pub fn ip6(&self) -> Ipv6Addr {
+        fabric::host_ip6(self.number())
+    }
+
+    /// Gives it a tunnel address of IPv6 beside the other, now and after each start of its switch.
+    ///
+    /// # Errors
+    /// When it cannot be set, or the switch does not see it.
+    pub fn use_ipv6(&self) -> Result<()> {
+        self.inner.ipv6.store(true, Ordering::Relaxed);
+        self.set_ipv6_address()
+    }
+
+    /// Whether it has one.
+    pub fn uses_ipv6(&self) -> bool {
+        self.inner.ipv6.load(Ordering::Relaxed)
     }
 
     /// Its network namespace.

@@ -3,7 +3,7 @@
 
 use std::{
     fmt,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use macaddr::MacAddr6;
@@ -25,7 +25,7 @@ pub enum Tunnel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// A tunnel's packet between these addresses; in it a broadcast of the VM that sends.
-    Tunnelled(Tunnel, Ipv4Addr, Ipv4Addr),
+    Tunnelled(Tunnel, IpAddr, IpAddr),
     /// A UDP datagram from the VM to this address.
     Ipv4(Ipv4Addr),
     /// A router advertisement of the prefix `2001:db8:0:<number>::/64`.
@@ -61,7 +61,9 @@ impl Wrapped {
 
     pub(crate) fn frame(&self, from: Sender, token: Token) -> Vec<u8> {
         let (kind, payload) = match self.content {
-            Content::Tunnelled(tunnel, source, target) => (0x0800, tunnel.packet(from, source, target, token)),
+            Content::Tunnelled(tunnel, source, target) => {
+                (if target.is_ipv6() { 0x86dd } else { 0x0800 }, tunnel.packet(from, source, target, token))
+            }
             Content::Ipv4(target) => (0x0800, ipv4_with(from.ip, target, 253, &ending(&[0; 20], token))),
             Content::RouterAdvertisement(number) => (0x86dd, advertisement(from, number)),
             Content::Type(kind, begin) => (kind, ending(&[begin, &[0; 40]].concat(), token)),
@@ -85,21 +87,33 @@ impl fmt::Display for Wrapped {
 
 impl Tunnel {
     /// The packet of this tunnel with a broadcast in it, which ends it with its token.
-    fn packet(self, sender: Sender, from: Ipv4Addr, to: Ipv4Addr, token: Token) -> Vec<u8> {
+    fn packet(self, sender: Sender, from: IpAddr, to: IpAddr, token: Token) -> Vec<u8> {
         let inner = Kind::Broadcast.frame(sender, token);
         let vni = |vni: u32| vni << 8;
         let (port, head) = match self {
             Self::Gre(key) => {
                 let head = [&[0x20, 0, 0x65, 0x58][..], &key.to_be_bytes()].concat();
-                return ipv4_with(from, to, 47, &[head, inner].concat());
+                return ip_with(from, to, 47, &[head, inner].concat());
             }
             Self::Vxlan(key) => (4789_u16, [&[8, 0, 0, 0][..], &vni(key).to_be_bytes()].concat()),
             Self::Geneve(key) => (6081, [&[0, 0, 0x65, 0x58][..], &vni(key).to_be_bytes()].concat()),
         };
         let length = u16::try_from(8 + head.len() + inner.len()).unwrap_or(u16::MAX);
-        // Without a checksum, as such tunnels have it over IPv4.
+        // Without a checksum, as such tunnels have it over IPv4, and may have it over IPv6 (RFC 6935).
         let udp = [[0xc0, 0x01], port.to_be_bytes(), length.to_be_bytes(), [0, 0]].concat();
-        ipv4_with(from, to, 17, &[udp, head, inner].concat())
+        ip_with(from, to, 17, &[udp, head, inner].concat())
+    }
+}
+
+/// A packet between two addresses of one family.
+fn ip_with(from: IpAddr, to: IpAddr, protocol: u8, content: &[u8]) -> Vec<u8> {
+    match (from, to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => ipv4_with(from, to, protocol, content),
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            let length = u16::try_from(content.len()).unwrap_or(u16::MAX).to_be_bytes();
+            [&[0x60, 0, 0, 0][..], &length, &[protocol, 64], &from.octets(), &to.octets(), content].concat()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -131,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_count_ends_with_its_token_and_not_before() {
-        let (a, b) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+        let (a, b) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
         for tunnel in [Tunnel::Gre(5), Tunnel::Vxlan(5), Tunnel::Geneve(5)] {
             let mut wrapped = Wrapped::plain(FROM.mac, Content::Tunnelled(tunnel, a, b));
             wrapped.tags[0] = Some((0x8100, 5));

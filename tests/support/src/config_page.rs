@@ -152,7 +152,7 @@ fn kind(field: &Field) -> &'static str {
     let names = names(&field.ty);
     match names.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["Option", "SocketAddr"] => "address and port",
-        ["Option", "RemoteIp"] => "IPv4 address",
+        ["Option", "RemoteIp"] => "IP address",
         ["PathBuf"] | ["Option", "PathBuf" | "PskFile"] => "path",
         ["Duration"] => "duration",
         ["Option", "Duration"] => "duration or `\"off\"`",

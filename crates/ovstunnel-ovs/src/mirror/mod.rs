@@ -21,7 +21,7 @@ pub use db::Db;
 pub(crate) use db::{Bfd, BridgeRow, InterfaceRow, Pairs, PortRow};
 pub(crate) use follow::{control_socket, follow_database, follow_vswitchd, take_message};
 pub(crate) use frame::JsonFrames;
-pub use view::{SwitchView, TunnelAddresses};
+pub use view::{SwitchView, TunnelAddresses, small_network};
 
 use crate::Health;
 

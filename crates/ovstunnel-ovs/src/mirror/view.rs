@@ -2,8 +2,9 @@
 
 use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
+use ipnet::IpNet;
 use ovstunnel_plan::{
     DesiredBridge, FlowLimit, GreKey, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort, TunnelEndpoint,
     TunnelKind, View, ids, tunnel_udp_port,
@@ -21,11 +22,16 @@ const FEW: usize = 16;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TunnelAddresses {
     /// Addresses of the other ends: `options:remote_ip`.
-    pub remotes: BTreeSet<Ipv4Addr>,
+    pub remotes: BTreeSet<IpAddr>,
     /// Addresses of this end where they are fixed: `options:local_ip`.
-    pub locals: BTreeSet<Ipv4Addr>,
+    pub locals: BTreeSet<IpAddr>,
     /// UDP ports to which tunnels send.
     pub udp_ports: BTreeSet<u16>,
+}
+
+/// The network of neighbours of an address, by how networks are mostly made: /24, and /64 of IPv6.
+pub fn small_network(ip: IpAddr) -> IpNet {
+    IpNet::new(ip, if ip.is_ipv4() { 24 } else { 64 }).unwrap_or_else(|_| IpNet::from(ip)).trunc()
 }
 
 /// A look at the mirror. Its indexes are made once they are worth it, so one view should serve one batch.
@@ -76,12 +82,12 @@ impl Db {
         names
     }
 
-    /// Addresses to which tunnels of a kind of ours go, whosever they are: one of each /24.
-    pub fn remote_addresses(&self) -> Vec<Ipv4Addr> {
+    /// Addresses to which tunnels of a kind of ours go, whosever they are: one of each small network.
+    pub fn remote_addresses(&self) -> Vec<IpAddr> {
         let tunnels = self.interfaces.values().filter(|row| row.is_of_our_kind());
         let remotes = tunnels.filter_map(|row| row.options.iter().find(|(key, _)| key == "remote_ip"));
-        let by_network: BTreeMap<u32, Ipv4Addr> =
-            remotes.filter_map(|(_, ip)| ip.parse::<Ipv4Addr>().ok()).map(|ip| (ip.to_bits() >> 8, ip)).collect();
+        let by_network: BTreeMap<IpNet, IpAddr> =
+            remotes.filter_map(|(_, ip)| ip.parse().ok()).map(|ip| (small_network(ip), ip)).collect();
         by_network.into_values().collect()
     }
 
@@ -103,10 +109,10 @@ impl Db {
     }
 
     /// The other hosts to which tunnels of ours go, by their record, each with how many tunnels do.
-    pub fn tunnels_by_host(&self) -> BTreeMap<Ipv4Addr, usize> {
+    pub fn tunnels_by_host(&self) -> BTreeMap<IpAddr, usize> {
         let recorded = |row: &PortRow| {
             let (_, text) = row.external_ids.iter().find(|(key, _)| key == ids::REMOTE_IP)?;
-            text.parse::<Ipv4Addr>().ok()
+            text.parse::<IpAddr>().ok()
         };
         let mut found = BTreeMap::new();
         self.ports.values().filter_map(recorded).for_each(|ip| *found.entry(ip).or_default() += 1);
@@ -114,13 +120,13 @@ impl Db {
     }
 
     /// Whether a tunnel, whosever it is, takes packets with this key from this address.
-    pub fn has_tunnel(&self, key: u64, from: Ipv4Addr) -> bool {
-        let (key, from) = (key.to_string(), from.to_string());
+    pub fn has_tunnel(&self, key: u64, from: IpAddr) -> bool {
+        let key = key.to_string();
         let takes = |row: &InterfaceRow| {
             let option =
                 |name: &str| row.options.iter().find(|(there, _)| there == name).map(|(_, value)| value.as_str());
             let keys = option("in_key").or_else(|| option("key")).unwrap_or("0");
-            let from_there = option("remote_ip").is_some_and(|ip| ip == from || ip == "flow");
+            let from_there = option("remote_ip").is_some_and(|ip| ip == "flow" || ip.parse() == Ok(from));
             row.is_of_our_kind() && (keys == key || keys == "flow") && from_there
         };
         self.interfaces.values().any(takes)
@@ -173,9 +179,10 @@ impl<'a> SwitchView<'a> {
         match self.endpoints.get_or_build(|| self.all_endpoint_ports()) {
             Some(index) => index.get(&endpoint).cloned().unwrap_or_default(),
             None => {
-                // An address has one text only.
+                // An IPv4 address has one text only.
                 let remote = endpoint.remote_ip.to_string();
-                let rows = self.db.ports.iter().filter(|(_, row)| row.has_value(&remote, self.db));
+                let may_be = |row: &PortRow| endpoint.remote_ip.is_ipv6() || row.has_value(&remote, self.db);
+                let rows = self.db.ports.iter().filter(|(_, row)| row.may_be_tunnel(self.db) && may_be(row));
                 let users = rows.filter(|(uuid, row)| {
                     observed_port(self.db, **uuid, row).tunnel_endpoints().any(|used| used == endpoint)
                 });
@@ -355,7 +362,8 @@ mod tests {
             ("ovstunnel-remote-ip", "10.0.0.9"),
             ("ovstunnel-to", "2"),
         ];
-        let ports: [(&str, &str, Pairs, Pairs); 4] = [
+        let ports: [(&str, &str, Pairs, Pairs); 5] = [
+            ("six", "gre", pairs(&[("key", "5"), ("remote_ip", "2001:DB8:0::1")]), Pairs::new()),
             ("is", "gre", pairs(&[("key", "5"), ("remote_ip", "10.0.0.1")]), Pairs::new()),
             ("recorded", "gre", pairs(&[("key", "6"), ("remote_ip", "10.0.0.1")]), pairs(recorded)),
             ("other", "vxlan", pairs(&[("key", "5"), ("remote_ip", "10.0.0.1")]), Pairs::new()),
@@ -376,13 +384,13 @@ mod tests {
     fn few_questions_and_many_have_the_same_answers() {
         let db = db();
         let answers = |view: &SwitchView<'_>| {
-            let users = |ip: [u8; 4], key| {
-                view.endpoint_users(TunnelEndpoint { kind: TunnelKind::Gre, remote_ip: ip.into(), key })
+            let users = |ip: &str, key| {
+                view.endpoint_users(TunnelEndpoint { kind: TunnelKind::Gre, remote_ip: ip.parse().unwrap(), key })
             };
             let ports = ["is", "vif", "none"].map(|port| view.bridge_of_port(port));
             let bridges = ["b1", "b2"].map(|name| view.bridge(name).map(|bridge| bridge.ports.len()));
-            let users =
-                [users([10, 0, 0, 1], 5), users([10, 0, 0, 9], 5), users([10, 0, 0, 1], 6), users([10, 0, 0, 9], 6)];
+            let users = [("10.0.0.1", 5), ("10.0.0.9", 5), ("10.0.0.1", 6), ("10.0.0.9", 6), ("2001:db8::1", 5)]
+                .map(|(ip, key)| users(ip, key));
             (ports, bridges, users)
         };
         let used = |port: &str| vec![("b1".to_owned(), port.to_owned())];
@@ -391,7 +399,7 @@ mod tests {
             let (ports, bridges, users) = answers(&view);
             assert_eq!(ports, [Some("b1".to_owned()), Some("b1".to_owned()), None]);
             assert_eq!(bridges, [Some(0), None]);
-            assert_eq!(users, [used("is"), used("recorded"), used("recorded"), vec![]]);
+            assert_eq!(users, [used("is"), used("recorded"), used("recorded"), vec![], used("six")]);
         }
         assert!(
             view.endpoints.made.get().is_some() && view.ports.made.get().is_some() && view.bridges.made.get().is_some()

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -120,7 +120,7 @@ impl Questions {
     }
 
     /// From where to where tunnels' packets come in at present: the other host's address, and that of this one. That can be long.
-    pub async fn tunnel_ends(&mut self) -> BTreeSet<(Ipv4Addr, Ipv4Addr)> {
+    pub async fn tunnel_ends(&mut self) -> BTreeSet<(IpAddr, IpAddr)> {
         let mut ends = BTreeSet::new();
         let datapaths = self.ask_socket("dpctl/dump-dps", &[]).await.unwrap_or_default();
         for datapath in datapaths.split_whitespace() {

@@ -1,7 +1,7 @@
 //! Where a frame came out, by what `ofproto/trace` prints. Must not guess: where something is not understood there is no answer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use ovstunnel_plan::{Cookie, Followed, Out, TunnelEndpoint, TunnelKind};
 
@@ -10,7 +10,7 @@ const LINES: usize = 4;
 const LENGTH: usize = 160;
 
 /// Where a tunnel leads: address of the other end, and key. Of the kind only the port tells.
-type Led = (Ipv4Addr, u32);
+type Led = (IpAddr, u32);
 
 /// The ports of one bridge by their numbers in the datapath.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl DatapathPorts {
     /// The tunnel of `tnl_push` (userspace): its outer header.
     fn pushed_tunnel(&self, inner: &str) -> Option<TunnelEndpoint> {
         let number = named_value(inner, "tnl_port(")?.parse().ok()?;
-        let (_, ip) = inner.split_once("ipv4(")?;
+        let (_, ip) = inner.split_once("ipv4(").or_else(|| inner.split_once("ipv6("))?;
         let (ip, rest) = ip.split_once(')')?;
         self.endpoint_at(
             number,
@@ -144,7 +144,8 @@ fn named_value<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 
 /// The tunnel of `set(tunnel(…))` (kernel).
 fn parse_set(inner: &str) -> Option<Led> {
-    tunnel_target(named_value(inner, ",dst=").or_else(|| named_value(inner, "(dst="))?, named_value(inner, "tun_id=")?)
+    let to = [",dst=", "(dst=", ",ipv6_dst=", "(ipv6_dst="].into_iter().find_map(|name| named_value(inner, name))?;
+    tunnel_target(to, named_value(inner, "tun_id=")?)
 }
 
 /// Where a tunnel with this address and key leads.
@@ -228,7 +229,7 @@ Final flow: unchanged
 Megaflow: recirc_id=0,eth,in_port=4,dl_src=02:aa:00:00:00:01,dl_dst=ff:ff:ff:ff:ff:ff,dl_type=0x88b5
 ";
     const fn tunnel_to(host: u8) -> Out {
-        let remote_ip = Ipv4Addr::new(192, 0, 2, host);
+        let remote_ip = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, host));
         Out::Tunnel(TunnelEndpoint { kind: TunnelKind::Gre, remote_ip, key: 1001 })
     }
 
@@ -286,7 +287,7 @@ Megaflow: recirc_id=0,eth,in_port=4,dl_src=02:aa:00:00:00:01,dl_dst=ff:ff:ff:ff:
             followed(&push)
         };
         let to_2 = |kind| {
-            let remote_ip = Ipv4Addr::new(192, 0, 2, 2);
+            let remote_ip = [192, 0, 2, 2].into();
             vec![Out::Tunnel(TunnelEndpoint { kind, remote_ip, key: 1001 }), Out::Port(2)]
         };
         let vxlan = "vxlan(flags=0x8000000,vni=0x3e9)";
@@ -334,7 +335,7 @@ bridge(\"xapi7\")
         let printed = format!("{HEAD}{miss}Datapath actions: 5");
         let followed = ports.parse_trace(&printed).unwrap();
         assert!(followed.flooded);
-        assert_eq!(followed.unresolved, [Ipv4Addr::new(192, 0, 2, 3)]);
+        assert_eq!(followed.unresolved, [IpAddr::from([192, 0, 2, 3])]);
         assert_eq!(followed.evidence, "0. priority 0; NORMAL; -> no learned MAC for destination, flooding");
     }
 

@@ -101,7 +101,7 @@ fn read_cidr(text: &str) -> Option<Cidr> {
     if text.contains('/') { text.parse().ok() } else { text.parse().ok().map(Cidr::single_host) }
 }
 
-fn read_port(text: &str) -> Option<PortMask> {
+pub(super) fn read_port(text: &str) -> Option<PortMask> {
     let number = |text| super::number(text).and_then(|number| u16::try_from(number).ok());
     let Some((value, mask)) = text.split_once('/') else { return number(text).map(PortMask::one_port) };
     Some(PortMask { value: number(value)?, mask: number(mask)? })

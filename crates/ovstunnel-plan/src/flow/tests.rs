@@ -30,6 +30,9 @@ fn what_somebody_changed_is_not_taken_for_ours() {
         "cookie=0x6f76737401000000, priority=1000,reg0=0x5/0xff actions=drop",
         "cookie=0x6f76737401000000, priority=1000 actions=set_field:0x5->reg1",
         "cookie=0x6f76737401000000, priority=1000,tun_id=0x5/0xff actions=drop",
+        "cookie=0x6f76737401000000, priority=1000,ipv6,nw_dst=10.0.0.1 actions=drop",
+        "cookie=0x6f76737401000000, priority=1000,ip,ipv6_dst=2001:db8::1 actions=drop",
+        "cookie=0x6f76737401000000, priority=1000,ipv6,ipv6_src=2001:db8::1 actions=drop",
         "cookie=0x6f76737401000000, idle_timeout=10, priority=1000 actions=drop",
     ] {
         let error = line.parse::<Flow>().unwrap_err();
@@ -54,6 +57,8 @@ fn what_open_vswitch_dumps_of_a_pipeline_is_understood() {
         "table=3, priority=1014,sctp,reg0=0x3e9,nw_dst=10.2.2.2 actions=drop",
         "table=3, priority=1010,tcp,reg0=0x3e9,nw_dst=10.1.2.0/24,tp_dst=0x50/0xfff0 actions=resubmit(,4)",
         "table=3, priority=1010,udp,reg0=0x3e9,tp_dst=53 actions=resubmit(,4)",
+        "table=0, priority=9000,udp6,dl_dst=02:00:00:00:00:01,ipv6_dst=2001:db8::1,tp_dst=4789 actions=drop",
+        "table=0, priority=9000,ipv6,ipv6_dst=fe80::/10,nw_proto=47 actions=drop",
         "table=4, priority=1000,ip,nw_dst=10.1.2.3 actions=set_field:02:00:00:00:00:09->eth_src,\
          set_field:02:00:00:00:00:0a->eth_dst,set_field:0x3ea->reg0,resubmit(,5)",
     ];
@@ -93,13 +98,21 @@ fn any_ipv4() -> impl Strategy<Value = Ipv4Match> {
         .prop_map(|(proto, src, dst, dst_port)| Ipv4Match { proto, src, dst, dst_port })
 }
 
+fn any_ipv6() -> impl Strategy<Value = Ipv6Match> {
+    let port = any::<(u16, u16)>().prop_map(|(value, mask)| PortMask { value: value & mask, mask });
+    let net =
+        (any::<u128>(), 1..=128u8).prop_map(|(ip, prefix)| ipnet::Ipv6Net::new(ip.into(), prefix).unwrap().trunc());
+    (prop::option::of(any::<u8>()), prop::option::of(net), prop::option::of(port))
+        .prop_map(|(proto, dst, dst_port)| Ipv6Match { proto, dst, dst_port })
+}
+
 fn any_match() -> impl Strategy<Value = Match> {
     let dl_dst = prop_oneof![Just(MacMatch::Group), any_mac().prop_map(MacMatch::Exactly)];
     let packet = prop_oneof![
-        Just((None, false, None)),
-        Just((None, true, None)),
-        any_ipv4().prop_map(|ipv4| (Some(ipv4), false, None)),
-        prop::sample::select(vec![0x8100, 0x88a8]).prop_map(|tag| (None, false, Some(tag))),
+        Just((None, None, None)),
+        any_ipv4().prop_map(|ipv4| (Some(ipv4), None, None)),
+        any_ipv6().prop_map(|ipv6| (None, Some(ipv6), None)),
+        prop::sample::select(vec![0x8100, 0x88a8]).prop_map(|tag| (None, None, Some(tag))),
     ];
     let tier = prop::option::of(any::<u32>());
     (prop::option::of(1u32..0xff00), prop::option::of(any::<u64>()), tier, prop::option::of(dl_dst), packet).prop_map(

@@ -354,12 +354,12 @@ fn what_is_below_the_tunnels_is_told_once_and_known_to_be_dead() {
     assert!(!one.all_dead(&reasons), "the others have their way");
     let dead = |n: [u8; 4]| one.is_dead(n.into(), &reasons);
     assert_eq!((dead([203, 0, 113, 9]), dead([192, 0, 2, 2]), dead([192, 0, 2, 77])), (true, false, false));
-    assert_eq!(one.least_mtu([[203, 0, 113, 9].into()].into_iter()), None);
+    assert_eq!(one.least_room([[203, 0, 113, 9].into()].into_iter(), |_| 0), None);
     one.ways.insert(
         [192, 0, 2, 4].into(),
         (one.ways[&[192, 0, 2, 2].into()].0.clone().map(|way| Way { mtu: 1400, ..way }), 1),
     );
-    assert_eq!(one.least_mtu([2, 4].map(|n| [192, 0, 2, n].into()).into_iter()), Some(1400));
+    assert_eq!(one.least_room([2, 4].map(|n| [192, 0, 2, n].into()).into_iter(), |_| 42), Some(1358));
     let mut meant = underlay();
     bridge(&mut meant).observed.fail_mode = Some("secure".into());
     bridge(&mut meant).flows = Some(4);

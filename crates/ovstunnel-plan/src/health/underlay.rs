@@ -2,7 +2,7 @@
 //! however many bridges there are. Must not ask anybody.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::settings::datapath_name;
 use super::{Reason, degraded_reason, failed_reason, some_names, worst_first};
@@ -17,7 +17,7 @@ pub struct Way {
     /// The device by which they leave.
     pub device: String,
     /// The address that they have as their source.
-    pub source: Option<Ipv4Addr>,
+    pub source: Option<IpAddr>,
     /// The address is this host's own.
     pub local: bool,
     /// MTU of the device, bytes; 0 where it is not known.
@@ -37,7 +37,7 @@ pub struct BelowBridge {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Below {
     /// The way to each host to which tunnels go, or none; and how many tunnels.
-    pub ways: BTreeMap<Ipv4Addr, (Option<Way>, usize)>,
+    pub ways: BTreeMap<IpAddr, (Option<Way>, usize)>,
     /// Bridges by their device's name.
     pub bridges: BTreeMap<String, BelowBridge>,
     /// Whether tunnels are on a bridge in user space: there the route must lead by such a bridge, too.
@@ -81,7 +81,7 @@ impl Below {
     }
 
     /// Whether a tunnel to this address cannot carry anything, by these reasons. Of an address that was not looked for, nothing is known.
-    pub fn is_dead(&self, to: Ipv4Addr, reasons: &[Reason]) -> bool {
+    pub fn is_dead(&self, to: IpAddr, reasons: &[Reason]) -> bool {
         self.ways.get(&to).is_some_and(|(way, _)| self.is_lost(way.as_ref(), reasons))
     }
 
@@ -96,16 +96,17 @@ impl Below {
         way.is_none_or(|way| way.local || by_device(&way.device))
     }
 
-    /// The least MTU of the devices by which packets to these addresses leave, bytes; none where none is known.
-    pub fn least_mtu(&self, to: impl Iterator<Item = Ipv4Addr>) -> Option<u32> {
+    /// The least room in packets to these addresses, in bytes, by the MTU of the devices by which they leave and what a tunnel to each
+    /// takes; none where no MTU is known.
+    pub fn least_room(&self, to: impl Iterator<Item = IpAddr>, overhead: impl Fn(IpAddr) -> u32) -> Option<u32> {
         let mtu = |ip| self.ways.get(&ip)?.0.as_ref().map(|way| way.mtu).filter(|mtu| *mtu > 0);
-        to.filter_map(mtu).min()
+        to.filter_map(|ip| Some(mtu(ip)?.saturating_sub(overhead(ip)))).min()
     }
 }
 
 /// That there is a way to each, from an address of this host.
 fn address_reasons(underlay: &Below) -> Vec<Reason> {
-    let without: Vec<(Ipv4Addr, usize)> =
+    let without: Vec<(IpAddr, usize)> =
         underlay.ways.iter().filter(|(_, (way, _))| way.is_none()).map(|(ip, (_, tunnels))| (*ip, *tunnels)).collect();
     let mut reasons = Vec::new();
     for (ip, tunnels) in without.iter().take(if without.len() > NAMED { 0 } else { NAMED }) {
@@ -125,7 +126,7 @@ fn address_reasons(underlay: &Below) -> Vec<Reason> {
             }
             Some(Way { device, source: None, .. }) => {
                 let evidence = format!("{ip} is reached by {device}, which has no address");
-                let remedy = format!("give {device} an IPv4 address");
+                let remedy = format!("give {device} an address of the family of {ip}");
                 reasons.push(degraded_reason("tunnel_address", &ip.to_string(), evidence, remedy));
             }
             _ => {}

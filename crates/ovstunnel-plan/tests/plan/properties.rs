@@ -37,7 +37,8 @@ fn any_host() -> impl Strategy<Value = HostId> {
 }
 
 fn any_ip() -> impl Strategy<Value = RemoteIp> {
-    (2..7u8).prop_map(|n| format!("192.0.2.{n}").parse().unwrap())
+    let net = prop::sample::select(vec!["192.0.2.", "2001:db8::"]);
+    (net, 2..7u8).prop_map(|(net, n)| format!("{net}{n}").parse().unwrap())
 }
 
 fn any_key() -> impl Strategy<Value = GreKey> {

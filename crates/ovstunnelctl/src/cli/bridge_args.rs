@@ -370,7 +370,7 @@ pub(super) struct Create {
     /// Id of the host at the other end.
     #[arg(long, value_name = "ID", value_parser = values::id)]
     pub(super) to: Id,
-    /// IPv4 address of the other end.
+    /// Address of the other end, IPv4 or IPv6.
     #[arg(long, value_name = "IP")]
     pub(super) remote_ip: String,
     /// GRE key; the bridge's own when not given.

@@ -1,6 +1,6 @@
 //! `tunnel …`: from options to requests.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use ovstunnel_api::{PostTunnel, Tunnel, TunnelState};
 use serde::Serialize;
@@ -64,7 +64,7 @@ async fn list_tunnels(client: &Client, list: &Args) -> Result<TunnelList, Client
         None => {}
         Some(TunnelOrder::Port) => tunnels.sort_by(|a, b| a.tunnel.port.cmp(&b.tunnel.port)),
         Some(TunnelOrder::To) => tunnels.sort_by_cached_key(|t| id_order(&t.tunnel.to)),
-        Some(TunnelOrder::RemoteIp) => tunnels.sort_by_cached_key(|t| t.tunnel.remote_ip.parse::<Ipv4Addr>().ok()),
+        Some(TunnelOrder::RemoteIp) => tunnels.sort_by_cached_key(|t| t.tunnel.remote_ip.parse::<IpAddr>().ok()),
         Some(TunnelOrder::Key) => tunnels.sort_by_key(|t| t.tunnel.key),
         Some(TunnelOrder::State) => tunnels.sort_by_key(|t| match t.tunnel.state {
             TunnelState::Error => 0,

@@ -5,7 +5,7 @@
 //! gone because it could not be asked for, or take more than a small part of the processor, however fast changes come.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,10 +136,10 @@ pub(super) async fn next_change(monitor: &mut Option<Monitor>) -> bool {
 /// The end of each tunnel by the address of its other end. One whose way is gone for now keeps what it had.
 #[derive(Debug, Default)]
 struct Ends {
-    by_remote: BTreeMap<Ipv4Addr, TunnelEnd>,
+    by_remote: BTreeMap<IpAddr, TunnelEnd>,
     /// What the kernel has answered since it last told of a change.
     devices: Vec<Device>,
-    routes: BTreeMap<Ipv4Addr, Option<Route>>,
+    routes: BTreeMap<IpAddr, Option<Route>>,
 }
 
 impl Ends {
@@ -153,7 +153,7 @@ impl Ends {
         }
         let remotes = &wanted.tunnels.remotes;
         self.routes.retain(|remote, _| remotes.contains(remote));
-        let new: Vec<Ipv4Addr> = remotes.iter().copied().filter(|remote| !self.routes.contains_key(remote)).collect();
+        let new: Vec<IpAddr> = remotes.iter().copied().filter(|remote| !self.routes.contains_key(remote)).collect();
         if !new.is_empty() {
             self.routes.extend(interfaces.routes(new).await?);
         }
@@ -166,7 +166,7 @@ impl Ends {
     fn update_ends(
         &mut self,
         devices: &[Device],
-        routes: &BTreeMap<Ipv4Addr, Option<Route>>,
+        routes: &BTreeMap<IpAddr, Option<Route>>,
         wanted: &Wanted,
     ) -> Underlay {
         let mac = |device: &Device| device.mac.as_deref()?.parse::<Mac>().ok();
@@ -182,8 +182,8 @@ impl Ends {
         for end in self.by_remote.values_mut() {
             end.mac = mac_of(&end.device).unwrap_or(end.mac);
         }
-        let local = |address: &Ipv4Addr| {
-            let device = devices.iter().find(|device| device.addresses.contains(&IpAddr::V4(*address)))?;
+        let local = |address: &IpAddr| {
+            let device = devices.iter().find(|device| device.addresses.contains(address))?;
             Some(TunnelEnd { device: device.name.clone(), mac: mac(device)?, address: *address })
         };
         let ends: BTreeSet<TunnelEnd> =
@@ -191,11 +191,16 @@ impl Ends {
         // Open vSwitch takes tunnels' packets apart at each address of the host, as soon as there is one tunnel.
         let mut others = BTreeSet::new();
         if !ends.is_empty() {
-            let ipv4 = |ip: &IpAddr| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None };
+            // Those of IPv6 only where a packet that came in by it would be taken for one of a tunnel; link-local ones the flows know.
+            let ipv6 = ends.iter().any(|end| end.address.is_ipv6());
+            let counts = move |ip: &IpAddr| match ip {
+                IpAddr::V4(ip) => !ip.is_loopback(),
+                IpAddr::V6(ip) => ipv6 && !ip.is_loopback() && !ip.is_unicast_link_local(),
+            };
             let all = devices.iter().filter_map(|device| Some((device, mac(device)?)));
             others.extend(all.flat_map(|(device, mac)| {
                 let end = move |address| TunnelEnd { device: device.name.clone(), mac, address };
-                device.addresses.iter().filter_map(ipv4).filter(|ip| !ip.is_loopback()).map(end)
+                device.addresses.iter().copied().filter(counts).map(end)
             }));
         }
         let own = |name: &String| Some((name.clone(), mac_of(name)?));
@@ -217,15 +222,15 @@ mod tests {
     }
 
     fn route(device: &str, source: [u8; 4]) -> Option<Route> {
-        let (source, next_hop) = (Some(source.into()), Ipv4Addr::LOCALHOST);
+        let (source, next_hop) = (Some(source.into()), IpAddr::from([127, 0, 0, 1]));
         let neighbour = Neighbour::Known;
         Some(Route { device: device.to_owned(), mtu: 1500, source, next_hop, local: false, neighbour })
     }
 
-    const B: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-    const C: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 3);
+    const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+    const C: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 9, 0, 3));
 
-    fn wanted(locals: &[Ipv4Addr]) -> Wanted {
+    fn wanted(locals: &[IpAddr]) -> Wanted {
         let locals = locals.iter().copied().collect();
         let tunnels = TunnelAddresses { remotes: [B, C].into(), locals, udp_ports: BTreeSet::new() };
         Wanted { bridges: vec!["xapi1".to_owned(), "br-phy".to_owned()], tunnels }

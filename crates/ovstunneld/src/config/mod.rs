@@ -102,8 +102,8 @@ pub struct Network {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tunnel {
-    /// IPv4 address of this host that all tunnels send from and take frames at: that by which the other hosts know it. Where it
-    /// has several on the way to them, a tunnel else takes what the kernel's route says. None: as the route says.
+    /// Address of this host, IPv4 or IPv6, that all tunnels to addresses of its family send from and take frames at: that by which the other
+    /// hosts know it. Where it has several on the way to them, a tunnel else takes what the kernel's route says. None: as the route says.
     #[serde(deserialize_with = "values::some_ip", serialize_with = "values::show_ip")]
     pub local_ip: Option<RemoteIp>,
     /// Of which kind the tunnels of new bridges are: `gre`, `vxlan` or `geneve`, in quotes. All hosts of a network must have the same. Bridges

@@ -27,9 +27,9 @@ pub enum XapiMode {
 /// An address of this host, unicast.
 pub(super) fn some_ip<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RemoteIp>, D::Error> {
     let text = String::deserialize(from)?;
-    let read = text
-        .parse()
-        .map_err(|_| D::Error::invalid_value(Unexpected::Str(&excerpt(&text)), &"an IPv4 address of this host"))?;
+    let read = text.parse().map_err(|_| {
+        D::Error::invalid_value(Unexpected::Str(&excerpt(&text)), &"an address of this host at which tunnels can end")
+    })?;
     Ok(Some(read))
 }
 

@@ -1,7 +1,7 @@
 //! From the mirror, the database's rows and what is told of bridges to the facts that the checks judge. Must not judge.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
@@ -120,25 +120,24 @@ pub(super) async fn addresses_of_devices(now: &Now<'_>) -> usize {
     others.flat_map(|device| &device.addresses).filter(|address| address.is_ipv4() && !address.is_loopback()).count()
 }
 
-fn remote_address(tunnel: &Tunnel) -> Option<Ipv4Addr> {
+fn remote_address(tunnel: &Tunnel) -> Option<IpAddr> {
     tunnel.remote_ip.parse().ok()
 }
 
 /// The other hosts to which tunnels go, each once.
-pub(crate) fn remote_addresses(bridges: &[Bridge]) -> Vec<Ipv4Addr> {
-    let all: BTreeSet<Ipv4Addr> =
-        bridges.iter().flat_map(|bridge| &bridge.tunnels).filter_map(remote_address).collect();
+pub(crate) fn remote_addresses(bridges: &[Bridge]) -> Vec<IpAddr> {
+    let all: BTreeSet<IpAddr> = bridges.iter().flat_map(|bridge| &bridge.tunnels).filter_map(remote_address).collect();
     all.into_iter().collect()
 }
 
 /// The tunnels of managed bridges: the other host's address, and the port's name.
-pub(super) fn tunnel_remotes(bridges: &[ObservedBridge]) -> Vec<(Ipv4Addr, String)> {
+pub(super) fn tunnel_remotes(bridges: &[ObservedBridge]) -> Vec<(IpAddr, String)> {
     let ours = bridges.iter().flat_map(|bridge| bridge.ports.values()).filter_map(DesiredTunnel::from_record);
     ours.map(|tunnel| (tunnel.remote_ip.get(), tunnel.name.to_string())).collect()
 }
 
 /// What the tunnels to each host have counted.
-pub(super) fn count_packets(rows: &Rows, tunnels: &[(Ipv4Addr, String)]) -> Packets {
+pub(super) fn count_packets(rows: &Rows, tunnels: &[(IpAddr, String)]) -> Packets {
     let (rows, mut packets) = (by_name(&rows.interfaces), Packets::new());
     let counter = |row: &Row, which: &str| row.get("statistics")?.get(which)?.as_u64();
     for (ip, port) in tunnels {
@@ -154,16 +153,16 @@ pub(super) fn count_packets(rows: &Rows, tunnels: &[(Ipv4Addr, String)]) -> Pack
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub packets: Packets,
-    pub since: BTreeMap<Ipv4Addr, Since>,
+    pub since: BTreeMap<IpAddr, Since>,
     /// The two addresses of each tunnel whose packets come in: theirs and ours.
-    pub ends: BTreeSet<(Ipv4Addr, Ipv4Addr)>,
-    /// The address that all tunnels send from, where it is set.
-    pub local_ip: Option<Ipv4Addr>,
+    pub ends: BTreeSet<(IpAddr, IpAddr)>,
+    /// The address that tunnels to others of its family send from, where it is set.
+    pub local_ip: Option<IpAddr>,
 }
 
 /// The other hosts, with what the tunnels to them have counted.
-pub(super) fn remote_hosts(bridges: &[Bridge], seen: &Seen, routes: BTreeMap<Ipv4Addr, Option<Route>>) -> Vec<Remote> {
-    let of = |(ip, route): (Ipv4Addr, Option<Route>)| {
+pub(super) fn remote_hosts(bridges: &[Bridge], seen: &Seen, routes: BTreeMap<IpAddr, Option<Route>>) -> Vec<Remote> {
+    let of = |(ip, route): (IpAddr, Option<Route>)| {
         let tunnels = bridges.iter().flat_map(|b| &b.tunnels).filter(|tunnel| remote_address(tunnel) == Some(ip));
         Remote {
             ip,
@@ -171,7 +170,10 @@ pub(super) fn remote_hosts(bridges: &[Bridge], seen: &Seen, routes: BTreeMap<Ipv
             packets: seen.packets.get(&ip).copied(),
             since: seen.since.get(&ip).copied(),
             arrives_at: seen.ends.iter().filter(|(theirs, _)| *theirs == ip).map(|(_, ours)| *ours).collect(),
-            ours: seen.local_ip.or(route.as_ref().and_then(|route| route.source)),
+            ours: seen
+                .local_ip
+                .filter(|local| local.is_ipv4() == ip.is_ipv4())
+                .or(route.as_ref().and_then(|route| route.source)),
             route,
         }
     };
@@ -183,10 +185,10 @@ pub(super) fn vif_mtus(rows: &Rows, bridges: &[Bridge], options: &TunnelOptions)
     let rows = by_name(&rows.interfaces);
     let mtu = |name: &str| u32::try_from(rows.get(name)?.get("mtu")?.as_u64()?).ok();
     let of = |bridge: &Bridge| {
-        let remotes: Vec<Ipv4Addr> = bridge.tunnels.iter().filter_map(remote_address).collect();
+        let remotes: Vec<IpAddr> = bridge.tunnels.iter().filter_map(remote_address).collect();
         let all = bridge.vifs.iter().filter_map(|vif| Some((vif.name.clone(), mtu(&vif.name)?)));
-        let (kind, overhead) = (bridge.kind, options.overhead(bridge.kind));
-        all.map(|(name, mtu)| VifMtu { name, mtu, kind, overhead, remotes: remotes.clone() }).collect::<Vec<_>>()
+        let kind = bridge.kind;
+        all.map(|(name, mtu)| VifMtu { name, mtu, kind, options, remotes: remotes.clone() }).collect::<Vec<_>>()
     };
     bridges.iter().flat_map(of).collect()
 }

@@ -2,7 +2,7 @@
 //! check that sends packets. What it must not do: say anything about GRE, which a firewall can treat otherwise.
 
 use std::io::ErrorKind;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -29,12 +29,12 @@ pub(super) enum Answer {
 }
 
 /// Tries each of them; `port` is that of this daemon's own HTTPS.
-pub(super) async fn probe_hosts(hosts: Vec<Ipv4Addr>, port: u16) -> Vec<(Ipv4Addr, Answer)> {
+pub(super) async fn probe_hosts(hosts: Vec<IpAddr>, port: u16) -> Vec<(IpAddr, Answer)> {
     let each = hosts.into_iter().map(async |ip| (ip, probe_host(ip, port).await));
     futures_util::stream::iter(each).buffered(AT_ONCE).collect().await
 }
 
-async fn probe_host(ip: Ipv4Addr, port: u16) -> Answer {
+async fn probe_host(ip: IpAddr, port: u16) -> Answer {
     match tokio::time::timeout(DEADLINE, TcpStream::connect((ip, port))).await {
         Ok(Ok(_)) => Answer::Open,
         Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => Answer::Refused,
@@ -43,7 +43,7 @@ async fn probe_host(ip: Ipv4Addr, port: u16) -> Answer {
 }
 
 /// What the answers mean.
-pub(super) fn check_answers(answers: &[(Ipv4Addr, Answer)], port: u16) -> Vec<Finding> {
+pub(super) fn check_answers(answers: &[(IpAddr, Answer)], port: u16) -> Vec<Finding> {
     let findings = answers.iter().filter_map(|(ip, answer)| {
         let found = match answer {
             Answer::Open => return None,
@@ -75,11 +75,11 @@ mod tests {
     async fn who_listens_is_told_from_who_does_not() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let answers = probe_hosts(vec![Ipv4Addr::LOCALHOST, [127, 0, 0, 2].into()], port).await;
+        let answers = probe_hosts(vec![IpAddr::from([127, 0, 0, 1]), [127, 0, 0, 2].into()], port).await;
         assert_eq!(answers.iter().map(|(_, answer)| *answer).collect::<Vec<_>>(), [Answer::Open, Answer::Refused]);
         let found = check_answers(&answers, port);
         assert_eq!((found.len(), found[0].level, found[0].subject.as_deref()), (1, Level::Warn, Some("127.0.0.2")));
-        assert_eq!(check_answers(&[(Ipv4Addr::LOCALHOST, Answer::Nothing)], port)[0].level, Level::Fail);
+        assert_eq!(check_answers(&[(IpAddr::from([127, 0, 0, 1]), Answer::Nothing)], port)[0].level, Level::Fail);
         assert_eq!(check_answers(&answers[..1], port)[0].level, Level::Ok);
     }
 }

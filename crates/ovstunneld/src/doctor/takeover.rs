@@ -2,7 +2,7 @@
 //! bridges are the plugin's: `ovstunnel-plan` does.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use ovstunnel_api::Finding;
 use ovstunnel_plan::{self as core, ObservedBridge, ObservedPort, Settings, survey_bridges, was_released};
@@ -49,7 +49,7 @@ fn waiting_finding(bridge: &ObservedBridge, reasons: &[String]) -> Finding {
 /// to tunnel.
 fn storm_finding(bridge: &ObservedBridge) -> Option<Finding> {
     let name = &bridge.name;
-    let ends: BTreeSet<Ipv4Addr> = unprotected_ports(bridge).filter_map(remote_address).collect();
+    let ends: BTreeSet<IpAddr> = unprotected_ports(bridge).filter_map(remote_address).collect();
     if ends.len() < 2 || core::has_vpc_pipeline(bridge) {
         return None;
     }
@@ -73,7 +73,7 @@ fn unprotected_ports(bridge: &ObservedBridge) -> impl Iterator<Item = &ObservedP
     bridge.ports.values().filter(|port| port.is_tunnel_of_our_kind() && !port.protected)
 }
 
-fn remote_address(port: &ObservedPort) -> Option<Ipv4Addr> {
+fn remote_address(port: &ObservedPort) -> Option<IpAddr> {
     port.interface()?.options.get("remote_ip")?.parse().ok()
 }
 

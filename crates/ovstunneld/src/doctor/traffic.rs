@@ -3,12 +3,12 @@
 //! What it does: keeps a few counts. What it must not do: ask for them, or judge.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Packets that came from each host by its tunnels, and that went there.
-pub(super) type Packets = BTreeMap<Ipv4Addr, (u64, u64)>;
+pub(super) type Packets = BTreeMap<IpAddr, (u64, u64)>;
 
 /// How old a count must be, for nobody answers at once; and how old it may be.
 const YOUNGEST: Duration = Duration::from_secs(45);
@@ -32,7 +32,7 @@ pub(super) struct Since {
 
 impl Traffic {
     /// Keeps a count; gives for each host what came and went since the last one that is old enough.
-    pub(super) fn count_packets(&self, at: Instant, packets: &Packets) -> BTreeMap<Ipv4Addr, Since> {
+    pub(super) fn count_packets(&self, at: Instant, packets: &Packets) -> BTreeMap<IpAddr, Since> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|(then, _)| at.duration_since(*then) <= OLDEST);
         let old_enough = |(then, _): &&(Instant, Packets)| at.duration_since(*then) >= YOUNGEST;
@@ -51,8 +51,8 @@ impl Traffic {
 }
 
 /// A tunnel that was made anew counts from nothing: of that nothing is said.
-fn counts_since(ago: Duration, counted: &Packets, now: &Packets, oldest: &Packets) -> BTreeMap<Ipv4Addr, Since> {
-    let of = |(ip, (came, went)): (&Ipv4Addr, &(u64, u64))| {
+fn counts_since(ago: Duration, counted: &Packets, now: &Packets, oldest: &Packets) -> BTreeMap<IpAddr, Since> {
+    let of = |(ip, (came, went)): (&IpAddr, &(u64, u64))| {
         let (last, before) = (counted.get(ip)?, oldest.get(ip).or_else(|| counted.get(ip))?);
         let (came, went) = (came.checked_sub(last.0)?, went.checked_sub(last.1)?);
         Some((*ip, Since { ago, came, went, before: *before }))
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn what_came_since_is_told_from_what_ever_came() {
-        let (traffic, ip) = (Traffic::default(), Ipv4Addr::new(192, 0, 2, 2));
+        let (traffic, ip) = (Traffic::default(), IpAddr::from([192, 0, 2, 2]));
         let begun = Instant::now();
         let count = |seconds: u64, came: u64, went: u64| {
             traffic

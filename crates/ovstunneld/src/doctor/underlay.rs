@@ -5,9 +5,10 @@
 //! silent network and a filter for tunnels look the same to it; only traffic of VMs tells them apart.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use ovstunnel_api::{Finding, TunnelKind};
+use ovstunnel_types::TunnelOptions;
 
 use super::finding::{About, ok, or_ok, some_names, warn};
 use super::traffic::Since;
@@ -22,7 +23,7 @@ const MANY: u64 = 100;
 /// Another host, as tunnels of managed bridges name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Remote {
-    pub ip: Ipv4Addr,
+    pub ip: IpAddr,
     /// Tunnels to it, of all bridges.
     pub tunnels: usize,
     /// Packets that came by those, and that went; none where it is not known.
@@ -30,15 +31,15 @@ pub(super) struct Remote {
     /// The same since an earlier look.
     pub since: Option<Since>,
     /// Addresses of this host at which its packets come in, as far as known.
-    pub arrives_at: BTreeSet<Ipv4Addr>,
+    pub arrives_at: BTreeSet<IpAddr>,
     /// The address of this host that tunnels to it send from.
-    pub ours: Option<Ipv4Addr>,
+    pub ours: Option<IpAddr>,
     pub route: Option<Route>,
 }
 
 impl Remote {
     /// The address of this host by which it knows us, where that is another one than ours.
-    fn other_address(&self) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    fn other_address(&self) -> Option<(IpAddr, IpAddr)> {
         let ours = self.ours?;
         let other = self.arrives_at.iter().find(|_| !self.arrives_at.contains(&ours))?;
         Some((*other, ours))
@@ -96,11 +97,11 @@ pub(super) fn check_peers(remotes: &[Remote]) -> Vec<Finding> {
 pub(super) struct VifMtu {
     pub name: String,
     pub mtu: u32,
-    /// The kind of its bridge's tunnels, and how many bytes one takes.
+    /// The kind of its bridge's tunnels, and what else says how many bytes one takes.
     pub kind: TunnelKind,
-    pub overhead: u32,
+    pub options: TunnelOptions,
     /// Where its bridge's tunnels go.
-    pub remotes: Vec<Ipv4Addr>,
+    pub remotes: Vec<IpAddr>,
 }
 
 /// A device with its MTU, and a kind of tunnel with the bytes that it takes.
@@ -108,13 +109,18 @@ type Narrow<'a> = (&'a str, u32, TunnelKind, u32);
 
 /// The VMs' MTU against what the underlay carries beside what a tunnel takes.
 pub(super) fn check_mtu(vifs: &[VifMtu], remotes: &[Remote]) -> Vec<Finding> {
-    let routes: BTreeMap<Ipv4Addr, &Route> = remotes.iter().filter_map(|r| Some((r.ip, r.route.as_ref()?))).collect();
+    let routes: BTreeMap<IpAddr, &Route> = remotes.iter().filter_map(|r| Some((r.ip, r.route.as_ref()?))).collect();
     let mut too_large: BTreeMap<Narrow<'_>, (u32, Vec<String>)> = BTreeMap::new();
     for vif in vifs {
-        let ways = vif.remotes.iter().filter_map(|ip| routes.get(ip)).filter(|route| route.mtu > 0 && !route.local);
-        let Some(way) = ways.min_by_key(|route| route.mtu) else { continue };
-        if vif.mtu > way.mtu.saturating_sub(vif.overhead) {
-            let (largest, names) = too_large.entry((&way.device, way.mtu, vif.kind, vif.overhead)).or_default();
+        let way = |ip: &IpAddr| {
+            let way = routes.get(ip).filter(|route| route.mtu > 0 && !route.local)?;
+            Some((way, vif.options.overhead(vif.kind, *ip)))
+        };
+        let ways = vif.remotes.iter().filter_map(way);
+        let narrow = ways.min_by_key(|(way, overhead)| way.mtu.saturating_sub(*overhead));
+        let Some((way, overhead)) = narrow else { continue };
+        if vif.mtu > way.mtu.saturating_sub(overhead) {
+            let (largest, names) = too_large.entry((&way.device, way.mtu, vif.kind, overhead)).or_default();
             *largest = vif.mtu.max(*largest);
             names.push(vif.name.clone());
         }
@@ -185,7 +191,7 @@ mod tests {
     #[test]
     fn a_peer_that_knows_us_by_another_address_is_named() {
         let at = |addresses: &[[u8; 4]]| {
-            let arrives_at = addresses.iter().map(|address| Ipv4Addr::from(*address)).collect();
+            let arrives_at = addresses.iter().map(|address| IpAddr::from(*address)).collect();
             check_peers(&[Remote { arrives_at, ..remote(Some(route(Neighbour::Known)), None) }])[0].clone()
         };
         let found = at(&[[192, 0, 2, 101]]);
@@ -201,7 +207,7 @@ mod tests {
         let kind = TunnelKind::Gre;
         let vif = |mtu| {
             let remotes = vec![[192, 0, 2, 2].into()];
-            VifMtu { name: "vif1.0".into(), mtu, kind, overhead: kind.overhead(), remotes }
+            VifMtu { name: "vif1.0".into(), mtu, kind, options: TunnelOptions::default(), remotes }
         };
         let remotes = [remote(Some(route(Neighbour::Known)), None)];
         assert_eq!(check_mtu(&[vif(1458)], &remotes)[0].level, Level::Ok);

@@ -1,7 +1,7 @@
 //! What is below the tunnels, as the kernel and the mirror show it. Must not judge.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ovstunnel_ovs::Switch;
@@ -43,8 +43,7 @@ impl Survey {
         if self.reasons.is_empty() {
             return None;
         }
-        let dead: Vec<Ipv4Addr> =
-            tunnel_remotes(bridge).filter(|ip| self.underlay.is_dead(*ip, &self.reasons)).collect();
+        let dead: Vec<IpAddr> = tunnel_remotes(bridge).filter(|ip| self.underlay.is_dead(*ip, &self.reasons)).collect();
         let (first, all) = (dead.first()?, bridge.tunnels.len());
         let evidence =
             format!("{} of {all} tunnels of this bridge carry nothing: the way to {first} is cut off", dead.len());
@@ -55,13 +54,13 @@ impl Survey {
     /// The largest MTU of a guest whose frames cross all tunnels of a bridge in one piece, by the devices that they leave by; none where
     /// it has no tunnel, or no way is known.
     pub fn max_guest_mtu(&self, bridge: &DesiredBridge, options: &TunnelOptions) -> Option<u32> {
-        Some(self.underlay.least_mtu(tunnel_remotes(bridge))?.saturating_sub(options.overhead(bridge.encap.kind())))
+        self.underlay.least_room(tunnel_remotes(bridge), |to| options.overhead(bridge.encap.kind(), to))
     }
 
     /// Whether the same can be said of each bridge by another look.
     pub fn says_the_same(&self, other: &Survey) -> bool {
-        let ways = |survey: &Survey| -> Vec<(Ipv4Addr, Option<u32>, bool)> {
-            let of = |(ip, (way, _)): (&Ipv4Addr, &(Option<Way>, usize))| {
+        let ways = |survey: &Survey| -> Vec<(IpAddr, Option<u32>, bool)> {
+            let of = |(ip, (way, _)): (&IpAddr, &(Option<Way>, usize))| {
                 (*ip, way.as_ref().map(|way| way.mtu), survey.underlay.is_dead(*ip, &survey.reasons))
             };
             survey.underlay.ways.iter().map(of).collect()
@@ -143,7 +142,7 @@ impl Surveyor {
             .read(|db| (db.tunnels_by_host(), db.is_userspace(), db.other_config("flow-restore-wait") == Some("true")));
         let routes = self.interfaces.routes(tunnels.keys().copied().collect()).await;
         let routes = routes.inspect_err(log_unknown).unwrap_or_default();
-        let way = |(ip, route): (Ipv4Addr, Option<crate::host::Route>)| {
+        let way = |(ip, route): (IpAddr, Option<crate::host::Route>)| {
             let way = route.map(|route| Way {
                 device: route.device,
                 source: route.source,
@@ -158,7 +157,7 @@ impl Surveyor {
     }
 
     /// The bridges by whose devices the ways lead.
-    async fn underlay_bridges(&self, ways: &BTreeMap<Ipv4Addr, (Option<Way>, usize)>) -> BTreeMap<String, BelowBridge> {
+    async fn underlay_bridges(&self, ways: &BTreeMap<IpAddr, (Option<Way>, usize)>) -> BTreeMap<String, BelowBridge> {
         let devices: BTreeSet<&str> =
             ways.values().filter_map(|(way, _)| way.as_ref()).map(|way| way.device.as_str()).collect();
         let found: Vec<(String, ObservedBridge)> = self.switch.observer().read(|db| {
@@ -183,7 +182,7 @@ impl Surveyor {
 }
 
 /// Where the tunnels of a bridge lead.
-fn tunnel_remotes(bridge: &DesiredBridge) -> impl Iterator<Item = Ipv4Addr> + '_ {
+fn tunnel_remotes(bridge: &DesiredBridge) -> impl Iterator<Item = IpAddr> + '_ {
     bridge.tunnels.values().map(|tunnel| tunnel.remote_ip.get())
 }
 

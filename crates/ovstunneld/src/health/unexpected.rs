@@ -1,10 +1,10 @@
-//! GRE packets that came in and that no tunnel is for, as `ovs-vswitchd` tells in its log: `receive tunnel port not found`.
+//! Packets of tunnels that came in and that no tunnel is for, as `ovs-vswitchd` tells in its log: `receive tunnel port not found`.
 //!
 //! What it does: reads the end of that log, and of the one before it was rotated, for lines of the last two minutes. What it must not do:
 //! take a log that is not there, or cannot be read, for one without such lines: it says nothing then, either way.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ovstunnel_ovs::Switch;
@@ -32,7 +32,7 @@ pub(crate) struct Unexpected {
     /// Their GRE key; 0 where they have none.
     pub key: u64,
     /// Where they came from.
-    pub from: Ipv4Addr,
+    pub from: IpAddr,
     /// When the log last told of them.
     pub last: OffsetDateTime,
     /// How often it did.
@@ -56,7 +56,7 @@ fn read_unexpected(root: &Root, now: OffsetDateTime) -> Vec<Unexpected> {
 }
 
 fn told_in<'a>(lines: impl Iterator<Item = &'a str>, now: OffsetDateTime) -> Vec<Unexpected> {
-    let mut found: BTreeMap<(u64, Ipv4Addr), Unexpected> = BTreeMap::new();
+    let mut found: BTreeMap<(u64, IpAddr), Unexpected> = BTreeMap::new();
     for (at, key, from) in lines.filter_map(parse_line) {
         let age = now - at;
         if age > RECENT || age.is_negative() {
@@ -70,7 +70,7 @@ fn told_in<'a>(lines: impl Iterator<Item = &'a str>, now: OffsetDateTime) -> Vec
 }
 
 /// When a line was written, the key and the sender, where it is one of those.
-fn parse_line(line: &str) -> Option<(OffsetDateTime, u64, Ipv4Addr)> {
+fn parse_line(line: &str) -> Option<(OffsetDateTime, u64, IpAddr)> {
     let (before, flow) = line.split_once(WORDS)?;
     let at = OffsetDateTime::parse(before.split('|').next()?, &Rfc3339).ok()?;
     let field = |name: &str| flow.split([',', ')']).find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
@@ -78,7 +78,9 @@ fn parse_line(line: &str) -> Option<(OffsetDateTime, u64, Ipv4Addr)> {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
         None => id.parse().ok(),
     })?;
-    Some((at, key, field("tun_src")?.parse().ok()?))
+    // Of a packet over IPv6 the other stands for nothing.
+    let source = |name| field(name)?.parse::<IpAddr>().ok().filter(|ip| !ip.is_unspecified());
+    Some((at, key, source("tun_src").or_else(|| source("tun_ipv6_src"))?))
 }
 
 #[cfg(test)]
@@ -111,10 +113,15 @@ mod tests {
             of("2026-03-01T12:03:00Z", "tun_id=0x3eb,", "192.0.2.3"),
             of("yesterday", "tun_id=0x3eb,", "192.0.2.3"),
             of("2026-03-01T12:01:00Z", "tun_id=0xx,", "192.0.2.3"),
+            "2026-03-01T12:01:30Z|00071|tunnel(handler1)|WARN|receive tunnel port not found (arp,tun_id=0x3e9,tun_src=0.0.0.0,tun_dst=0.0.0.0,\
+             tun_ipv6_src=2001:db8::2,tun_ipv6_dst=2001:db8::1,tun_gbp_id=0,in_port=2,dl_src=02:00:00:00:00:01)\n".to_owned(),
             "2026-03-01T12:01:00Z|00072|bridge|INFO|bridge xapi1: added interface t1001-1-2 on port 2\n".to_owned(),
         ];
         let ip = |n: u8| format!("192.0.2.{n}");
-        assert_eq!(told(&log.concat()), [(0, ip(3), 1), (0x3e9, ip(2), 2), (0x3ea, ip(3), 1)]);
+        assert_eq!(
+            told(&log.concat()),
+            [(0, ip(3), 1), (0x3e9, ip(2), 2), (0x3e9, "2001:db8::2".to_owned(), 1), (0x3ea, ip(3), 1)]
+        );
     }
 
     #[test]

@@ -13,9 +13,16 @@ use tokio::task::JoinHandle;
 
 use super::{Error, Interfaces, Kernel, Source, ask_kernel, colon_hex};
 
-/// What the way of tunnels depends on. IPv6 has no part in it: a tunnel's other end is an IPv4 address.
-const GROUPS: [MulticastGroup; 4] =
-    [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv4Route, MulticastGroup::Ipv4Rule];
+/// What the way of tunnels depends on.
+const GROUPS: [MulticastGroup; 7] = [
+    MulticastGroup::Link,
+    MulticastGroup::Ipv4Ifaddr,
+    MulticastGroup::Ipv4Route,
+    MulticastGroup::Ipv4Rule,
+    MulticastGroup::Ipv6Ifaddr,
+    MulticastGroup::Ipv6Route,
+    MulticastGroup::Ipv6Rule,
+];
 
 /// A network device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +63,7 @@ impl Interfaces {
         matches!(self.0, Source::Kernel(_))
     }
 
-    /// Tells of changes of devices, IPv4 addresses and routes from now on.
+    /// Tells of changes of devices, addresses and routes from now on.
     ///
     /// # Errors
     /// When the kernel cannot be asked for them.
@@ -112,7 +119,7 @@ async fn kernel_devices(handle: &Handle) -> Result<Vec<Device>, rtnetlink::Error
 }
 
 /// The address itself: `Local`, since on a point-to-point device `Address` is the other end's.
-fn local_address(message: &AddressMessage) -> Option<IpAddr> {
+pub(super) fn local_address(message: &AddressMessage) -> Option<IpAddr> {
     let mut address = None;
     for attribute in &message.attributes {
         match attribute {

@@ -5,6 +5,8 @@
 //! keep what it was told where it cannot see that it still holds (`watched` can).
 
 mod devices;
+#[cfg(test)]
+mod ipv6_tests;
 mod links;
 mod local;
 mod root;
@@ -12,14 +14,15 @@ mod route;
 mod sysfs;
 mod watched;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
+use ipnet::IpNet;
 use ovstunnel_api::{Interface, TunnelKind};
+use ovstunnel_types::RemoteIp;
 use rtnetlink::Handle;
-use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
+use rtnetlink::packet_route::address::{AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use tokio::sync::Mutex;
 
@@ -85,12 +88,13 @@ impl Interfaces {
         Interfaces(Source::Fixed(devices))
     }
 
-    /// The device or bridge `label`, with its first IPv4 address: primary before secondary, global before other scopes.
+    /// The device or bridge `label`, with the address that tunnels end at: `preferred` where it has that, else the first IPv4 one, else the
+    /// first of IPv6 at which tunnels can end; primary before secondary, global before other scopes.
     /// None when there is none of that name, also where `label` cannot be a device's name (1 to 15 bytes).
     ///
     /// # Errors
     /// When the kernel cannot be asked.
-    pub async fn by_label(&self, label: &str) -> Result<Option<Interface>, Error> {
+    pub async fn by_label(&self, label: &str, preferred: Option<RemoteIp>) -> Result<Option<Interface>, Error> {
         if !can_be_a_device(label) {
             return Ok(None);
         }
@@ -100,7 +104,7 @@ impl Interfaces {
                 let question = async |handle: Handle| {
                     let Some(link) = find_link(&handle, label).await? else { return Ok(None) };
                     let addresses = list_addresses(&handle, Some(link.header.index)).await?;
-                    Ok(Some(build_interface(label, &link, addresses)))
+                    Ok(Some(build_interface(label, &link, &addresses, preferred)))
                 };
                 ask_kernel(connection, &format!("device {label}"), question).await
             }
@@ -152,35 +156,35 @@ async fn find_link(handle: &Handle, name: &str) -> Result<Option<LinkMessage>, r
     }
 }
 
-/// The IPv4 addresses, of one device or of all.
+/// The addresses, of one device or of all.
 async fn list_addresses(handle: &Handle, device: Option<u32>) -> Result<Vec<AddressMessage>, rtnetlink::Error> {
     let mut request = handle.address().get();
-    request.message_mut().header.family = AddressFamily::Inet;
     if let Some(index) = device {
         request = request.set_link_index_filter(index);
     }
     request.execute().try_collect().await
 }
 
-/// The address itself: `Local`, since on a point-to-point device `Address` is the other end's.
-fn local_ipv4(message: &AddressMessage) -> Option<Ipv4Addr> {
-    let mut address = None;
-    for attribute in &message.attributes {
-        match attribute {
-            AddressAttribute::Local(IpAddr::V4(ip)) => return Some(*ip),
-            AddressAttribute::Address(IpAddr::V4(ip)) => address = Some(*ip),
-            _ => {}
-        }
-    }
-    address
+/// An address at which tunnels can end, with its network's prefix.
+fn tunnel_address(message: &AddressMessage) -> Option<(IpAddr, u8)> {
+    let ip = devices::local_address(message)?;
+    // Of IPv4, whatever is there: who asks is told, and sees that it will not do.
+    (ip.is_ipv4() || RemoteIp::from_address(ip).is_ok()).then_some((ip, message.header.prefix_len))
 }
 
-fn build_interface(label: &str, link: &LinkMessage, mut addresses: Vec<AddressMessage>) -> Interface {
-    addresses.sort_by_key(|a| {
-        let secondary = a.header.flags.contains(AddressHeaderFlags::Secondary);
-        (u8::from(a.header.scope), secondary) // global is scope 0, link 253, host 254
+fn build_interface(
+    label: &str,
+    link: &LinkMessage,
+    addresses: &[AddressMessage],
+    preferred: Option<RemoteIp>,
+) -> Interface {
+    let usable = addresses.iter().filter_map(|message| Some((message, tunnel_address(message)?)));
+    let first = usable.min_by_key(|(message, (ip, _))| {
+        let secondary = message.header.flags.contains(AddressHeaderFlags::Secondary);
+        let other = preferred.is_some_and(|preferred| preferred.get() != *ip);
+        (other, ip.is_ipv6(), u8::from(message.header.scope), secondary) // global is scope 0, link 253, host 254
     });
-    let first = addresses.iter().find_map(|a| Some((local_ipv4(a)?, a.header.prefix_len)));
+    let first = first.map(|(_, address)| address);
     let (mut device, mut mac, mut mtu) = (label.to_owned(), None, 0);
     for attribute in &link.attributes {
         match attribute {
@@ -194,7 +198,7 @@ fn build_interface(label: &str, link: &LinkMessage, mut addresses: Vec<AddressMe
         label: label.to_owned(),
         device,
         ip: first.map(|(ip, _)| ip.to_string()),
-        netmask: first.map(|(_, prefix)| prefix_netmask(prefix).to_string()),
+        netmask: first.map(|(ip, prefix)| prefix_netmask(ip, prefix)),
         mac,
         mtu,
         max_guest_mtu: mtu.saturating_sub(TunnelKind::Gre.overhead()),
@@ -205,14 +209,14 @@ fn colon_hex(mac: &[u8]) -> String {
     mac.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }
 
-fn prefix_netmask(prefix: u8) -> Ipv4Addr {
-    let hosts = u32::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
-    Ipv4Addr::from(!hosts)
+fn prefix_netmask(ip: IpAddr, prefix: u8) -> String {
+    IpNet::new(ip, prefix).map_or_else(|_| ip.to_string(), |net| net.netmask().to_string())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+    use std::net::Ipv4Addr;
     use std::process::Command;
 
     use nix::sched::{CloneFlags, unshare};
@@ -220,7 +224,10 @@ mod tests {
     use super::*;
 
     /// Runs `body` in a network namespace of its own, after `ip` with each of `setup`. It is gone with its thread.
-    fn in_namespace<T: Send + 'static>(setup: &'static [&str], body: impl AsyncFnOnce() -> T + Send + 'static) -> T {
+    pub(super) fn in_namespace<T: Send + 'static>(
+        setup: &'static [&str],
+        body: impl AsyncFnOnce() -> T + Send + 'static,
+    ) -> T {
         let inside = move || {
             unshare(CloneFlags::CLONE_NEWNET).expect("needs root");
             for line in setup {
@@ -232,7 +239,7 @@ mod tests {
         std::thread::spawn(inside).join().unwrap()
     }
 
-    const DEVICES: &[&str] = &[
+    pub(super) const DEVICES: &[&str] = &[
         "tuntap add mode tap name d0",
         "link set d0 mtu 9000 address 02:00:00:00:AB:01 up",
         "address add 169.254.7.7/16 dev d0 scope link",
@@ -247,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_device_is_found_with_its_first_global_primary_address() {
-        let found = in_namespace(DEVICES, async || Interfaces::of_kernel().by_label("d0").await);
+        let found = in_namespace(DEVICES, async || Interfaces::of_kernel().by_label("d0", None).await);
         let expected = Interface {
             label: "d0".into(),
             device: "d0".into(),
@@ -264,7 +271,7 @@ mod tests {
     fn a_device_without_address_a_bridge_and_no_device_at_all() {
         let (bare, tiny, bridge, none) = in_namespace(DEVICES, async || {
             let interfaces = Interfaces::of_kernel();
-            let ask = async |label| interfaces.by_label(label).await.unwrap();
+            let ask = async |label| interfaces.by_label(label, None).await.unwrap();
             (ask("bare").await, ask("lo").await, ask("br9").await, ask("d1").await)
         });
         let bare = bare.unwrap();
@@ -274,7 +281,7 @@ mod tests {
         assert_eq!(none, None);
     }
 
-    async fn own(interfaces: &Interfaces) -> Vec<Ipv4Addr> {
+    async fn own(interfaces: &Interfaces) -> Vec<IpAddr> {
         interfaces.local_addresses().await.unwrap().into_iter().map(|own| own.ip).collect()
     }
 
@@ -287,9 +294,9 @@ mod tests {
             assert!(gone.success());
             (before, own(&interfaces).await)
         });
-        let text = |ips: Vec<Ipv4Addr>| ips.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(text(before), ["169.254.7.7", "192.0.2.10", "192.0.2.11", "198.51.100.1"]);
-        assert_eq!(text(after), ["169.254.7.7", "192.0.2.10", "192.0.2.11"]);
+        let text = |ips: Vec<IpAddr>| ips.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(text(before), ["169.254.7.7", "192.0.2.10", "192.0.2.11", "198.51.100.1", "2001:db8::1"]);
+        assert_eq!(text(after), ["169.254.7.7", "192.0.2.10", "192.0.2.11", "2001:db8::1"]);
     }
 
     #[test]
@@ -304,7 +311,7 @@ mod tests {
             assert!(Command::new("ip").arg("-batch").arg(file.path()).status().unwrap().success());
             (before, own(&interfaces).await)
         });
-        assert_eq!((before.len(), after.len()), (4, 5_004));
+        assert_eq!((before.len(), after.len()), (5, 5_005));
     }
 
     #[test]
@@ -314,7 +321,7 @@ mod tests {
             let questions = (0..100).map(|_| interfaces.local_addresses());
             futures_util::future::join_all(questions).await
         });
-        assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|ips| ips.len() == 4)), "{answers:?}");
+        assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|ips| ips.len() == 5)), "{answers:?}");
     }
 
     #[test]
@@ -348,7 +355,7 @@ mod tests {
         let found = in_namespace(DEVICES, async move || {
             let mut found = Vec::new();
             for label in labels {
-                found.push(Interfaces::of_kernel().by_label(label).await.unwrap());
+                found.push(Interfaces::of_kernel().by_label(label, None).await.unwrap());
             }
             found
         });
@@ -391,14 +398,15 @@ mod tests {
             max_guest_mtu: 1458,
         };
         let fixed = Interfaces::of_list(vec![device.clone()]);
-        assert_eq!(fixed.by_label("sim0").await.unwrap(), Some(device));
-        assert_eq!(fixed.by_label("sim1").await.unwrap(), None);
-        assert_eq!(own(&fixed).await, [Ipv4Addr::new(192, 0, 2, 1)]);
+        assert_eq!(fixed.by_label("sim0", None).await.unwrap(), Some(device));
+        assert_eq!(fixed.by_label("sim1", None).await.unwrap(), None);
+        assert_eq!(own(&fixed).await, [IpAddr::from([192, 0, 2, 1])]);
     }
 
     #[test]
     fn netmasks_of_every_length() {
-        let texts = [0, 1, 24, 31, 32].map(|prefix| prefix_netmask(prefix).to_string());
+        let texts = [0, 1, 24, 31, 32].map(|prefix| prefix_netmask(IpAddr::from([192, 0, 2, 1]), prefix));
         assert_eq!(texts, ["0.0.0.0", "128.0.0.0", "255.255.255.0", "255.255.255.254", "255.255.255.255"]);
+        assert_eq!(prefix_netmask("2001:db8::1".parse().unwrap(), 64), "ffff:ffff:ffff:ffff::");
     }
 }

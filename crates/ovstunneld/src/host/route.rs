@@ -2,7 +2,7 @@
 //! send a packet.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt;
 use nix::errno::Errno;
@@ -21,9 +21,9 @@ pub struct Route {
     /// MTU of that device, in bytes; 0 where it is not known.
     pub mtu: u32,
     /// The address that they have as their source.
-    pub source: Option<Ipv4Addr>,
+    pub source: Option<IpAddr>,
     /// The address whose hardware address is needed: a router's, or the other end's own.
-    pub next_hop: Ipv4Addr,
+    pub next_hop: IpAddr,
     /// The address is this host's own.
     pub local: bool,
     /// What the kernel knows of the next hop.
@@ -46,7 +46,7 @@ impl Interfaces {
     ///
     /// # Errors
     /// When the kernel cannot be asked.
-    pub async fn routes(&self, to: Vec<Ipv4Addr>) -> Result<BTreeMap<Ipv4Addr, Option<Route>>, Error> {
+    pub async fn routes(&self, to: Vec<IpAddr>) -> Result<BTreeMap<IpAddr, Option<Route>>, Error> {
         match &self.0 {
             Source::Fixed(devices) => {
                 let device = devices.first().map(|device| (device.device.clone(), device.mtu, device.ip.clone()));
@@ -60,15 +60,13 @@ impl Interfaces {
     }
 }
 
-fn fixed_route(ip: Ipv4Addr, (device, mtu, source): (String, u32, Option<String>)) -> Route {
-    let source = source.and_then(|source| source.parse().ok());
+fn fixed_route(ip: IpAddr, (device, mtu, source): (String, u32, Option<String>)) -> Route {
+    let source =
+        source.and_then(|source| source.parse().ok()).filter(|source: &IpAddr| source.is_ipv4() == ip.is_ipv4());
     Route { device, mtu, source, next_hop: ip, local: source == Some(ip), neighbour: Neighbour::Known }
 }
 
-async fn kernel_routes(
-    handle: &Handle,
-    to: Vec<Ipv4Addr>,
-) -> Result<BTreeMap<Ipv4Addr, Option<Route>>, rtnetlink::Error> {
+async fn kernel_routes(handle: &Handle, to: Vec<IpAddr>) -> Result<BTreeMap<IpAddr, Option<Route>>, rtnetlink::Error> {
     let links: HashMap<u32, (String, u32)> =
         handle.link().get().execute().map_ok(|link| (link.header.index, name_and_mtu(&link))).try_collect().await?;
     let neighbours: Vec<NeighbourMessage> = handle.neighbours().get().execute().try_collect().await?;
@@ -81,10 +79,16 @@ async fn kernel_routes(
     Ok(found)
 }
 
-async fn find_route(handle: &Handle, to: Ipv4Addr) -> Result<Option<RouteMessage>, rtnetlink::Error> {
-    let question = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(to, 32).build();
+async fn find_route(handle: &Handle, to: IpAddr) -> Result<Option<RouteMessage>, rtnetlink::Error> {
+    let question = match to {
+        IpAddr::V4(to) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(to, 32).build(),
+        IpAddr::V6(to) => RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(to, 128).build(),
+    };
     let answers: Result<Vec<_>, _> = handle.route().get(question).execute().try_collect().await;
-    let no_way = [Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EINVAL, Errno::EACCES].map(|errno| -(errno as i32));
+    let unreachable = [Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EINVAL, Errno::EACCES];
+    // A kernel without IPv6.
+    let no_family = [Errno::EAFNOSUPPORT, Errno::EOPNOTSUPP];
+    let no_way: Vec<i32> = unreachable.into_iter().chain(no_family).map(|errno| -(errno as i32)).collect();
     match answers {
         Ok(answers) => Ok(answers.into_iter().next()),
         // What a route that is `unreachable`, `blackhole` or `prohibit` says, too.
@@ -106,9 +110,10 @@ fn name_and_mtu(link: &LinkMessage) -> (String, u32) {
 }
 
 /// Device and address of a neighbour, and what is known of it.
-fn parse_neighbour(message: &NeighbourMessage) -> Option<((u32, Ipv4Addr), Neighbour)> {
+fn parse_neighbour(message: &NeighbourMessage) -> Option<((u32, IpAddr), Neighbour)> {
     let address = message.attributes.iter().find_map(|attribute| match attribute {
-        NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)) => Some(*ip),
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)) => Some(IpAddr::V4(*ip)),
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(ip)) => Some(IpAddr::V6(*ip)),
         _ => None,
     })?;
     let state = match message.header.state {
@@ -119,18 +124,26 @@ fn parse_neighbour(message: &NeighbourMessage) -> Option<((u32, Ipv4Addr), Neigh
     Some(((message.header.ifindex, address), state))
 }
 
+fn ip_address(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(ip) => Some(IpAddr::V4(*ip)),
+        RouteAddress::Inet6(ip) => Some(IpAddr::V6(*ip)),
+        _ => None,
+    }
+}
+
 fn build_route(
-    to: Ipv4Addr,
+    to: IpAddr,
     message: &RouteMessage,
     links: &HashMap<u32, (String, u32)>,
-    neighbours: &HashMap<(u32, Ipv4Addr), Neighbour>,
+    neighbours: &HashMap<(u32, IpAddr), Neighbour>,
 ) -> Route {
     let (mut index, mut source, mut next_hop) = (0, None, to);
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Oif(device) => index = *device,
-            RouteAttribute::PrefSource(RouteAddress::Inet(ip)) => source = Some(*ip),
-            RouteAttribute::Gateway(RouteAddress::Inet(ip)) => next_hop = *ip,
+            RouteAttribute::PrefSource(address) => source = ip_address(address),
+            RouteAttribute::Gateway(address) => next_hop = ip_address(address).unwrap_or(next_hop),
             _ => {}
         }
     }

@@ -7,7 +7,6 @@
 use std::io;
 
 use rtnetlink::MulticastGroup;
-use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{Socket, SocketAddr};
 
@@ -34,8 +33,7 @@ impl Watched {
     }
 
     /// Keeps what was asked after [`unchanged_addresses`](Self::unchanged_addresses) had nothing; a change since then is in the socket.
-    pub fn keep_addresses(&mut self, found: &[AddressMessage]) -> Vec<LocalAddress> {
-        let addresses: Vec<LocalAddress> = found.iter().filter_map(super::local::parse_address).collect();
+    pub fn keep_addresses(&mut self, addresses: Vec<LocalAddress>) -> Vec<LocalAddress> {
         self.addresses = self.socket.is_some().then(|| addresses.clone());
         addresses
     }
@@ -70,5 +68,6 @@ fn open_socket() -> io::Result<Socket> {
     socket.set_non_blocking(true)?;
     socket.bind(&SocketAddr::new(0, 0))?;
     socket.add_membership(MulticastGroup::Ipv4Ifaddr as u32)?;
+    socket.add_membership(MulticastGroup::Ipv6Ifaddr as u32)?;
     Ok(socket)
 }

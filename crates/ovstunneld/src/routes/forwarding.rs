@@ -189,7 +189,7 @@ fn come_in(bridge: &ObservedBridge, port: &str) -> Result<String, ApiError> {
     let interface = bridge.ports.get(port).and_then(|port| port.interface()).ok_or_else(missing)?;
     let number = interface.openflow_port().ok_or_else(missing)?;
     let tunnel = interface.tunnel_endpoint();
-    let tunnel = tunnel.map(|leads| format!(",tun_id={},tun_src={}", leads.key, leads.remote_ip)).unwrap_or_default();
+    let tunnel = tunnel.map(|leads| format!(",{}", leads.came_from())).unwrap_or_default();
     Ok(format!("in_port={number}{tunnel}"))
 }
 

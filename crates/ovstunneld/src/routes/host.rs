@@ -1,5 +1,6 @@
 //! The host itself: its devices, a look at everything, and whether the daemon is alive and ready.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use axum::Json;
@@ -62,10 +63,14 @@ pub(super) async fn get_interface(
 }
 
 async fn find_device(state: &State, name: &str) -> Result<Option<Interface>, ApiError> {
-    let found = state.interfaces.by_label(name).await.map_err(|error| ApiError::internal(error_chain(&error)))?;
     let settings = state.writer.settings();
-    let overhead = settings.tunnel_options.overhead(settings.encap.kind());
-    Ok(found.map(|device| Interface { max_guest_mtu: device.mtu.saturating_sub(overhead), ..device }))
+    let found = state.interfaces.by_label(name, settings.local_ip).await;
+    let found = found.map_err(|error| ApiError::internal(error_chain(&error)))?;
+    let guests = |device: &Interface| {
+        let end = device.ip.as_deref().and_then(|ip| ip.parse().ok()).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        device.mtu.saturating_sub(settings.tunnel_options.overhead(settings.encap.kind(), end))
+    };
+    Ok(found.map(|device| Interface { max_guest_mtu: guests(&device), ..device }))
 }
 
 /// Reconcile every managed bridge now.

@@ -4,7 +4,7 @@
 //! given), or change anything.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -26,7 +26,7 @@ pub(super) struct TunnelSeen {
     /// The row of its interface: of one that was made anew, another one.
     pub interface: Uuid,
     /// Address of the other host.
-    pub remote: Ipv4Addr,
+    pub remote: IpAddr,
     /// Frames that have come by it; nothing where Open vSwitch has not counted yet.
     pub received: Option<u64>,
     /// BFD on it, where it is to run.
@@ -53,7 +53,7 @@ pub enum Stays {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Silent {
     /// Its address.
-    pub remote: Ipv4Addr,
+    pub remote: IpAddr,
     /// For how long nothing has come from it, as far as it was looked at.
     pub silent: Duration,
     /// Tunnels to it, of all bridges.
@@ -96,12 +96,12 @@ impl Peer {
 
 /// All hosts to which tunnels lead, by address.
 #[derive(Debug, Default)]
-pub(super) struct Peers(BTreeMap<Ipv4Addr, Peer>);
+pub(super) struct Peers(BTreeMap<IpAddr, Peer>);
 
 impl Peers {
     /// Takes in a look at all tunnels, so long after the last one: `asked_for` are the hosts of which somebody has asked for a tunnel since.
-    pub fn take_observations(&mut self, tunnels: &[TunnelSeen], asked_for: &BTreeSet<Ipv4Addr>, passed: Duration) {
-        let mut by_remote: BTreeMap<Ipv4Addr, Vec<&TunnelSeen>> = BTreeMap::new();
+    pub fn take_observations(&mut self, tunnels: &[TunnelSeen], asked_for: &BTreeSet<IpAddr>, passed: Duration) {
+        let mut by_remote: BTreeMap<IpAddr, Vec<&TunnelSeen>> = BTreeMap::new();
         tunnels.iter().for_each(|tunnel| by_remote.entry(tunnel.remote).or_default().push(tunnel));
         self.0.retain(|remote, _| by_remote.contains_key(remote));
         for (remote, tunnels) in by_remote {
@@ -135,7 +135,7 @@ impl Peers {
             }
         };
         let silent = self.0.iter().filter(|(_, peer)| peer.silent >= at_least);
-        let told = |(remote, peer): (&Ipv4Addr, &Peer)| Silent {
+        let told = |(remote, peer): (&IpAddr, &Peer)| Silent {
             remote: *remote,
             silent: peer.silent,
             tunnels: peer.received.len(),
@@ -157,8 +157,8 @@ mod tests {
     const WAS_UP: Option<Session> = Some(Session::Down { was_up: true });
     const UP: Option<Session> = Some(Session::Up);
 
-    fn remote(host: u8) -> Ipv4Addr {
-        Ipv4Addr::new(192, 0, 2, host)
+    fn remote(host: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, host])
     }
 
     /// The tunnel of a host in a network.
@@ -167,11 +167,16 @@ mod tests {
         TunnelSeen { interface, remote: remote(host), received: Some(received), session }
     }
 
+    fn last_octet(remote: IpAddr) -> u8 {
+        let IpAddr::V4(remote) = remote else { panic!("{remote}") };
+        remote.octets()[3]
+    }
+
     /// Four looks, by which whoever was silent has been so for long enough: what the last one says of each host.
     fn after_looks(looks: [Vec<TunnelSeen>; 4]) -> Vec<(u8, Option<Stays>)> {
         let mut peers = Peers::default();
         looks.iter().for_each(|tunnels| peers.take_observations(tunnels, &BTreeSet::new(), LOOK));
-        peers.silent_for(AFTER, false).into_iter().map(|one| (one.remote.octets()[3], one.stays)).collect()
+        peers.silent_for(AFTER, false).into_iter().map(|one| (last_octet(one.remote), one.stays)).collect()
     }
 
     fn each(tunnels: &[TunnelSeen]) -> [Vec<TunnelSeen>; 4] {

@@ -1,6 +1,6 @@
 //! The task that looks at the tunnels, and has those to a silent host taken away. Must not judge.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -171,7 +171,7 @@ impl Watcher<'_> {
     }
 
     /// Whether BFD says by now that something comes from a host, or nobody knows what it says.
-    fn is_heard(&self, remote: Ipv4Addr) -> bool {
+    fn is_heard(&self, remote: IpAddr) -> bool {
         let down = |one: &Found| matches!(one.seen.session, None | Some(Session::Down { .. }));
         self.expect_live().is_none() || !self.managed_tunnels().iter().filter(|one| one.seen.remote == remote).all(down)
     }

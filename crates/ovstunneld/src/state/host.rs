@@ -4,9 +4,9 @@
 //! nothing becomes ours.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ovstunnel_ovs::Switch;
+use ovstunnel_ovs::{Switch, small_network};
 use ovstunnel_plan::{Change, DesiredBridge, HostFacts, Mark, ObservedBridge, View};
 
 use super::State;
@@ -48,7 +48,7 @@ impl State {
         self.host_facts(&bridges, vec![]).await
     }
 
-    async fn host_facts(&self, bridges: &[ObservedBridge], remotes: Vec<Ipv4Addr>) -> Result<HostFacts, Error> {
+    async fn host_facts(&self, bridges: &[ObservedBridge], remotes: Vec<IpAddr>) -> Result<HostFacts, Error> {
         let underlay = self.underlay_devices(bridges, remotes).await?;
         let ports = bridges.iter().flat_map(|bridge| bridge.ports.values()).flat_map(|port| &port.interfaces);
         let names: BTreeSet<String> = ports.map(|one| one.name.clone()).chain(underlay.keys().cloned()).collect();
@@ -68,17 +68,17 @@ impl State {
     async fn underlay_devices(
         &self,
         bridges: &[ObservedBridge],
-        mut remotes: Vec<Ipv4Addr>,
+        mut remotes: Vec<IpAddr>,
     ) -> Result<BTreeMap<String, String>, Error> {
         remotes.extend(self.switch.observer().read(|db| db.remote_addresses()));
         // One of each small network: the others go the same way.
         remotes.sort_unstable();
-        remotes.dedup_by_key(|ip| ip.to_bits() >> 8);
+        remotes.dedup_by_key(|ip| small_network(*ip));
         let local = self.interfaces.local_addresses().await?;
         if remotes.is_empty() {
             let own = local.iter().filter(|own| bridges.iter().any(|bridge| bridge.name == own.device));
             let why =
-                |ip: Ipv4Addr| format!("it has the address {ip}, and no tunnel says yet by which device they leave");
+                |ip: IpAddr| format!("it has the address {ip}, and no tunnel says yet by which device they leave");
             return Ok(own.map(|own| (own.device.clone(), why(own.ip))).collect());
         }
         let mut underlay = BTreeMap::new();

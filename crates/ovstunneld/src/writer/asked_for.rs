@@ -4,7 +4,7 @@
 //! not do: keep anything while nobody wants to know.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ovstunnel_plan::{BridgeName, Change, PortName};
@@ -14,10 +14,10 @@ use super::{Done, Message, Wanted, WriteError, Writer};
 
 /// The hosts to which tunnels were asked for. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct AskedFor(Arc<Mutex<Option<BTreeSet<Ipv4Addr>>>>);
+pub(crate) struct AskedFor(Arc<Mutex<Option<BTreeSet<IpAddr>>>>);
 
 impl AskedFor {
-    fn lock_remotes(&self) -> MutexGuard<'_, Option<BTreeSet<Ipv4Addr>>> {
+    fn lock_remotes(&self) -> MutexGuard<'_, Option<BTreeSet<IpAddr>>> {
         // Nothing panics while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -42,11 +42,11 @@ impl AskedFor {
     }
 
     /// Those since the last time that somebody took them.
-    pub fn take_requested(&self) -> BTreeSet<Ipv4Addr> {
+    pub fn take_requested(&self) -> BTreeSet<IpAddr> {
         self.lock_remotes().replace(BTreeSet::new()).unwrap_or_default()
     }
 
-    fn has_remote(&self, remote: Ipv4Addr) -> bool {
+    fn has_remote(&self, remote: IpAddr) -> bool {
         self.lock_remotes().as_ref().is_some_and(|remotes| remotes.contains(&remote))
     }
 }
@@ -63,7 +63,7 @@ impl Drop for Keeping {
 #[derive(Clone, Debug)]
 pub(super) struct Unless {
     asked_for: AskedFor,
-    remote: Ipv4Addr,
+    remote: IpAddr,
 }
 
 impl Unless {
@@ -87,7 +87,7 @@ impl Writer {
         &self,
         bridge: BridgeName,
         port: PortName,
-        remote: Ipv4Addr,
+        remote: IpAddr,
         id: String,
     ) -> Result<Option<Done>, WriteError> {
         let (span, change) = (Span::current(), Change::DestroyTunnel { bridge, port });
@@ -129,13 +129,13 @@ mod tests {
         let asked_for = AskedFor::default();
         asked_for.note_request(&create("192.0.2.2"));
         let kept = asked_for.start_noting();
-        let remote = Ipv4Addr::new(192, 0, 2, 2);
+        let remote = IpAddr::from([192, 0, 2, 2]);
         let removal = || Ticket::default().unless_requested(Unless { asked_for: asked_for.clone(), remote });
         asked_for.note_request(&create("192.0.2.3"));
         assert!(removal().try_begin(), "what was asked for before, or is of another host, forestalls nothing");
         asked_for.note_request(&Change::Claimed(Box::new(create("192.0.2.2")), "in".to_owned()));
         assert!(!removal().try_begin());
-        assert_eq!(asked_for.take_requested(), BTreeSet::from([remote, Ipv4Addr::new(192, 0, 2, 3)]));
+        assert_eq!(asked_for.take_requested(), BTreeSet::from([remote, IpAddr::from([192, 0, 2, 3])]));
         assert!(removal().try_begin());
         drop(kept);
         asked_for.note_request(&create("192.0.2.2"));

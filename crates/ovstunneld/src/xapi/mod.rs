@@ -251,7 +251,7 @@ impl Xapi {
     pub async fn first_label(&self, interfaces: &Interfaces) -> Result<Option<String>, XapiError> {
         for network in self.xe.pif_networks(host_uuid(&self.inventory)?).await? {
             let bridge = self.xe.network_param(network, "bridge").await?;
-            if interfaces.by_label(&bridge).await?.is_some_and(|device| device.ip.is_some()) {
+            if interfaces.by_label(&bridge, None).await?.is_some_and(|device| has_ipv4(&device)) {
                 return Ok(Some(self.xe.network_param(network, "name-label").await?));
             }
         }
@@ -265,6 +265,11 @@ impl Xapi {
     pub async fn platform(&self) -> Result<String, XapiError> {
         Ok(self.xe.platform_name(host_uuid(&self.inventory)?).await?)
     }
+}
+
+/// CloudStack knows no other addresses of hosts.
+fn has_ipv4(device: &ovstunnel_api::Interface) -> bool {
+    device.ip.as_deref().is_some_and(|ip| ip.parse::<std::net::Ipv4Addr>().is_ok())
 }
 
 /// Waits for the turn among all edits of this host; while `xe` hangs that may be never.

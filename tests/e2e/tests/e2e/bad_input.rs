@@ -333,7 +333,7 @@ const ADDRESSES: &[(&str, &str, &str)] = &[
     (r#""""#, ADDRESS, ""),
     (r#""192.0.2.3/24""#, ADDRESS, "192.0.2.3/24"),
     (r#""192.0.2.300""#, ADDRESS, "192.0.2.300"),
-    (r#""2001:db8::3""#, ADDRESS, "2001:db8::3"),
+    (r#""fe80::3""#, "must not be a link-local address", "fe80::3"),
     (r#""192.0.2.1""#, OTHER, "192.0.2.1"),
     (r#""192.0.2.0""#, "the network address of 192.0.2.1/24 on br-phy", "192.0.2.0"),
     (r#""192.0.2.255""#, "the broadcast address of 192.0.2.1/24 on br-phy", "192.0.2.255"),

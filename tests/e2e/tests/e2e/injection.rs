@@ -1,7 +1,7 @@
 //! A VM reaches only its own network: what it addresses to the ends of tunnels reaches no other network, in whatever form, and
 //! tunnels between VMs, with the hosts' own addresses too, work.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
@@ -55,8 +55,8 @@ fn wait_for_guard(host: &Host, bridge: &str) -> Result<()> {
 /// A host that a frame is made for: its end of the tunnels, and the address it would believe it from.
 struct Target {
     mac: MacAddr6,
-    ip: Ipv4Addr,
-    peer: Ipv4Addr,
+    ip: IpAddr,
+    peer: IpAddr,
 }
 
 /// All forms in which a VM can send a tunnel's packet to these hosts.
@@ -121,10 +121,10 @@ fn no_frame_of_a_vm_gets_into_another_network_by_a_tunnels_end() -> Result<()> {
     ip(h1, &format!("link set {} up", a.bridge))?;
     give_address(h1, &a.bridge, "169.254.7.9")?;
     let targets = [
-        Target { mac: mac(h1, BR_PHY)?, ip: h1.ip(), peer: h2.ip() },
-        Target { mac: mac(h2, BR_PHY)?, ip: h2.ip(), peer: h1.ip() },
-        Target { mac: mac(h1, "vif12.0")?, ip: [169, 254, 7, 1].into(), peer: h2.ip() },
-        Target { mac: mac(h1, &a.bridge)?, ip: [169, 254, 7, 9].into(), peer: h2.ip() },
+        Target { mac: mac(h1, BR_PHY)?, ip: h1.ip().into(), peer: h2.ip().into() },
+        Target { mac: mac(h2, BR_PHY)?, ip: h2.ip().into(), peer: h1.ip().into() },
+        Target { mac: mac(h1, "vif12.0")?, ip: [169, 254, 7, 1].into(), peer: h2.ip().into() },
+        Target { mac: mac(h1, &a.bridge)?, ip: [169, 254, 7, 9].into(), peer: h2.ip().into() },
     ];
     let key = u32::try_from(key_of(2))?;
     let tunnels = [Tunnel::Gre(key), Tunnel::Vxlan(77), Tunnel::Geneve(78)];
@@ -190,7 +190,7 @@ fn tenants_may_use_host_addresses_and_own_tunnels() -> Result<()> {
     give_address(h2, "vif1.0", "169.254.7.1")?;
     let key = u32::try_from(key_of(2))?;
     let nested = [Tunnel::Gre(key), Tunnel::Vxlan(key), Tunnel::Geneve(key)]
-        .map(|tunnel| Wrapped::plain(two.mac(), Content::Tunnelled(tunnel, one.ip(), two.ip())));
+        .map(|tunnel| Wrapped::plain(two.mac(), Content::Tunnelled(tunnel, one.ip().into(), two.ip().into())));
     for delivery in send(&cloud, &one, &nested)? {
         delivery.expect_once_at(&[&two])?;
         ensure!(strayed(&[delivery], &[&b1, &b2]).is_empty());
@@ -210,8 +210,8 @@ fn no_frame_gets_into_another_tier_past_its_acls() -> Result<()> {
         give_address(host, vif, "169.254.7.1")?;
     }
     let targets = [
-        Target { mac: mac(h1, BR_PHY)?, ip: h1.ip(), peer: h2.ip() },
-        Target { mac: mac(h2, BR_PHY)?, ip: h2.ip(), peer: h1.ip() },
+        Target { mac: mac(h1, BR_PHY)?, ip: h1.ip().into(), peer: h2.ip().into() },
+        Target { mac: mac(h2, BR_PHY)?, ip: h2.ip().into(), peer: h1.ip().into() },
     ];
     let forms = forms(&targets, mac(h1, VPC_BRIDGE)?, &[Tunnel::Gre(1002), Tunnel::Gre(1003)]);
     let others = [(2, 1), (2, 2), (2, 3), (3, 1), (3, 2), (3, 3)].map(|(tier, host)| vpc.vm(tier, host));

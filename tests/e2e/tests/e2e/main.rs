@@ -32,6 +32,7 @@ mod heals;
 mod health;
 mod injection;
 mod ipv6_tags;
+mod ipv6_underlay;
 mod joins;
 mod kind_changes;
 mod kind_replicas;

@@ -84,7 +84,22 @@ impl Host {
         let ip = self.ip();
         self.netns()
             .ip(&[format!("address replace {ip}/{PREFIX_LENGTH} dev {BR_PHY}"), format!("link set {BR_PHY} up")])?;
-        self.learn_neighbours()
+        self.learn_neighbours()?;
+        if self.uses_ipv6() { self.set_ipv6_address() } else { Ok(()) }
+    }
+
+    /// The address of IPv6 on `br-phy`, in a namespace in which IPv6 is off elsewhere.
+    pub(super) fn set_ipv6_address(&self) -> Result<()> {
+        let conf = |key: &str| format!("net/ipv6/conf/{BR_PHY}/{key}");
+        self.netns().sysctl(&[
+            (conf("addr_gen_mode"), "1"),
+            (conf("accept_ra"), "0"),
+            (conf("accept_dad"), "0"),
+            (conf("disable_ipv6"), "0"),
+        ])?;
+        let ip = self.ip6();
+        self.netns().ip(&[format!("address replace {ip}/64 dev {BR_PHY} nodad")])?;
+        self.learn(&fabric::host_ip6(254).to_string(), |number| fabric::host_ip6(number).to_string())
     }
 
     /// Kills `ovs-vswitchd` (SIGKILL): its flows, what it has learnt, and the device and address of `br-phy` are gone.
@@ -180,13 +195,16 @@ impl Host {
     /// must not depend on that, so the plan of addresses is told to it for an hour. The kernel's datapath, which real hosts
     /// use, goes by the kernel's own routes and neighbours, and keeps the frame.
     fn learn_neighbours(&self) -> Result<()> {
+        self.learn(&fabric::host_ip(254).to_string(), |number| fabric::host_ip(number).to_string())
+    }
+
+    fn learn(&self, gateway: &str, address: impl Fn(u8) -> String) -> Result<()> {
         if self.switch().datapath() == Datapath::Kernel {
             return Ok(());
         }
         let mut control = Unixctl::connect(&self.control_socket()?)?;
-        let gateway = fabric::host_ip(254).to_string();
         wait_until(format!("the route to the fabric in the switch of {}", self.name()), DEADLINE, || {
-            match control.call("ovs/route/lookup", std::slice::from_ref(&gateway))? {
+            match control.call("ovs/route/lookup", &[gateway.to_owned()])? {
                 route if route.contains(BR_PHY) => Ok(()),
                 route => Err(anyhow!("{route}")),
             }
@@ -197,8 +215,8 @@ impl Host {
             other => drop(other?),
         }
         for number in (1..=fabric::MAX_HOSTS).filter(|number| *number != self.number()) {
-            let (ip, mac) = (fabric::host_ip(number), fabric::host_mac(number));
-            control.call("tnl/neigh/set", &[BR_PHY.to_owned(), ip.to_string(), mac.to_string()])?;
+            let mac = fabric::host_mac(number);
+            control.call("tnl/neigh/set", &[BR_PHY.to_owned(), address(number), mac.to_string()])?;
         }
         Ok(())
     }

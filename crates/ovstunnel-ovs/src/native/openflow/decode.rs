@@ -3,7 +3,8 @@
 //! What it does: reads exactly what [`super::encode`] writes. What it must not do: guess; a flow with anything else about it, a
 //! time-out too, is one that somebody has changed: of that only the cookie is known.
 
-use ovstunnel_plan::{Action, Cidr, Cookie, Flow, Ipv4Match, Mac, MacMatch, Match, PortMask};
+use ipnet::Ipv6Net;
+use ovstunnel_plan::{Action, Cidr, Cookie, Flow, Ipv4Match, Ipv6Match, Mac, MacMatch, Match, PortMask};
 
 use super::encode::GROUP;
 use super::wire::{
@@ -74,10 +75,14 @@ fn take_field(found: &mut Match, name: (u16, u8), value: &[u8], mask: Option<&[u
         field::ETH_DST => found.dl_dst = Some(MacMatch::Exactly(decode_mac(exactly()?.0)?)),
         field::ETH_TYPE => match exactly()?.u16()? {
             ETH_IPV4 => found.ipv4 = Some(Ipv4Match::default()),
-            ETH_IPV6 => found.ipv6 = true,
+            ETH_IPV6 => found.ipv6 = Some(Ipv6Match::default()),
             kind => found.ethertype = Some(kind),
         },
-        _ => take_ipv4_field(found.ipv4.as_mut()?, name, value, mask)?,
+        _ => match (&mut found.ipv4, &mut found.ipv6) {
+            (Some(ipv4), None) => take_ipv4_field(ipv4, name, value, mask)?,
+            (None, Some(ipv6)) => take_ipv6_field(ipv6, name, value, mask)?,
+            _ => return None,
+        },
     }
     Some(())
 }
@@ -87,13 +92,31 @@ fn take_ipv4_field(ipv4: &mut Ipv4Match, name: (u16, u8), value: &[u8], mask: Op
         field::IP_PROTO if mask.is_none() => ipv4.proto = Some(Reader(value).u8()?),
         field::IPV4_SRC => ipv4.src = Some(decode_cidr(value, mask)?),
         field::IPV4_DST => ipv4.dst = Some(decode_cidr(value, mask)?),
-        field::TCP_DST | field::UDP_DST | field::SCTP_DST => {
-            let mask = mask.map_or(Some(u16::MAX), |mask| Reader(mask).u16())?;
-            ipv4.dst_port = Some(PortMask { value: Reader(value).u16()?, mask });
-        }
+        field::TCP_DST | field::UDP_DST | field::SCTP_DST => ipv4.dst_port = Some(decode_port(value, mask)?),
         _ => return None,
     }
     Some(())
+}
+
+fn take_ipv6_field(ipv6: &mut Ipv6Match, name: (u16, u8), value: &[u8], mask: Option<&[u8]>) -> Option<()> {
+    match name {
+        field::IP_PROTO if mask.is_none() => ipv6.proto = Some(Reader(value).u8()?),
+        field::IPV6_DST => ipv6.dst = Some(decode_net(value, mask)?),
+        field::TCP_DST | field::UDP_DST | field::SCTP_DST => ipv6.dst_port = Some(decode_port(value, mask)?),
+        _ => return None,
+    }
+    Some(())
+}
+
+fn decode_port(value: &[u8], mask: Option<&[u8]>) -> Option<PortMask> {
+    let mask = mask.map_or(Some(u16::MAX), |mask| Reader(mask).u16())?;
+    Some(PortMask { value: Reader(value).u16()?, mask })
+}
+
+fn decode_net(value: &[u8], mask: Option<&[u8]>) -> Option<Ipv6Net> {
+    let address = |bytes: &[u8]| <[u8; 16]>::try_from(bytes).ok().map(std::net::Ipv6Addr::from);
+    let mask = mask.map_or(Some(std::net::Ipv6Addr::from_bits(u128::MAX)), address)?;
+    Ipv6Net::with_netmask(address(value)?, mask.into()).ok()
 }
 
 fn decode_cidr(value: &[u8], mask: Option<&[u8]>) -> Option<Cidr> {
@@ -172,7 +195,7 @@ mod tests {
     use super::*;
 
     /// One of each match and action.
-    const LINES: [&str; 9] = [
+    const LINES: [&str; 11] = [
         "cookie=0x6f76737400000001,table=0,priority=1000,tun_id=0x3e9,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=drop",
         "cookie=0x6f76737400000002,table=0,priority=1200,in_port=7,actions=meter:7,NORMAL",
         "cookie=0x6f76737400000003,table=2,priority=1100,reg0=0x3e9,tun_id=0,actions=output:1,output:65534,output:4",
@@ -180,6 +203,8 @@ mod tests {
         "cookie=0x6f76737400000005,table=0,priority=1300,dl_type=0x88a8,actions=drop",
         "cookie=0x6f76737400000006,table=3,priority=9,tcp,nw_src=10.1.0.0/16,nw_dst=10.1.2.3,tp_dst=0x1f00/0xff00,actions=resubmit(,4)",
         "cookie=0x6f76737400000007,table=3,priority=9,ip,nw_proto=47,dl_dst=02:00:00:00:00:01,actions=drop",
+        "cookie=0x6f76737406000001,table=0,priority=9000,udp6,dl_dst=02:00:00:00:00:01,ipv6_dst=2001:db8::1,tp_dst=4789,actions=drop",
+        "cookie=0x6f76737406000002,table=0,priority=9000,ipv6,nw_proto=47,ipv6_dst=fe80::/10,actions=drop",
         "cookie=0x6f76737408000007,table=0,priority=9200,in_port=7,actions=set_field:5->in_port,resubmit(,0)",
         "cookie=0x6f76737400000008,table=4,priority=1000,ip,actions=set_field:02:00:00:00:00:01->eth_src,\
          set_field:02:00:00:00:00:02->eth_dst,set_field:0x3e9->reg0,resubmit(,5)",

@@ -3,7 +3,9 @@
 //! What it does: knows each match and action that a [`Flow`] can have. What it must not do: leave anything of one out: what is too
 //! long for a message is refused.
 
-use ovstunnel_plan::{Action, Cookie, Flow, FlowChange, Ipv4Match, MacMatch, Match, PluginFlow, PluginGroup};
+use ovstunnel_plan::{
+    Action, Cookie, Flow, FlowChange, Ipv4Match, Ipv6Match, MacMatch, Match, PluginFlow, PluginGroup, PortMask,
+};
 
 use super::wire::{
     ANY, APPLY_ACTIONS, Bytes, ETH_IPV4, ETH_IPV6, EXPERIMENTER, METER, NICIRA, NORMAL, NX_IN_PORT, OUTPUT,
@@ -105,9 +107,10 @@ impl Fields {
             Some(MacMatch::Exactly(mac)) => fields.push_exact(field::ETH_DST, &mac.octets()),
             None => {}
         }
-        let kind = ethertype.or(ipv6.then_some(ETH_IPV6)).or(ipv4.map(|_| ETH_IPV4));
+        let kind = ethertype.or(ipv6.map(|_| ETH_IPV6)).or(ipv4.map(|_| ETH_IPV4));
         kind.iter().for_each(|kind| fields.push_exact(field::ETH_TYPE, &kind.to_be_bytes()));
         ipv4.iter().for_each(|ipv4| fields.push_ipv4(ipv4));
+        ipv6.iter().for_each(|ipv6| fields.push_ipv6(ipv6));
         tun_id.iter().for_each(|id| fields.push_exact(field::TUNNEL_ID, &id.to_be_bytes()));
         tier.iter().for_each(|tier| fields.push_exact(field::REG0, &tier.to_be_bytes()));
         fields
@@ -123,7 +126,21 @@ impl Fields {
                 mask => self.push_masked(field, &cidr.address().octets(), &mask.to_be_bytes()),
             }
         }
-        let Some(ports) = dst_port else { return };
+        self.push_port(*proto, *dst_port);
+    }
+
+    fn push_ipv6(&mut self, Ipv6Match { proto, dst, dst_port }: &Ipv6Match) {
+        proto.iter().for_each(|proto| self.push_exact(field::IP_PROTO, &[*proto]));
+        match dst {
+            Some(net) if net.prefix_len() == 128 => self.push_exact(field::IPV6_DST, &net.addr().octets()),
+            Some(net) => self.push_masked(field::IPV6_DST, &net.addr().octets(), &net.netmask().octets()),
+            None => {}
+        }
+        self.push_port(*proto, *dst_port);
+    }
+
+    fn push_port(&mut self, proto: Option<u8>, ports: Option<PortMask>) {
+        let Some(ports) = ports else { return };
         let field = match proto {
             Some(6) => field::TCP_DST,
             Some(132) => field::SCTP_DST,

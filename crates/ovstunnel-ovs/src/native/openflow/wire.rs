@@ -31,6 +31,7 @@ pub(super) mod field {
     pub const IP_PROTO: (u16, u8) = (0x8000, 10);
     pub const IPV4_SRC: (u16, u8) = (0x8000, 11);
     pub const IPV4_DST: (u16, u8) = (0x8000, 12);
+    pub const IPV6_DST: (u16, u8) = (0x8000, 27);
     pub const TCP_DST: (u16, u8) = (0x8000, 14);
     pub const UDP_DST: (u16, u8) = (0x8000, 16);
     pub const SCTP_DST: (u16, u8) = (0x8000, 18);

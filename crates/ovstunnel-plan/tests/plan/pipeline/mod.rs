@@ -49,7 +49,7 @@ fn matches(wanted: &Match, packet: &Packet) -> bool {
         Some(MacMatch::Exactly(mac)) => packet.dl_dst == Some(mac),
     };
     dl_dst
-        && !wanted.ipv6
+        && wanted.ipv6.is_none()
         && wanted.ethertype.is_none()
         && wanted.in_port.is_none_or(|port| port == packet.in_port)
         && wanted.tun_id.is_none_or(|id| id == packet.tun_id)

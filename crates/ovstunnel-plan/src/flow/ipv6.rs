@@ -1,0 +1,70 @@
+//! What a flow matches of an IPv6 packet, in the words of `ovs-ofctl`.
+//!
+//! What it does: protocol, destination, destination port: what the guards of tunnels' ends have. What it must not do: match what stands
+//! behind extension headers otherwise than Open vSwitch does, which skips those that it knows.
+
+use std::fmt;
+
+use ipnet::Ipv6Net;
+
+use super::ipv4::{PortMask, read_port};
+
+/// Protocol numbers that Open vSwitch has words for.
+const WORDS: [(u8, &str); 4] = [(6, "tcp6"), (17, "udp6"), (58, "icmp6"), (132, "sctp6")];
+
+/// What an IPv6 packet must be; what is `None` matches anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ipv6Match {
+    /// Protocol number.
+    pub proto: Option<u8>,
+    /// Destination addresses; never the network of all addresses, and without bits behind its prefix.
+    pub dst: Option<Ipv6Net>,
+    /// Destination ports of TCP, UDP or SCTP.
+    pub dst_port: Option<PortMask>,
+}
+
+impl Ipv6Match {
+    /// Writes the words that say which packets these are: they stand before all others.
+    pub(super) fn write_protocol(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(proto) = self.proto else { return f.write_str(",ipv6") };
+        match WORDS.iter().find(|(number, _)| *number == proto) {
+            Some((_, word)) => write!(f, ",{word}"),
+            None => write!(f, ",ipv6,nw_proto={proto}"),
+        }
+    }
+
+    /// Writes address and port.
+    pub(super) fn write_fields(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.dst {
+            Some(net) if net.prefix_len() == 128 => write!(f, ",ipv6_dst={}", net.addr())?,
+            Some(net) => write!(f, ",ipv6_dst={net}")?,
+            None => {}
+        }
+        self.dst_port.map_or(Ok(()), |port| write!(f, ",tp_dst={port}"))
+    }
+
+    /// Takes up one field, where it is one of these.
+    pub(super) fn parse_field(this: &mut Option<Self>, name: &str, value: &str) -> Option<()> {
+        if value.is_empty() {
+            let proto = WORDS.iter().find(|(_, word)| *word == name).map(|(number, _)| *number);
+            (name == "ipv6" || proto.is_some()).then_some(())?;
+            let ip = this.get_or_insert_default();
+            ip.proto = proto.or(ip.proto);
+            return Some(());
+        }
+        let ip = this.as_mut()?;
+        match name {
+            "nw_proto" => ip.proto = Some(value.parse().ok()?),
+            "ipv6_dst" => ip.dst = Some(read_net(value)?),
+            "tp_dst" => ip.dst_port = Some(read_port(value)?),
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+fn read_net(text: &str) -> Option<Ipv6Net> {
+    let net: Ipv6Net =
+        if text.contains('/') { text.parse().ok()? } else { Ipv6Net::from(text.parse::<std::net::Ipv6Addr>().ok()?) };
+    (net.trunc() == net).then_some(net)
+}
