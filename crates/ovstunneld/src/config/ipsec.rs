@@ -152,7 +152,7 @@ impl Config {
                 let Tunnel { ipsec_certificate, ipsec_private_key, ipsec_ca_cert, .. } = &self.tunnel;
                 let public = [("tunnel.ipsec_certificate", ipsec_certificate), ("tunnel.ipsec_ca_cert", ipsec_ca_cert)];
                 for (key, path) in public.into_iter().filter_map(|(key, path)| Some((key, path.as_ref()?))) {
-                    open(key, path)?;
+                    open_file(key, path)?;
                 }
                 ipsec_private_key.iter().try_for_each(|path| read_private("tunnel.ipsec_private_key", path).map(drop))
             }
@@ -160,13 +160,13 @@ impl Config {
     }
 }
 
-fn open(key: &str, path: &Path) -> Result<File, String> {
+fn open_file(key: &str, path: &Path) -> Result<File, String> {
     File::open(path).map_err(|error| format!("{key}: {} cannot be read: {error}", path.display()))
 }
 
 /// What is in a file that nobody but root, or who the daemon runs as, can read.
 fn read_private(key: &str, path: &Path) -> Result<String, String> {
-    let file = open(key, path)?;
+    let file = open_file(key, path)?;
     let failed = |error| format!("{key}: {} cannot be read: {error}", path.display());
     let about = file.metadata().map_err(failed)?;
     let (mode, owner) = (about.mode() & 0o777, about.uid());
@@ -193,14 +193,14 @@ mod tests {
     const KEY: &str = "swordfish-of-this-zone";
 
     /// What comes of a configuration with these lines, `{}` standing for a folder.
-    fn load(folder: &Path, ovs: &str, tunnel: &str) -> Result<Config, String> {
+    fn load_config(folder: &Path, ovs: &str, tunnel: &str) -> Result<Config, String> {
         let file = folder.join("o.toml");
         let tunnel = tunnel.replace("{}", &folder.display().to_string());
         fs::write(&file, format!("[api]\nlisten = \"off\"\n[ovs]\n{ovs}\n[tunnel]\n{tunnel}\n")).unwrap();
         Config::load(Some(&file)).map_err(|error| error.to_string())
     }
 
-    fn put(folder: &Path, name: &str, mode: u32, text: &str) {
+    fn put_file(folder: &Path, name: &str, mode: u32, text: &str) {
         let file = folder.join(name);
         fs::write(&file, text).unwrap();
         fs::set_permissions(file, Permissions::from_mode(mode)).unwrap();
@@ -214,13 +214,13 @@ mod tests {
     fn a_key_is_read_and_no_word_of_it_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path();
-        put(folder, "psk", 0o600, &format!("{KEY}\nmore\n"));
-        let config = load(folder, NATIVE, PSK).unwrap();
+        put_file(folder, "psk", 0o600, &format!("{KEY}\nmore\n"));
+        let config = load_config(folder, NATIVE, PSK).unwrap();
         assert_eq!(config.tunnel.options().ipsec, Ipsec::Psk(Psk::from_text(KEY).unwrap()));
         assert!(!format!("{config:?}").contains(KEY), "{config:?}");
         assert!(!serde_json::to_string(&config).unwrap().contains(KEY));
-        put(folder, "psk", 0o600, "another-swordfish-here");
-        let other = load(folder, NATIVE, PSK).unwrap();
+        put_file(folder, "psk", 0o600, "another-swordfish-here");
+        let other = load_config(folder, NATIVE, PSK).unwrap();
         assert_eq!(config.difference(&other).taken_up, ["tunnel.ipsec_psk_file"], "the same file, and another key");
     }
 
@@ -228,8 +228,8 @@ mod tests {
     fn what_would_be_in_clear_or_shown_is_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path();
-        put(folder, "psk", 0o600, KEY);
-        let refused = |ovs: &str, tunnel: &str| load(folder, ovs, tunnel).unwrap_err();
+        put_file(folder, "psk", 0o600, KEY);
+        let refused = |ovs: &str, tunnel: &str| load_config(folder, ovs, tunnel).unwrap_err();
         let starts = |ovs: &str, tunnel: &str, words: &str| {
             let error = refused(ovs, tunnel);
             assert!(error.contains(&format!("/o.toml: {words}")), "{error}");
@@ -241,24 +241,24 @@ mod tests {
         let port = |port: u16| format!("kind = \"vxlan\"\ndst_port = {port}\n{PSK}");
         starts(NATIVE, &port(8472), "tunnel.dst_port must not be given where tunnel.ipsec is \"psk\"");
         assert!(refused(NATIVE, &port(8472)).ends_with("got 8472"));
-        assert!(load(folder, NATIVE, &port(4789)).is_ok(), "that is the usual one");
+        assert!(load_config(folder, NATIVE, &port(4789)).is_ok(), "that is the usual one");
         assert!(
             refused("", "ipsec = \"on\"")
                 .contains("unknown variant `on`, expected one of `off`, `psk`, `certificates`")
         );
         assert!(refused("", "ipsec_psk_file = \"psk\"").contains("expected an absolute path"));
         // What is configured for a way that is not taken is left alone.
-        assert!(load(folder, "", "ipsec_psk_file = \"/nowhere\"").is_ok());
+        assert!(load_config(folder, "", "ipsec_psk_file = \"/nowhere\"").is_ok());
     }
 
     #[test]
     fn files_that_others_can_read_are_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path();
-        let refused = |tunnel: &str| load(folder, NATIVE, tunnel).unwrap_err();
+        let refused = |tunnel: &str| load_config(folder, NATIVE, tunnel).unwrap_err();
         assert!(refused(PSK).contains("tunnel.ipsec_psk_file: ") && refused(PSK).contains("No such file"));
         for mode in [0o640, 0o604, 0o660] {
-            put(folder, "psk", mode, KEY);
+            put_file(folder, "psk", mode, KEY);
             let error = refused(PSK);
             assert!(
                 error.contains("must be a file that root alone can read")
@@ -266,17 +266,17 @@ mod tests {
                 "{error}"
             );
         }
-        put(folder, "psk", 0o600, "short-swordfish");
+        put_file(folder, "psk", 0o600, "short-swordfish");
         let error = refused(PSK);
         assert!(error.contains("must be 20 to 255 characters") && !error.contains("swordfish"), "{error}");
         for name in ["c", "a"] {
-            put(folder, name, 0o644, "-");
+            put_file(folder, name, 0o644, "-");
         }
         assert!(refused(FILES).contains("tunnel.ipsec_private_key: "));
-        put(folder, "k", 0o644, "-");
+        put_file(folder, "k", 0o644, "-");
         assert!(refused(FILES).contains("must be a file that root alone can read"));
-        put(folder, "k", 0o600, "-");
-        let files = load(folder, "", FILES).unwrap().tunnel.options().ipsec;
+        put_file(folder, "k", 0o600, "-");
+        let files = load_config(folder, "", FILES).unwrap().tunnel.options().ipsec;
         assert!(matches!(files, Ipsec::Certificates(files) if files.ca_cert.ends_with("/a")));
     }
 }

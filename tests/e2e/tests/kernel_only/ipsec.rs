@@ -160,14 +160,7 @@ fn ipsec_by_one_key_shows_nothing() -> Result<()> {
     ikes.iter().try_for_each(|ike| ike.inside("ipsec restart").map(drop))?;
     ends.expect_encrypted(lab, "with another key")?;
 
-    // What somebody takes away is put back, and nothing was in clear meanwhile.
-    let host = cloud.node(1)?.host();
-    host.vsctl(["remove", "Open_vSwitch", ".", "other_config", "ipsec_skb_mark"])?;
-    expect_guard(host, Some("1/1"))?;
-    host.vsctl(["remove", "Interface", "t1001-1-2", "options", "psk", "egress_pkt_mark"])?;
-    expect_row(host, "the options to be put back", |row| row.contains(KEYS[1]) && row.contains("egress_pkt_mark"))?;
-    ends.expect_encrypted(lab, "after somebody took options away")?;
-
+    puts_back(&ends)?;
     switch_off(&ends, &tunnel)?;
     for node in cloud.nodes() {
         let log = node.log();
@@ -209,6 +202,16 @@ fn ipsec_by_certificates_shows_nothing() -> Result<()> {
     ikes[1].inside("ipsec start")?;
     ends.expect_encrypted(cloud.lab(), "with a new IKE daemon")?;
     cloud.lab().expect_no_duplicates()
+}
+
+/// What somebody takes away is put back, and nothing was in clear meanwhile.
+fn puts_back(ends: &Ends<'_>) -> Result<()> {
+    let host = ends.cloud.node(1)?.host();
+    host.vsctl(["remove", "Open_vSwitch", ".", "other_config", "ipsec_skb_mark"])?;
+    expect_guard(host, Some("1/1"))?;
+    host.vsctl(["remove", "Interface", "t1001-1-2", "options", "psk", "egress_pkt_mark"])?;
+    expect_row(host, "the options to be put back", |row| row.contains(KEYS[1]) && row.contains("egress_pkt_mark"))?;
+    ends.expect_encrypted(ends.cloud.lab(), "after somebody took options away")
 }
 
 /// Encryption ends on one host and then on the other: what is in clear is not taken by a host that wants it encrypted, and nothing of ours
