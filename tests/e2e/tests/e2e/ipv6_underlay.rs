@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
+use nix::sys::signal::Signal;
 use ovstunnel_api::{Code, HealthState, Id, Ipv6Policy, PutBridge, PutTunnel, TunnelKind};
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, Picture, Place, key_of, our_flows, problem};
 use ovstunnel_lab::{BR_PHY, Content, Delivery, Host, Kind, MacAddr6, Probe, Tunnel, Vm, VmSpec, Wrapped, wait_until};
@@ -33,11 +34,6 @@ fn a_kind_holds(kind: TunnelKind, tunnel: &str, guests: u32) -> Result<()> {
     let place = Place::new(&format!("six{}", kind.interface_type()), over_ipv6(tunnel))?;
     expect_ends(&place, kind)?;
     expect_well(&place, guests)?;
-    // Another network between the same hosts: its frames come to its own VMs alone.
-    let other = Network::numbered(2, Ipv6Policy::Allow);
-    place.cloud.mesh(&other, &[1, 2, 3])?;
-    let _others = (1..=3).map(|n| place.cloud.plug(&other, n.into(), 10 + n)).collect::<Result<Vec<Vm>>>()?;
-    place.expect_frames_once()?;
     for harm in [
         "del-port t1001-1-2",
         "set Interface t1001-1-2 options:remote_ip=2001:db8:2::99",
@@ -57,6 +53,11 @@ fn a_kind_holds(kind: TunnelKind, tunnel: &str, guests: u32) -> Result<()> {
     place.cloud.wait_until_ready(1)?;
     place.wait_until_healed()?;
     expect_ends(&place, kind)?;
+    // Another network between the same hosts: its frames come to its own VMs alone.
+    let other = Network::numbered(2, Ipv6Policy::Allow);
+    place.cloud.mesh(&other, &[1, 2, 3])?;
+    let _others = (1..=3).map(|n| place.cloud.plug(&other, n.into(), 10 + n)).collect::<Result<Vec<Vm>>>()?;
+    place.expect_frames_once()?;
     place.cloud.lab().expect_no_duplicates()
 }
 
@@ -131,12 +132,17 @@ fn put(place: &Place, tunnels: Vec<PutTunnel>) -> Result<ovstunnel_api::Problem>
 /// One host is reached by IPv4 and one by IPv6, and `local_ip` is that of those of its family.
 #[test]
 fn a_host_has_tunnels_of_both_families() -> Result<()> {
-    let place = Place::new("sixboth", over_ipv6("local_ip = \"2001:db8:2::1\""))?;
-    let host = place.host()?;
+    let place = Place::new("sixboth", over_ipv6("tos = 184"))?;
+    let (node, host) = (place.node()?, place.host()?);
+    let text = std::fs::read_to_string(node.config_file())?;
+    std::fs::write(node.config_file(), text.replace("tos = 184", "local_ip = \"2001:db8:2::1\""))?;
+    node.signal(Signal::SIGHUP)?;
     let local = |port: &str| -> Result<bool> {
         Ok(host.vsctl(["get", "Interface", port, "options"])?.contains("local_ip=\"2001:db8:2::1\""))
     };
-    ensure!(local("t1001-1-2")? && local("t1001-1-3")?, "no local_ip");
+    wait_until("local_ip", SOON, || {
+        if local("t1001-1-2")? && local("t1001-1-3")? { Ok(()) } else { Err(anyhow!("no local_ip")) }
+    })?;
     for (number, other, ip) in [(1, 3, "192.0.2.3"), (3, 1, "192.0.2.1")] {
         let mut body = place.cloud.membership(&place.network, number, &[1, 2, 3])?;
         for tunnel in body.tunnels.iter_mut().flatten().filter(|tunnel| tunnel.to == Id::Number(other)) {
@@ -190,7 +196,7 @@ fn no_frame_of_a_vm_gets_in_by_an_ipv6_end() -> Result<()> {
     let plug = |host: &Host, network: &Network, n: u16| {
         host.plug_vm(&network.bridge, &format!("vif{n}.0"), VmSpec::numbered(n).network(&network.bridge))
     };
-    let a2 = plug(h1, &a, 12)?;
+    let [a1, _a2] = [plug(h1, &a, 12)?, plug(h2, &a, 13)?];
     let [b1, b2] = [plug(h1, &b, 21)?, plug(h2, &b, 22)?];
     h1.add_bridge("theirs")?;
     let line = "add-port theirs vx1 -- set Interface vx1 type=vxlan options:remote_ip=2001:db8:2::2 options:key=77";
@@ -198,6 +204,7 @@ fn no_frame_of_a_vm_gets_in_by_an_ipv6_end() -> Result<()> {
     h1.wait_for_ofport("vx1")?;
     let others = h1.plug_vm("theirs", "vif90.0", VmSpec::numbered(90).network("theirs"))?;
     give_address(h1, "vif12.0", "fe80::7:1")?;
+    give_address(h2, "vif13.0", "fe80::7:2")?;
     give_address(h1, &a.bridge, "fd00:7::9")?;
     let targets = [
         (mac(h1, BR_PHY)?, h1.ip6(), h2.ip6()),
@@ -248,5 +255,5 @@ fn no_frame_of_a_vm_gets_in_by_an_ipv6_end() -> Result<()> {
     ensure!(with.is_empty(), "{with}");
     let plain = [Probe::new(&from, Kind::Broadcast), Probe::new(&b1, Kind::Broadcast)];
     cloud.lab().deliver_all(&plain)?.iter().try_for_each(Delivery::expect_once)?;
-    from.ping(a2.ip(), 5)?.expect_no_loss()
+    from.ping(a1.ip(), 5)?.expect_no_loss()
 }
