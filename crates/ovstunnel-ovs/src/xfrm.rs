@@ -2,7 +2,7 @@
 //! is printed there: the keys are.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// That it cannot be asked for, with the reason.
-pub async fn security_associations() -> Result<BTreeSet<(Ipv4Addr, Ipv4Addr)>, String> {
+pub async fn security_associations() -> Result<BTreeSet<(IpAddr, IpAddr)>, String> {
     let run = run_program(Path::new("ip"), &["xfrm", "state"], &[], "", Bounds::with_deadline(TIMEOUT));
     let finished = run.await.map_err(|error| error.to_string())?;
     match finished.status.success() {
@@ -25,7 +25,7 @@ pub async fn security_associations() -> Result<BTreeSet<(Ipv4Addr, Ipv4Addr)>, S
 }
 
 /// Each state begins with a line of its addresses; that of its protocol follows.
-pub(crate) fn parse_states(printed: &str) -> BTreeSet<(Ipv4Addr, Ipv4Addr)> {
+pub(crate) fn parse_states(printed: &str) -> BTreeSet<(IpAddr, IpAddr)> {
     let (mut found, mut addresses) = (BTreeSet::new(), None);
     for line in printed.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -43,6 +43,7 @@ pub(crate) fn parse_states(printed: &str) -> BTreeSet<(Ipv4Addr, Ipv4Addr)> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     /// As iproute2 6.1 prints it; the last is one that the kernel has asked for.
@@ -64,8 +65,9 @@ src 192.0.2.1 dst 192.0.2.3
 
     #[test]
     fn who_has_keys_is_read_and_no_key_is() {
-        let [a, b] = [1, 2].map(|n| Ipv4Addr::new(192, 0, 2, n));
-        assert_eq!(parse_states(PRINTED), [(a, b), (b, a)].into());
+        let [a, b] = [1, 2].map(|n| IpAddr::from([192, 0, 2, n]));
+        let [c, d] = ["2001:db8::1", "2001:db8::2"].map(|ip| ip.parse().unwrap());
+        assert_eq!(parse_states(PRINTED), [(a, b), (b, a), (c, d)].into());
         assert_eq!(parse_states("src 192.0.2.1 dst\nproto esp spi"), BTreeSet::new());
     }
 }

@@ -16,7 +16,8 @@ mod vpc;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rules::{
-    bridge_record, check_range, checked_tunnel, complete_set, first_record, not_managed, of_another_kind, of_kind,
+    bridge_record, check_family, check_range, checked_tunnel, complete_set, first_record, not_managed, of_another_kind,
+    of_kind,
 };
 use touched::Touched;
 
@@ -206,6 +207,10 @@ impl<'m> ChangeSet<'m> {
         next.uplink =
             uplinks::resolve_uplink(setup.uplink.as_ref(), uplink, setup.bridge.as_str(), observed.as_ref(), settings)?;
         if let Some(specs) = &setup.tunnels {
+            let datapath = observed.as_ref().map_or(&settings.datapath_type, |bridge| &bridge.datapath_type);
+            for (n, spec) in specs.iter().enumerate() {
+                check_family(format!("tunnels[{n}].remote_ip"), spec.remote_ip, next.encap, datapath)?;
+            }
             next.tunnels = complete_set(specs, setup.key, &next)?;
         }
         if renumbered {
@@ -346,6 +351,9 @@ impl<'m> ChangeSet<'m> {
             .then(|| twice::renumbered_bridge(bridge, &create.from))
             .transpose()?;
         let bridge = renumbered.as_ref().unwrap_or(bridge);
+        if let Some(observed) = touched.and_then(|touched| touched.observed.as_ref()) {
+            check_family("remote_ip", create.remote_ip, bridge.encap, &observed.datapath_type)?;
+        }
         let mut tunnel = checked_tunnel(create, bridge)?;
         let port = tunnel.port_name();
         tunnel.bfd = bridge.tunnels.get(&port).and_then(|before| before.bfd);

@@ -69,7 +69,7 @@ pub(crate) fn guard_flows(name: &str, observed: Option<&ObservedBridge>, setting
         let device = Match { dl_dst: Some(MacMatch::Exactly(end.mac)), ..Match::default() };
         // The host's own IP stack takes what it gets at a group address, and at that of the bridge's own device.
         let address = [Some(MacMatch::Group), own].into_iter().flatten();
-        let to_address = address.map(|mac| packets(Some(mac), end.address.into(), None, None));
+        let to_address = address.map(|mac| packets_to(Some(mac), end.address.into(), None, None));
         let number = address_number(end.address);
         std::iter::once(drop_flow(of_mac(end.mac), device))
             .chain(to_address.map(|matches| drop_flow(number, matches)))
@@ -81,7 +81,7 @@ pub(crate) fn guard_flows(name: &str, observed: Option<&ObservedBridge>, setting
     let others = underlay.others.iter().filter(|_| !ends.is_empty());
     let of_other = |other: &TunnelEnd| {
         let to = |(proto, port): &(u8, Option<u16>)| {
-            let matches = packets(Some(MacMatch::Exactly(other.mac)), other.address.into(), Some(*proto), *port);
+            let matches = packets_to(Some(MacMatch::Exactly(other.mac)), other.address.into(), Some(*proto), *port);
             drop_flow(address_number(other.address), matches)
         };
         carried.iter().map(to).collect::<Vec<_>>()
@@ -89,7 +89,7 @@ pub(crate) fn guard_flows(name: &str, observed: Option<&ObservedBridge>, setting
     // Each device has a link-local address, each VIF's too: those are not told one by one.
     let link_local = carried.iter().filter(|_| ends.iter().any(|end| end.address.is_ipv6()));
     let to_link_local =
-        |(proto, port): &(u8, Option<u16>)| drop_flow(0, packets(None, link_local_net(), Some(*proto), *port));
+        |(proto, port): &(u8, Option<u16>)| drop_flow(0, packets_to(None, link_local_net(), Some(*proto), *port));
     let of_others = others.flat_map(of_other).chain(link_local.map(to_link_local));
     of_others.chain(ends.iter().flat_map(|end| of_end(end))).collect()
 }
@@ -111,7 +111,7 @@ fn carried_by(underlay: &Underlay, settings: &Settings) -> Vec<(u8, Option<u16>)
 }
 
 /// Packets to these addresses, of this protocol and to this port where they are said.
-fn packets(dl_dst: Option<MacMatch>, to: IpNet, proto: Option<u8>, port: Option<u16>) -> Match {
+fn packets_to(dl_dst: Option<MacMatch>, to: IpNet, proto: Option<u8>, port: Option<u16>) -> Match {
     let dst_port = port.map(PortMask::one_port);
     let any = Match { dl_dst, ..Match::default() };
     match to {

@@ -1,7 +1,7 @@
 //! The change of a bridge's tunnel kind, step by step. What it must not do: skip one.
 
 use super::ChangeSet;
-use super::rules::{check_range, not_managed};
+use super::rules::{check_family, check_range, not_managed};
 use crate::change::conflict;
 use crate::{
     ChangeKind, DesiredBridge, DesiredTunnel, Encap, KindStep, ObservedBridge, PortName, Rejected, Second, Settings,
@@ -36,7 +36,7 @@ impl ChangeSet<'_> {
             | (KindStep::Switch | KindStep::Finish, true, None)
             | (KindStep::Switch, true, Some(_))
             | (KindStep::Abort, false, None) => return Ok(()),
-            (KindStep::Prepare, false, None) => prepare(&mut next, change.to, settings)?,
+            (KindStep::Prepare, false, None) => prepare(&mut next, change.to, settings, &observed)?,
             (_, false, Some(second)) if second != change.to => return Err(other_change(&next, second, change.to)),
             (KindStep::Prepare, false, Some(_)) => return Ok(()),
             (KindStep::Prepare, true, Some(_)) | (KindStep::Switch, false, Some(_)) => turn(&mut next, &observed)?,
@@ -58,10 +58,18 @@ impl ChangeSet<'_> {
     }
 }
 
-fn prepare(next: &mut DesiredBridge, to: TunnelKind, settings: &Settings) -> Result<(), Rejected> {
+fn prepare(
+    next: &mut DesiredBridge,
+    to: TunnelKind,
+    settings: &Settings,
+    observed: &ObservedBridge,
+) -> Result<(), Rejected> {
     let encap = if settings.encap.kind() == to { settings.encap } else { Encap::of_kind(to) };
     for key in next.kind.keys() {
         check_range("key", key, encap)?;
+    }
+    for tunnel in next.tunnels.values() {
+        check_family("remote_ip", tunnel.remote_ip, encap, &observed.datapath_type)?;
     }
     next.second = Some(Second { encap, tunnels: Default::default() });
     next.pair();

@@ -6,7 +6,7 @@ use super::twice::{between_hosts, named_tunnel};
 use crate::change::{conflict, invalid};
 use crate::{
     BridgeKind, BridgeName, CreateTunnel, DesiredBridge, DesiredCache, DesiredTunnel, Encap, GreKey, HostId, Mark,
-    ObservedBridge, PortName, Rejected, Settings, TunnelKind, TunnelSpec,
+    ObservedBridge, PortName, Rejected, RemoteIp, Settings, TunnelKind, TunnelSpec,
 };
 
 /// What a bridge must be: as remembered, else as recorded.
@@ -71,6 +71,24 @@ pub(super) fn check_range(field: &str, key: GreKey, encap: Encap) -> Result<(), 
         false => Err(invalid(field, kind.key_rule(), key)),
     }
 }
+
+/// That tunnels of a bridge can lead to this address: of its datapath, or of that which a new bridge gets.
+pub(super) fn check_family(
+    field: impl Into<String>,
+    remote: RemoteIp,
+    encap: Encap,
+    datapath_type: &str,
+) -> Result<(), Rejected> {
+    let in_kernel = datapath_type != "netdev";
+    match remote.get().is_ipv6() && encap.kind() == TunnelKind::Gre && in_kernel {
+        true => Err(invalid(field, GRE_IN_KERNEL, remote)),
+        false => Ok(()),
+    }
+}
+
+/// Measured: packets are made and none leaves (docs/ovs-facts.md).
+const GRE_IN_KERNEL: &str = "must be an IPv4 address where tunnels are of kind gre and the bridge is in the kernel's datapath: the kernel \
+                             sends no GRE of Open vSwitch's over IPv6; VXLAN and Geneve tunnels take one";
 
 pub(super) fn not_managed(name: &BridgeName, observed: &ObservedBridge) -> Rejected {
     let detail = match DesiredBridge::bridge_mark(observed) {

@@ -128,3 +128,37 @@ fn a_bridge_that_is_taken_over_is_gre() {
         assert_eq!(desired.encap, Encap::GRE);
     }
 }
+
+#[test]
+fn gre_leads_to_ipv6_in_user_space_only() {
+    let six: &[(&str, &str)] = &[("2", "2001:db8::2")];
+    let (kernel, user) = (Settings::default(), Settings { datapath_type: "netdev".to_owned(), ..Settings::default() });
+    let rule = "must be an IPv4 address where tunnels are of kind gre and the bridge is in the kernel's datapath";
+    let mut world = World::default();
+    let expect = |refused: Rejected, named: &str, ip: &str| match refused {
+        Rejected::Invalid { field, rule: said, value } => {
+            assert!(
+                (field.as_str(), value.as_str()) == (named, ip) && said.starts_with(rule),
+                "{field} {said} {value}"
+            );
+        }
+        other => panic!("{other}"),
+    };
+    expect(refused(&mut world, &kernel, setup("b", 5, Some(six))), "tunnels[0].remote_ip", "2001:db8::2");
+    ask(&mut world, &kernel, setup("b", 5, Some(TWO))).unwrap();
+    expect(refused(&mut world, &kernel, create("b", "3", "2001:db8::3")), "remote_ip", "2001:db8::3");
+    ask(&mut world, &user, setup("user", 6, Some(six))).unwrap();
+    ask(&mut world, &user, create("user", "3", "2001:db8::3")).unwrap();
+
+    // The other kinds lead there, and no change of kind leads back.
+    let vxlan = of_kind(TunnelKind::Vxlan, setup("v", 7, Some(six)));
+    ask(&mut world, &kernel, vxlan).unwrap();
+    let to_gre = ChangeKind {
+        bridge: bridge_name("v"),
+        to: TunnelKind::Gre,
+        step: KindStep::Prepare,
+        force: false,
+        heard: Default::default(),
+    };
+    expect(refused(&mut world, &kernel, Change::ChangeKind(to_gre)), "remote_ip", "2001:db8::2");
+}

@@ -36,6 +36,11 @@ fn any_host() -> impl Strategy<Value = HostId> {
     (2..6u8).prop_map(|n| n.to_string().parse().unwrap())
 }
 
+/// Where each kind of tunnel can lead to an IPv6 address.
+fn userspace() -> Settings {
+    Settings { datapath_type: "netdev".to_owned(), ..Settings::default() }
+}
+
 fn any_ip() -> impl Strategy<Value = RemoteIp> {
     let net = prop::sample::select(vec!["192.0.2.", "2001:db8::"]);
     (net, 2..7u8).prop_map(|(net, n)| format!("{net}{n}").parse().unwrap())
@@ -229,7 +234,7 @@ proptest! {
     /// A change is carried out as a whole, recorded as it was wanted, and asked for again it does nothing.
     #[test]
     fn a_change_converges_is_recorded_and_can_be_repeated(world in any_world(), change in any_change()) {
-        let settings = Settings::default();
+        let settings = userspace();
         let mut change_set = ChangeSet::default();
         let accepted = change_set.apply_change(&world, &settings, &change).is_ok();
         let mut after = world.clone();
@@ -260,7 +265,7 @@ proptest! {
     /// A rejected change leaves the change set as it was, and so the others of its batch alone.
     #[test]
     fn a_rejected_change_leaves_no_trace(world in any_world(), changes in prop::collection::vec(any_change(), 2..6)) {
-        let settings = Settings::default();
+        let settings = userspace();
         let mut all = ChangeSet::default();
         let accepted: Vec<&Change> =
             changes.iter().filter(|change| all.apply_change(&world, &settings, change).is_ok()).collect();
@@ -289,7 +294,7 @@ proptest! {
         for change in changes {
             let footprint = change_set.footprint_of(&world, &change);
             let independent = footprints.iter().all(|other| footprint.independent_of(other));
-            if independent && change_set.apply_change(&world, &Settings::default(), &change).is_ok() {
+            if independent && change_set.apply_change(&world, &userspace(), &change).is_ok() {
                 batch.push(change);
                 footprints.push(footprint);
             }

@@ -3,7 +3,7 @@
 //! What it must not do: show a key, or look for itself: what is looked at is given.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use ovstunnel_api::Finding;
 use ovstunnel_plan::{DesiredBridge, Encap, InTheWay, ObservedBridge};
@@ -27,9 +27,9 @@ pub(super) struct Facts {
     /// `ovs-monitor-ipsec` runs.
     pub monitor: bool,
     /// The other hosts.
-    pub remotes: Vec<Ipv4Addr>,
+    pub remotes: Vec<IpAddr>,
     /// Between which addresses the kernel has keys; or why that is not known.
-    pub keys: Result<BTreeSet<(Ipv4Addr, Ipv4Addr)>, String>,
+    pub keys: Result<BTreeSet<(IpAddr, IpAddr)>, String>,
     /// Bridges that IPsec passes by, each with why.
     pub passed_by: Vec<(String, String)>,
 }
@@ -98,7 +98,7 @@ fn in_the_way(one: &InTheWay) -> Finding {
 }
 
 /// Hosts with which there are no keys in both directions.
-fn without_keys(remotes: &[Ipv4Addr], keys: &BTreeSet<(Ipv4Addr, Ipv4Addr)>) -> Vec<Finding> {
+fn without_keys(remotes: &[IpAddr], keys: &BTreeSet<(IpAddr, IpAddr)>) -> Vec<Finding> {
     let (to, from) = (|ip| keys.iter().any(|(_, to)| *to == ip), |ip| keys.iter().any(|(from, _)| *from == ip));
     let lacking = remotes.iter().filter(|ip| !(to(**ip) && from(**ip)));
     let told = lacking.take(TOLD).map(|ip| {
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     fn good() -> Facts {
-        let [a, b] = [1, 2].map(|n| Ipv4Addr::new(192, 0, 2, n));
+        let [a, b] = [1, 2].map(|n| IpAddr::from([192, 0, 2, n]));
         let keys = Ok([(a, b), (b, a)].into());
         Facts { in_the_way: vec![], monitor: true, remotes: vec![b], keys, passed_by: vec![] }
     }
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(told(good()).0, Level::Ok);
         let (level, words) = told(Facts { monitor: false, ..good() });
         assert!(level == Level::Fail && words.contains("does not run"), "{words}");
-        let one_way = Ok([(Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2))].into());
+        let one_way = Ok([(IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]))].into());
         let (level, words) = told(Facts { keys: one_way, ..good() });
         assert!(
             level == Level::Warn && words.ends_with("no keys for IPsec with 192.0.2.2: nothing passes 192.0.2.2"),

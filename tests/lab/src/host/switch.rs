@@ -99,7 +99,7 @@ impl Host {
         ])?;
         let ip = self.ip6();
         self.netns().ip(&[format!("address replace {ip}/64 dev {BR_PHY} nodad")])?;
-        self.learn(&fabric::host_ip6(254).to_string(), |number| fabric::host_ip6(number).to_string())
+        self.learn_addresses(&fabric::host_ip6(254).to_string(), |number| fabric::host_ip6(number).to_string())
     }
 
     /// Kills `ovs-vswitchd` (SIGKILL): its flows, what it has learnt, and the device and address of `br-phy` are gone.
@@ -195,10 +195,10 @@ impl Host {
     /// must not depend on that, so the plan of addresses is told to it for an hour. The kernel's datapath, which real hosts
     /// use, goes by the kernel's own routes and neighbours, and keeps the frame.
     fn learn_neighbours(&self) -> Result<()> {
-        self.learn(&fabric::host_ip(254).to_string(), |number| fabric::host_ip(number).to_string())
+        self.learn_addresses(&fabric::host_ip(254).to_string(), |number| fabric::host_ip(number).to_string())
     }
 
-    fn learn(&self, gateway: &str, address: impl Fn(u8) -> String) -> Result<()> {
+    fn learn_addresses(&self, gateway: &str, address: impl Fn(u8) -> String) -> Result<()> {
         if self.switch().datapath() == Datapath::Kernel {
             return Ok(());
         }

@@ -116,7 +116,7 @@ fn decode_port(value: &[u8], mask: Option<&[u8]>) -> Option<PortMask> {
 fn decode_net(value: &[u8], mask: Option<&[u8]>) -> Option<Ipv6Net> {
     let address = |bytes: &[u8]| <[u8; 16]>::try_from(bytes).ok().map(std::net::Ipv6Addr::from);
     let mask = mask.map_or(Some(std::net::Ipv6Addr::from_bits(u128::MAX)), address)?;
-    Ipv6Net::with_netmask(address(value)?, mask.into()).ok()
+    Ipv6Net::with_netmask(address(value)?, mask).ok()
 }
 
 fn decode_cidr(value: &[u8], mask: Option<&[u8]>) -> Option<Cidr> {

@@ -171,6 +171,7 @@ impl World {
                 let bridge = self.bridges.get_mut(spec.name.as_str()).unwrap();
                 bridge.external_ids = spec.external_ids.clone();
                 bridge.other_config = spec.other_config.clone();
+                bridge.datapath_type.clone_from(&spec.datapath_type);
                 bridge.fail_mode = spec.fail_mode.map(|mode| mode.as_str().to_owned());
                 bridge.ports.get_mut(spec.name.as_str()).unwrap().protected = true;
                 self.flows.insert(spec.name.to_string(), FlowsSeen::none());

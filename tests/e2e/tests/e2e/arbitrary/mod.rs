@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ovstunnel_plan::{
     Action, BridgeEdit, BridgeName, Cidr, Cookie, DesiredTunnel, Encap, Epoch, FailMode, Flow, FlowChange, Ipv4Match,
-    Mac, MacMatch, Match, PortEdit, PortMask, PortName, Step, TunnelKind,
+    Ipv6Match, Mac, MacMatch, Match, PortEdit, PortMask, PortName, Step, TunnelKind,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -43,8 +43,8 @@ pub fn bridge(n: u8) -> BridgeName {
 
 pub fn tunnel(n: u8, to: u8) -> DesiredTunnel {
     let key = (1000 + u32::from(n)).to_string().parse().unwrap();
-    let (from, to, remote_ip) =
-        ("1".parse().unwrap(), to.to_string().parse().unwrap(), format!("192.0.2.{to}").parse().unwrap());
+    let remote_ip = if to == 4 { "2001:db8::4".to_owned() } else { format!("192.0.2.{to}") };
+    let (from, to, remote_ip) = ("1".parse().unwrap(), to.to_string().parse().unwrap(), remote_ip.parse().unwrap());
     DesiredTunnel::new(from, to, key, remote_ip, Encap::GRE)
 }
 
@@ -149,14 +149,23 @@ fn ipv4() -> impl Strategy<Value = Ipv4Match> {
     })
 }
 
+fn ipv6() -> impl Strategy<Value = Ipv6Match> {
+    let nets = select(vec!["2001:db8::1/128", "fe80::/10", "2001:db8::/32"]);
+    let proto = option::of(select(vec![6u8, 17, 47, 58, 132]));
+    (proto, option::of(nets), option::of(1u16..9000)).prop_map(|(proto, dst, port)| {
+        let dst_port = port.filter(|_| matches!(proto, Some(6 | 17 | 132))).map(PortMask::one_port);
+        Ipv6Match { proto, dst: dst.map(|net| net.parse().unwrap()), dst_port }
+    })
+}
+
 fn matches() -> impl Strategy<Value = Match> {
     let dl_dst = option::of(prop_oneof![Just(MacMatch::Group), mac().prop_map(MacMatch::Exactly)]);
     let tun_id = option::of(select(vec![0u64, 1001, 0xffff_ffff]));
     let kind = prop_oneof![
-        3 => Just((None, false, None)),
-        3 => ipv4().prop_map(|ipv4| (Some(ipv4), false, None)),
-        1 => Just((None, true, None)),
-        2 => select(vec![0x8100u16, 0x88a8, 0x8847, 0x8848, 0x9100, 0x05ff]).prop_map(|kind| (None, false, Some(kind))),
+        3 => Just((None, None, None)),
+        3 => ipv4().prop_map(|ipv4| (Some(ipv4), None, None)),
+        2 => ipv6().prop_map(|ipv6| (None, Some(ipv6), None)),
+        2 => select(vec![0x8100u16, 0x88a8, 0x8847, 0x8848, 0x9100, 0x05ff]).prop_map(|kind| (None, None, Some(kind))),
     ];
     let in_port = option::of(select(vec![1u32, 7, 0xfeff]));
     (in_port, tun_id, option::of(1u32..5000), dl_dst, kind).prop_map(|(in_port, tun_id, tier, dl_dst, kind)| {
