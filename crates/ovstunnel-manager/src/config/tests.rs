@@ -133,6 +133,14 @@ fn the_example_shows_each_key_with_its_default() {
     }
     assert!(all.database.cloudstack_url.take().is_some(), "it shows no address");
     assert!(all.database.ca.take().is_some(), "it shows no certificates of a database server");
+    for file in [&mut all.database.certificate, &mut all.database.key] {
+        assert!(file.take().is_some(), "it shows no certificate for a database server");
+    }
+    let cloud = &mut all.cloudstack;
+    for file in [&mut cloud.keys, &mut cloud.ca, &mut cloud.webhook_secret] {
+        assert!(file.take().is_some(), "it shows no file of CloudStack's");
+    }
+    assert!(cloud.url.take().is_some() && cloud.zone.take().is_some(), "it shows no CloudStack");
     assert!(all.replica.address.take().is_some(), "it shows no address of a replica");
     assert!(all.replica.name.take().is_some(), "it shows no name of a replica");
     assert_eq!(std::mem::take(&mut all.physical_networks).len(), 1, "it shows no physical network");

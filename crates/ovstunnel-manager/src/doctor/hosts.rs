@@ -87,6 +87,7 @@ mod tests {
             bridges: 0,
             tunnels: 0,
             vifs: 0,
+            cloudstack: None,
             maintenance: None,
             troubles: kind.map(trouble).into_iter().collect(),
         }

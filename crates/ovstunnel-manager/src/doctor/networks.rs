@@ -69,6 +69,8 @@ mod tests {
             reason: Some(reason),
             record: None,
             kind: None,
+            cloudstack: None,
+            disagreements: Vec::new(),
             members: None,
         };
         let count = NetworkCount { all: 9, whole: 5, settling: 1, broken: 3 };
