@@ -178,6 +178,9 @@ pub struct Bridge {
     /// State of our flows.
     pub flows: Flows,
     /// Whether it carries its network's frames, and why not.
+    // v0.1.0 does not say it: nothing is known to be wrong.
+    #[serde(default = "unsaid_health")]
+    #[schema(required = true)]
     pub health: Health,
     /// Largest MTU of a guest whose frames cross all tunnels of the bridge in one piece, bytes: the least MTU of the devices by which
     /// they leave, less what its kind
@@ -202,6 +205,10 @@ pub struct BridgeAnswer {
     pub bridge: Bridge,
 }
 
+fn unsaid_health() -> Health {
+    Health { state: crate::HealthState::Ok, as_of: None, reasons: Vec::new() }
+}
+
 /// Answer of `GET /v1/bridges`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!(crate::example::bridge_list()))]
@@ -223,4 +230,28 @@ pub struct BridgeSelection {
     /// Where there are more than `limit`: the `cursor` to ask for those with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    /// As v0.1.0 answers `GET /v1/bridges`.
+    const OF_V0_1_0: &str = r#"{"bridges":[{"name":"xapi1","key":1001,"host_id":"1","ipv6":"drop","adopted":false,"tunnels":[
+        {"port":"t1001-1-2","from":"1","to":"2","remote_ip":"192.0.2.2","key":1001,"ofport":1,"state":"up"}],
+        "vifs":[],"other_ports":[],"flows":{"state":"in_sync","expected":2,"installed":2}}]}"#;
+
+    #[test]
+    fn what_the_first_release_says_is_understood() {
+        let list: BridgeList = serde_json::from_str(OF_V0_1_0).unwrap();
+        let bridge = &list.bridges[0];
+        assert_eq!(
+            (bridge.health.state, bridge.kind, bridge.tunnels[0].protected),
+            (crate::HealthState::Ok, TunnelKind::Gre, true)
+        );
+        let ready = r#"{"ready":true,"ovs_version":"3.1.0","version":"0.1.0","last_reconcile":
+            {"at":"2026-11-29T08:36:28Z","why":"the interval has passed","found":0,"failed":0,"words":[]}}"#;
+        assert!(serde_json::from_str::<crate::Ready>(ready).unwrap().health.is_none());
+    }
 }

@@ -94,15 +94,23 @@ impl Cloud {
     /// # Errors
     /// When they cannot.
     pub fn traffic(&self) -> Result<Traffic> {
-        let vms = self.lab.vms();
-        let [a, b] = vms.as_slice() else { anyhow::bail!("two VMs, not {vms:?}") };
-        a.ping(b.ip(), 3)?.expect_no_loss().context("before anything was done")?;
-        let pings = vec![a.start_ping(b.ip(), PACE)?, b.start_ping(a.ip(), PACE)?];
-        Ok(Traffic { pings, stream: self.lab.stream(a, &[Kind::Broadcast], PACE)? })
+        Traffic::start(&self.lab)
     }
 }
 
 impl Traffic {
+    /// Lets the two VMs of a lab talk.
+    ///
+    /// # Errors
+    /// When they cannot, or are not two.
+    pub fn start(lab: &Lab) -> Result<Self> {
+        let vms = lab.vms();
+        let [a, b] = vms.as_slice() else { anyhow::bail!("two VMs, not {vms:?}") };
+        a.ping(b.ip(), 3)?.expect_no_loss().context("before anything was done")?;
+        let pings = vec![a.start_ping(b.ip(), PACE)?, b.start_ping(a.ip(), PACE)?];
+        Ok(Traffic { pings, stream: lab.stream(a, &[Kind::Broadcast], PACE)? })
+    }
+
     /// Ends it.
     ///
     /// # Errors

@@ -6,7 +6,9 @@
 mod built;
 mod cloud;
 mod machine;
+mod site;
 
 pub use built::{Built, read, repository, script};
 pub use cloud::{BRIDGE, Cloud, Traffic, data_plane};
 pub use machine::Machine;
+pub use site::{Played, Site, cache};

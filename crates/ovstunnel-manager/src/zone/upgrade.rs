@@ -121,10 +121,10 @@ mod tests {
     use super::*;
 
     /// Hosts `h1`, `h2` …, each with the networks that it is in; `-` before them: it is new already, `?`: it is silent.
-    fn plan(hosts: &[&str]) -> (Vec<Vec<String>>, Vec<String>, u32) {
+    fn waves_of(hosts: &[&str]) -> (Vec<Vec<String>>, Vec<String>, u32) {
         let mut networks = Networks::new();
         let candidate = |(index, words): (usize, &&str)| {
-            let number = HostNumber::new(index as u64 + 1).unwrap();
+            let number = HostNumber::try_from(index as u64 + 1).unwrap();
             networks
                 .insert(number, words.trim_start_matches(['-', '?']).split_whitespace().map(str::to_owned).collect());
             let told = UpgradeHost { host: format!("h{number}"), daemon: None, networks: 0, cannot: vec![] };
@@ -139,14 +139,14 @@ mod tests {
 
     #[test]
     fn no_two_hosts_of_a_network_are_in_one_wave() {
-        let (waves, waiting, done) = plan(&["a", "a b", "b", "", "-a", "c", "a"]);
+        let (waves, waiting, done) = waves_of(&["a", "a b", "b", "", "-a", "c", "a"]);
         assert_eq!(waves, [vec!["h1", "h3", "h4", "h6"], vec!["h2"], vec!["h7"]]);
         assert_eq!((waiting.len(), done), (0, 1));
     }
 
     #[test]
     fn hosts_wait_for_one_that_does_not_answer() {
-        let (waves, waiting, done) = plan(&["a", "?a b", "b", "c"]);
+        let (waves, waiting, done) = waves_of(&["a", "?a b", "b", "c"]);
         assert_eq!((waves, done), (vec![vec!["h4".to_owned()]], 0));
         assert_eq!(
             waiting,

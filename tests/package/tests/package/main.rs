@@ -2,7 +2,9 @@
 //! carry all that it is linked with.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod ansible;
 mod by_hand;
 mod contents;
 mod deb;
 mod rpm;
+mod upgrade;
