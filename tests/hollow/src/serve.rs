@@ -139,35 +139,42 @@ impl Server {
         let words: Vec<&str> = path.split('/').skip(1).collect();
         let answer = match &words[..] {
             _ if !self.host.acts() => None,
-            ["v1", "epoch"] => serde_json::from_slice::<PutEpoch>(&body)
-                .ok()
-                .map(|PutEpoch { zone, epoch }| json(&EpochAnswer { outcome: Outcome::Updated, zone, epoch })),
+            ["v1", "epoch"] => Some(answer_epoch(&body)),
             ["v1", "bridges", bridge, what] => self.change_bridge(bridge, what, &body),
             _ => None,
         };
-        let Some(Ok(answer)) = answer else {
-            self.seen.writes.fetch_add(1, Ordering::Relaxed);
-            return refused(StatusCode::CONFLICT, "conflict");
-        };
-        answer
+        match answer {
+            Some(Ok(answer)) => answer,
+            // One that was broken off, as by who has waited long enough.
+            Some(Err(_)) => refused(StatusCode::BAD_REQUEST, "invalid_request"),
+            None => {
+                self.seen.writes.fetch_add(1, Ordering::Relaxed);
+                refused(StatusCode::CONFLICT, "conflict")
+            }
+        }
     }
 
     fn change_bridge(&self, bridge: &str, what: &str, body: &Bytes) -> Option<Result<Response<Body>>> {
         let network = self.host.network_of(&self.plan, bridge)?;
         match what {
-            "probe" => {
-                self.seen.probes.fetch_add(1, Ordering::Relaxed);
-                Some(json(&self.host.probe(&self.plan, network, &serde_json::from_slice(body).ok()?)))
-            }
-            "bfd" => {
-                self.seen.bfd.fetch_add(1, Ordering::Relaxed);
-                let ports = serde_json::from_slice::<PutBfd>(body).ok()?.ports.into_iter().collect();
-                self.host.run_bfd(&self.plan, network, ports).ok()?;
-                let bridge = self.host.bridge(&self.plan, network);
-                Some(json(&BridgeAnswer { outcome: Outcome::Updated, changes: Vec::new(), bridge }))
-            }
+            "probe" => Some(self.probe_bridge(network, body)),
+            "bfd" => Some(self.set_bfd(network, body)),
             _ => None,
         }
+    }
+
+    fn probe_bridge(&self, network: usize, body: &Bytes) -> Result<Response<Body>> {
+        let asked = serde_json::from_slice(body)?;
+        self.seen.probes.fetch_add(1, Ordering::Relaxed);
+        json(&self.host.probe(&self.plan, network, &asked))
+    }
+
+    fn set_bfd(&self, network: usize, body: &Bytes) -> Result<Response<Body>> {
+        let PutBfd { ports, .. } = serde_json::from_slice(body)?;
+        self.seen.bfd.fetch_add(1, Ordering::Relaxed);
+        self.host.run_bfd(&self.plan, network, ports.into_iter().collect())?;
+        let bridge = self.host.bridge(&self.plan, network);
+        json(&BridgeAnswer { outcome: Outcome::Updated, changes: Vec::new(), bridge })
     }
 
     fn watch(&self) -> Result<Response<Body>> {
@@ -220,6 +227,11 @@ impl Reader {
             _ = self.ping.tick() => self.host.ping().ok(),
         }
     }
+}
+
+fn answer_epoch(body: &Bytes) -> Result<Response<Body>> {
+    let PutEpoch { zone, epoch } = serde_json::from_slice(body)?;
+    json(&EpochAnswer { outcome: Outcome::Updated, zone, epoch })
 }
 
 fn ready() -> Ready {

@@ -29,9 +29,6 @@ const RESTS: Duration = Duration::from_secs(55);
 const DETECTED: u64 = 60;
 const BACK: u64 = 180;
 
-/// How long after its return a host that has failed may be told of, seconds: its VMs are gone, and its switch does not know that yet.
-const TOLD: u64 = 60;
-
 #[derive(Clone, Debug)]
 struct Vm {
     network: usize,
@@ -61,20 +58,17 @@ pub struct Life {
     /// Networks to look at, and from when on they must be right.
     restless: BTreeMap<u32, Instant>,
     counts: BTreeMap<&'static str, u64>,
-    /// Hosts that have lost power, and until when that may be told.
-    failed: BTreeMap<String, u64>,
 }
 
 impl Life {
     /// A zone with ten VMs on a host.
     pub async fn begin(hosts: u64, seed: u64) -> Life {
-        let world = World::new(hosts, Setup { faults: true, ..Setup::default() }).await;
+        let world = World::new(hosts, Setup::default()).await;
         let networks = usize::try_from(hosts * 5 / 4).unwrap();
         let (keys, vms, later) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        let (restless, counts, failed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (restless, counts) = (BTreeMap::new(), BTreeMap::new());
         let dice = StdRng::seed_from_u64(seed);
-        let mut life =
-            Life { world, dice, networks, keys, vms, last_vm: 0, later, second: 0, restless, counts, failed };
+        let mut life = Life { world, dice, networks, keys, vms, last_vm: 0, later, second: 0, restless, counts };
         for network in 0..networks {
             life.world.network(&name(network), None, false).await;
         }
@@ -284,7 +278,6 @@ impl Life {
         self.world.host(host).silent(&self.world.now.zone, &self.world.now.writers);
         self.world.host(host).state().bridges.values_mut().for_each(|bridge| bridge.vifs.clear());
         self.vms.values_mut().filter(|vm| vm.host == host).for_each(|vm| vm.is_plugged = false);
-        self.failed.insert(format!("h{host}"), self.second + BACK + TOLD);
         self.later.insert((self.second + DETECTED, Action::Elsewhere(host)));
         self.later.insert((self.second + BACK, Action::Connect(host)));
         self.touch_host(host, Duration::from_secs(BACK));
@@ -310,27 +303,8 @@ impl Life {
         }
     }
 
-    /// No fault was told but of hosts that have failed: nothing else is wrong in all this time, however much changes.
-    fn expect_no_alarm(&mut self) {
-        let told = std::mem::take(&mut *self.world.alarms.lock().unwrap());
-        let is_of_failed = |host: &Option<String>, text: &str| {
-            let named = |failed: &String| {
-                host.as_ref() == Some(failed) || text.split([':', ' ', ',']).any(|word| word == failed)
-            };
-            self.failed.keys().any(named)
-        };
-        let all = told.len() as u64;
-        let alarms: Vec<String> =
-            told.into_iter().filter(|told| !is_of_failed(&told.host, &told.text)).map(|told| told.text).collect();
-        assert_eq!(alarms, Vec::<String>::new(), "false alarms by second {}", self.second);
-        *self.counts.entry("faults told, each of a host that had failed").or_default() += all;
-        let second = self.second;
-        self.failed.retain(|_, until| *until > second);
-    }
-
     /// Networks of which something was written, and those whose time is over.
     fn check(&mut self) {
-        self.expect_no_alarm();
         let now = Instant::now();
         let written = std::mem::take(&mut self.world.truth().written);
         let due: Vec<u32> = self.restless.iter().filter(|(_, until)| **until <= now).map(|(key, _)| *key).collect();

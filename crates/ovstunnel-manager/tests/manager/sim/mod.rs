@@ -16,7 +16,7 @@ use ovstunnel_manager::leader::Leader;
 use ovstunnel_manager::reconciler::{Held, Reconciler, Rules};
 use ovstunnel_manager::records::Records;
 use ovstunnel_manager::rows::Rows;
-use ovstunnel_manager::zone::{Fact, Happened, Zone};
+use ovstunnel_manager::zone::{Fact, Zone};
 use ovstunnel_mesh::membership::{self, Witness};
 use ovstunnel_store::{HostMode, NewHost, NewPhysicalNetwork, Store};
 use ovstunnel_types::GreKey;
@@ -45,8 +45,6 @@ pub struct Setup {
     pub brakes: (f64, f64),
     /// Whether rows of tunnels are kept.
     pub rows: bool,
-    /// Whether faults are looked for.
-    pub faults: bool,
 }
 
 impl Default for Setup {
@@ -59,7 +57,6 @@ impl Default for Setup {
             gc: Duration::from_secs(1200),
             brakes: (0.1, 0.5),
             rows: false,
-            faults: false,
         }
     }
 }
@@ -81,8 +78,6 @@ pub struct World {
     pub now: Running,
     /// Holds that were there at any time, by their sentences.
     pub held: Arc<Mutex<Vec<String>>>,
-    /// Faults that were told since somebody last looked; only where the zone looks for faults.
-    pub alarms: Arc<Mutex<Vec<Happened>>>,
 }
 
 impl World {
@@ -91,16 +86,16 @@ impl World {
         let (store, truth) = (Store::in_memory("dc1"), Arc::<Mutex<Truth>>::default());
         let hosts: Vec<Arc<SimHost>> = (1..=hosts).map(|number| SimHost::new(number, Arc::clone(&truth))).collect();
         register(&store, &hosts).await;
-        let (held, alarms) = (Arc::default(), Arc::default());
-        let now = start(&store, &hosts, &setup, (&held, &alarms), true).await;
-        World { setup, store, hosts, truth, now, held, alarms }
+        let held = Arc::default();
+        let now = start(&store, &hosts, &setup, &held, true).await;
+        World { setup, store, hosts, truth, now, held }
     }
 
     /// The manager is killed, and started anew: with this database, by this configuration.
     pub async fn restart(&mut self, store: Store, setup: Setup) {
         self.now.tasks.shutdown().await;
         (self.store, self.setup) = (store, setup);
-        self.now = start(&self.store, &self.hosts, &self.setup, (&self.held, &self.alarms), false).await;
+        self.now = start(&self.store, &self.hosts, &self.setup, &self.held, false).await;
     }
 
     pub async fn again(&mut self) {
@@ -260,7 +255,7 @@ async fn start(
     store: &Store,
     hosts: &[Arc<SimHost>],
     setup: &Setup,
-    (held, alarms): (&Arc<Mutex<Vec<String>>>, &Arc<Mutex<Vec<Happened>>>),
+    held: &Arc<Mutex<Vec<String>>>,
     is_new: bool,
 ) -> Running {
     if is_new {
@@ -285,14 +280,11 @@ async fn start(
         Reconciler::new(zone.clone(), writers.clone(), leader.clone(), store.clone(), rules).await.unwrap();
     let (leads, mut tasks) = (leader.clone(), JoinSet::new());
     let (keep, kept) = mpsc::channel(10_000);
-    let (held, alarms) = (Arc::clone(held), Arc::clone(alarms));
+    let held = Arc::clone(held);
     tasks.spawn(async move {
         while let Some(fact) = facts.recv().await {
             match &fact {
                 Fact::Happened(happened) if happened.kind == "hold" => held.lock().unwrap().push(happened.text.clone()),
-                Fact::Happened(happened) if happened.kind == "fault_found" => {
-                    alarms.lock().unwrap().push(happened.clone());
-                }
                 _ => {}
             }
             keep.send(fact).await.unwrap();
@@ -300,9 +292,6 @@ async fn start(
     });
     tasks.spawn(Records::new(store.clone()).write_facts(kept));
     tasks.spawn(zone.clone().keep_proven());
-    if setup.faults {
-        tasks.spawn(zone.clone().keep_faults());
-    }
     tasks.spawn(inventory.clone().keep_keys());
     if setup.rows {
         tasks.spawn(Rows::new(zone.clone(), store.clone()).keep_rows());

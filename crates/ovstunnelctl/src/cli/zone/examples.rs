@@ -122,6 +122,7 @@ Examples:
   ovstunnelctl zone why web-3 db-1
   ovstunnelctl zone why h1 h4 --network acme
   ovstunnelctl zone why h1 h4 --network acme --send
+  ovstunnelctl zone why web-3 db-1 --packet tcp:443
   ovstunnelctl zone why 02:00:4c:00:00:01 10.1.1.7";
 
 pub(super) const APPLY: &str = "\
