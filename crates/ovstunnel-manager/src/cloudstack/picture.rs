@@ -75,7 +75,7 @@ fn key_of(uri: &str) -> Option<GreKey> {
 }
 
 impl Host {
-    fn to_cloud(self) -> CloudHost {
+    fn into_cloud(self) -> CloudHost {
         let Host { id, name, ipaddress, zonename, podname, clustername, state } = self;
         let shown = CloudStackHost { name, zone: zonename, pod: podname, cluster: clustername, state };
         CloudHost { id, address: ipaddress, shown }
@@ -83,7 +83,7 @@ impl Host {
 }
 
 impl Network {
-    fn to_cloud(self) -> CloudNetwork {
+    fn into_cloud(self) -> CloudNetwork {
         let Network { id, name, account, project, domain, zonename, broadcasturi } = self;
         let key = broadcasturi.as_deref().and_then(key_of);
         CloudNetwork { key, shown: CloudStackNetwork { id, name, account, project, domain, zone: zonename, nics: 0 } }
@@ -117,8 +117,8 @@ pub(super) async fn read_picture(api: &Api) -> Result<CloudPicture, ReadError> {
     // A network may be in two pages' answers where another one was removed between them.
     let networks: BTreeMap<String, Network> = networks.into_iter().map(|one| (one.id.clone(), one)).collect();
     Ok(CloudPicture {
-        hosts: hosts.into_iter().map(Host::to_cloud).collect(),
-        networks: networks.into_values().map(Network::to_cloud).collect(),
+        hosts: hosts.into_iter().map(Host::into_cloud).collect(),
+        networks: networks.into_values().map(Network::into_cloud).collect(),
         nics,
     })
 }
