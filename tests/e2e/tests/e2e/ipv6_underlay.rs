@@ -7,7 +7,9 @@ use anyhow::{Result, anyhow, ensure};
 use nix::sys::signal::Signal;
 use ovstunnel_api::{Code, HealthState, Id, Ipv6Policy, PutBridge, PutTunnel, TunnelKind};
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, Picture, Place, key_of, our_flows, problem};
-use ovstunnel_lab::{BR_PHY, Content, Delivery, Host, Kind, MacAddr6, Probe, Tunnel, Vm, VmSpec, Wrapped, wait_until};
+use ovstunnel_lab::{
+    BR_PHY, Content, Datapath, Delivery, Host, Kind, MacAddr6, Probe, Tunnel, Vm, VmSpec, Wrapped, wait_until,
+};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -268,4 +270,28 @@ fn no_frame_of_a_vm_gets_in_by_an_ipv6_end() -> Result<()> {
     let plain = [Probe::new(&from, Kind::Broadcast), Probe::new(&b1, Kind::Broadcast)];
     cloud.lab().deliver_all(&plain)?.iter().try_for_each(Delivery::expect_once)?;
     from.ping(a1.ip(), 5)?.expect_no_loss()
+}
+
+/// By VXLAN on both datapaths, by GRE in user space only: elsewhere that is refused by name, for it would carry nothing.
+#[test]
+fn tunnels_lead_to_ipv6_addresses() -> Result<()> {
+    let config = NodeConfig { tunnel: "kind = \"vxlan\"".to_owned(), over_ipv6: true, ..NodeConfig::default() };
+    let place = Place::new("sixevery", config)?;
+    place.host()?.vsctl(["del-port", "t1001-1-2"])?;
+    place.wait_until_healed()?;
+    let members = place.cloud.membership(&Network::numbered(2, Ipv6Policy::Allow), 1, &[1, 2, 3])?;
+    let gre = PutBridge { kind: Some(TunnelKind::Gre), ..members };
+    let put = place.cloud.call(1, move |client| async move { client.put_bridge("xapi2", &gre).await })?;
+    if place.host()?.switch().datapath() == Datapath::Userspace {
+        put?;
+    } else {
+        let refused = problem(put, Code::InvalidRequest)?;
+        let told = format!("{refused:?}");
+        ensure!(refused.field.as_deref() == Some("tunnels[0].remote_ip"), "{told}");
+        ensure!(
+            told.contains("must be an IPv4 address where tunnels are of kind gre") && told.contains("2001:db8:2::2")
+        );
+        ensure!(!place.host()?.vsctl(["list-br"])?.contains("xapi2"), "a bridge was made");
+    }
+    place.cloud.lab().expect_no_duplicates()
 }
