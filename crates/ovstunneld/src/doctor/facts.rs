@@ -188,7 +188,8 @@ pub(super) fn vif_mtus(rows: &Rows, bridges: &[Bridge], options: &TunnelOptions)
         let remotes: Vec<IpAddr> = bridge.tunnels.iter().filter_map(remote_address).collect();
         let all = bridge.vifs.iter().filter_map(|vif| Some((vif.name.clone(), mtu(&vif.name)?)));
         let kind = bridge.kind;
-        all.map(|(name, mtu)| VifMtu { name, mtu, kind, options: options.clone(), remotes: remotes.clone() }).collect::<Vec<_>>()
+        all.map(|(name, mtu)| VifMtu { name, mtu, kind, options: options.clone(), remotes: remotes.clone() })
+            .collect::<Vec<_>>()
     };
     bridges.iter().flat_map(of).collect()
 }
