@@ -219,7 +219,7 @@ impl Step {
 
     /// Whether it writes what no program may be given as an argument: every user of the host can read those.
     pub fn writes_a_secret(&self) -> bool {
-        let secret = |key: &str| shown_option(key, "") != "";
+        let secret = |key: &str| !shown_option(key, "").is_empty();
         match self {
             Step::AddTunnel { tunnel, .. } => tunnel.interface_options().iter().any(|(key, _)| secret(key)),
             Step::EditTunnel { edits, .. } => {

@@ -26,10 +26,13 @@ use tempfile::TempDir;
 const API_KEY: &str = "Api-Key_1";
 const SECRET: &str = "Geheim-Er_Schluessel";
 
+/// By command, the name of its list in the answer and what is in it.
+type Lists = BTreeMap<&'static str, (&'static str, Vec<Value>)>;
+
 /// What the server has: of each command the field of its answer, and what stands there.
 #[derive(Clone)]
 struct Cloud {
-    lists: Arc<Mutex<BTreeMap<&'static str, (&'static str, Vec<Value>)>>>,
+    lists: Arc<Mutex<Lists>>,
     asked: Arc<Mutex<Vec<String>>>,
     algorithm: hmac::Algorithm,
 }
