@@ -11,6 +11,7 @@ mod networks;
 mod pass;
 mod probes;
 mod send;
+mod untold;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +35,7 @@ use crate::zone::{Happened, Zone};
 use attempts::Attempts;
 pub use attempts::Failed;
 use holds::Waiting;
+use untold::Untold;
 pub use holds::{Held, Said};
 
 /// For how long the first pass waits at most for hosts that were not tried yet.
@@ -92,6 +94,8 @@ struct State {
     asks_for_any: bool,
     /// Until when it is so at least: who leaves lingers before.
     asks_until: Option<Instant>,
+    /// What hosts have done and not told yet.
+    untold: Untold,
     /// Counts the requests of this process.
     sent: u64,
 }

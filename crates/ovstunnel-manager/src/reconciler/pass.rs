@@ -41,6 +41,7 @@ impl Reconciler {
         }
         let (busy, free) = std::mem::take(&mut work.waiting).into_iter().partition(|key| work.in_flight.contains(key));
         work.waiting = busy;
+        let free = self.told_networks(free, work, now);
         let (pass, without_bridge) = self.network_differences(free);
         self.make_networks(without_bridge, work, now);
         let holds = self.stopped_removals(&pass);
@@ -57,6 +58,19 @@ impl Reconciler {
                 None => drop(work.due.insert(*key, later.unwrap_or(now + AGAIN))),
             }
         }
+    }
+
+    /// Those of these networks whose hosts have told all that they did; the others are looked at when they have.
+    fn told_networks(&self, keys: BTreeSet<GreKey>, work: &mut Work, now: Instant) -> Vec<GreKey> {
+        let mut told = Vec::new();
+        for key in keys {
+            let shows = |host: HostNumber, requests: &[Request]| self.0.zone.shows_requests(host, requests);
+            match self.lock_state().untold.waits_until(key, shows, now) {
+                Some(until) => drop(work.due.insert(key, until)),
+                None => told.push(key),
+            }
+        }
+        told
     }
 
     /// What differs of these networks, and on which hosts one has no bridge and none can be made by name; of all others it is known from before
@@ -188,6 +202,9 @@ impl Reconciler {
                     _ => {
                         reconciler.0.zone.record_refused(key, host, not_made(&requests, &result));
                         let mut state = reconciler.lock_state();
+                        if result.is_good() {
+                            state.untold.carried_out(key, host, requests.clone(), Instant::now());
+                        }
                         state.attempts.record_result(key, host, requests.clone(), connection, result.clone())
                     }
                 };

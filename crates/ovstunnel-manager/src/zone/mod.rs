@@ -20,6 +20,7 @@ mod prepared;
 mod probes;
 mod recorded;
 mod rows;
+mod shown;
 mod side;
 mod sight;
 mod silence;

@@ -186,8 +186,9 @@ async fn the_first_pass_after_off_joins_at_once_and_asks_to_remove() {
 async fn a_foreign_network_is_completed_and_nothing_of_it_is_removed() {
     let (bench, hosts) = zone(2).await;
     let m = &bench.manager;
-    set_up(&hosts[0], 1, &[2]).await;
+    // In this order: a tunnel that leads to a host without a bridge would get it one.
     set_up(&hosts[1], 2, &[]).await;
+    set_up(&hosts[0], 1, &[2]).await;
     let tunnels = async |host: &Host| host.client.bridge("xapi1").await.unwrap().tunnels.len();
     until("the missing tunnel", async || (tunnels(&hosts[1]).await == 1).then_some(())).await;
     until("the proof", async || m.proof("key-1001").await.ok().filter(|proof| proof.whole).map(drop)).await;
