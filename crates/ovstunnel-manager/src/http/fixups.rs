@@ -72,8 +72,8 @@ mod tests {
         {
             for parameter in parameter["parameters"].as_array().into_iter().flatten() {
                 let schema = &parameter["schema"];
-                // These are no names: a part of one, what is looked up by several things, a time, a token's id, a signature.
-                let is_other = ["search", "from", "to", "since", "id", "X-CS-Signature"]
+                // These are no names: a part of one, what is looked up by several things, a packet, a time, a token's id, a signature.
+                let is_other = ["search", "from", "to", "packet", "since", "id", "X-CS-Signature"]
                     .iter()
                     .any(|name| parameter["name"] == *name);
                 if schema["type"] == "string" && !is_other {

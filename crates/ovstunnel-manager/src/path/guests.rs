@@ -4,7 +4,7 @@ use ovstunnel_manager_api::{PathStep, StepResult};
 use ovstunnel_store::NicRow;
 
 use super::asked::{Asked, Learnt};
-use super::steps::{host_command, new_step, with_remedy};
+use super::step::{host_command, new_step, with_remedy};
 use crate::zone::Side;
 
 /// Where the VM itself is seen.

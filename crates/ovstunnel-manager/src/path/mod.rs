@@ -6,6 +6,7 @@
 mod asked;
 mod guests;
 mod packets;
+mod step;
 mod steps;
 
 use std::time::{Duration, Instant};

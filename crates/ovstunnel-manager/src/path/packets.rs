@@ -9,7 +9,7 @@ use ovstunnel_client::Packet;
 use ovstunnel_manager_api::{PathStep, StepResult};
 use ovstunnel_types::GreKey;
 
-use super::steps::{host_command, new_step, with_remedy};
+use super::step::{host_command, new_step, with_remedy};
 use crate::zone::{End, Meeting, Side, Zone};
 
 /// The port to which a VM's own requests are answered: one that systems give to those who connect.

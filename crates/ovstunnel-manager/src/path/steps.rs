@@ -7,23 +7,11 @@ use ovstunnel_types::{GreKey, HostNumber};
 
 use super::asked::{Asked, Frame};
 use super::packets::acl_step;
+use super::step::{host_command, new_step, with_remedy};
 use crate::zone::{Sessions, Side, Zone};
-
-pub(super) fn new_step(side: Option<&Side>, check: &str, result: StepResult, evidence: String) -> PathStep {
-    let host = side.map(|side| side.host.clone());
-    PathStep { host, check: check.to_owned(), result, evidence, remedy: None, commands: Vec::new() }
-}
-
-pub(super) fn with_remedy(step: PathStep, remedy: &str, commands: Vec<FaultCommand>) -> PathStep {
-    PathStep { remedy: Some(remedy.to_owned()), commands, ..step }
-}
 
 fn manager_command(run: String) -> FaultCommand {
     FaultCommand { host: None, run }
-}
-
-pub(super) fn host_command(side: &Side, run: &str) -> FaultCommand {
-    FaultCommand { host: Some(side.host.clone()), run: run.to_owned() }
 }
 
 /// What the host and its bridge are like.

@@ -35,8 +35,8 @@ use crate::zone::{Happened, Zone};
 use attempts::Attempts;
 pub use attempts::Failed;
 use holds::Waiting;
-use untold::Untold;
 pub use holds::{Held, Said};
+use untold::Untold;
 
 /// For how long the first pass waits at most for hosts that were not tried yet.
 const FIRST_PICTURE: Duration = Duration::from_secs(10);

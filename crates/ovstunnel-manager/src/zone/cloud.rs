@@ -10,7 +10,7 @@ use ovstunnel_mesh::Moment;
 use ovstunnel_mesh::membership::{Testimony, Witness, by_cloudstack, contradicting};
 use ovstunnel_types::{GreKey, HostNumber};
 
-use super::describe::saturating_u32;
+use super::wire::saturating_u32;
 use super::{State, Zone};
 
 /// A host of CloudStack's.

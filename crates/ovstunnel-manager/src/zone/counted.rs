@@ -9,7 +9,7 @@ use ovstunnel_mesh::counters::Lost;
 use ovstunnel_mesh::proof::{Finding, What};
 use ovstunnel_types::{GreKey, HostNumber, RemoteIp};
 
-use super::describe::{format_time, saturating_u32};
+use super::wire::{format_time, saturating_u32};
 use super::{Registered, State, Zone};
 
 /// The word of daemons that tell their counters.

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ovstunnel_manager_api::{
     Finding, Host, HostCount, HostState, HostTunnel, HostTunnelList, Member, Network, NetworkCount, NetworkRecord,
@@ -15,10 +14,10 @@ use ovstunnel_mesh::{Moment, proof};
 use ovstunnel_store::NetworkRow;
 use ovstunnel_types::{GreKey, HostNumber};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::network::Known;
 use super::upgrade;
+use super::wire::{format_time, rounded_seconds, saturating_u32};
 use super::{Recorded, Registered, Row, SETTLING, State, Zone};
 
 /// Which networks are wanted, and which page of them.
@@ -34,20 +33,6 @@ pub struct Page {
     pub page: usize,
     /// Networks of a page.
     pub limit: usize,
-}
-
-/// A point in time as the API writes it.
-pub fn format_time(at: OffsetDateTime) -> String {
-    // A clock beyond the year 9999 has no such form.
-    at.format(&Rfc3339).unwrap_or_default()
-}
-
-pub(super) fn saturating_u32(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
-}
-
-pub(super) fn rounded_seconds(age: Duration) -> f64 {
-    (age.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 impl State {

@@ -29,6 +29,7 @@ mod story;
 mod swept;
 mod told;
 mod upgrade;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,7 +48,7 @@ use tokio::time::Instant;
 
 pub use clock::CLOCK_SKEW;
 pub use cloud::{CloudHost, CloudNetwork, CloudNic, CloudPicture, CloudTaken};
-pub use describe::{Names, Page, format_time};
+pub use describe::{Names, Page};
 pub use endpoint::EndpointFault;
 pub use ends::{End, EndsError, Meeting};
 pub use faults::Wrong;
@@ -63,6 +64,7 @@ pub use side::Side;
 use sight::Sight;
 pub use silence::{CERTIFICATE_EXPIRES, Silence, unmet_requirement};
 pub use swept::{Sweepable, SweptHost, lost_finding};
+pub use wire::format_time;
 
 /// How many times as long as a pass of proofs the rest after it is, so that the hosts' words are taken in meanwhile.
 const REST: u32 = 2;

@@ -5,7 +5,7 @@ use ovstunnel_manager_api::Trouble;
 use ovstunnel_mesh::proof::Finding;
 use ovstunnel_types::{GreKey, HostNumber};
 
-use super::describe::rounded_seconds;
+use super::wire::rounded_seconds;
 use super::{Meeting, Registered, Zone};
 
 /// What is known of one host's side.

@@ -10,7 +10,7 @@ use ovstunnel_mesh::observed::Mode;
 use ovstunnel_mesh::proof::{Finding, What};
 use ovstunnel_types::{GreKey, HostNumber, TunnelState};
 
-use super::describe::rounded_seconds;
+use super::wire::rounded_seconds;
 use super::{State, Zone};
 
 /// The word of daemons that can probe tunnels.

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use ovstunnel_manager_api::{Inability, UpgradeHost, UpgradePlan, UpgradeWaiting, UpgradeWave};
 use ovstunnel_types::HostNumber;
 
-use super::describe::saturating_u32;
 use super::host::Told;
+use super::wire::saturating_u32;
 use super::{State, Zone};
 
 /// What is asked of each daemon beyond the API as it began, and what it means where one cannot.

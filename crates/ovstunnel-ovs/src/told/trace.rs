@@ -309,7 +309,7 @@ Megaflow: recirc_id=0,eth,in_port=4,dl_src=02:aa:00:00:00:01,dl_dst=ff:ff:ff:ff:
     }
 
     #[test]
-    fn the_flows_that_have_matched_are_read_with_cookie_and_priority() {
+    fn flows_that_have_matched_are_read_with_cookie_and_priority() {
         // Of a VPC's bridge, printed by 3.1.0.
         let printed = "\
 bridge(\"xapi7\")

@@ -115,26 +115,6 @@ fn certificates_that_expire_first_are_listed_first() {
 }
 
 #[test]
-fn an_upgrade_is_planned_in_waves() {
-    let lacks = json!({"capability": "epoch", "means": "nothing on it is changed"});
-    let host = |name: &str| json!({"host": name, "daemon": "0.1.0", "networks": 2, "cannot": [lacks]});
-    let waiting = json!([{"host": "h4", "reason": "it does not answer"}]);
-    let waves = json!([{"hosts": [host("h1"), host("h3")]}, {"hosts": [host("h2")]}]);
-    let answer = json!({"version": "0.2.0", "waves": waves, "waiting": waiting, "done": 7});
-    let manager = FakeDaemon::answering(vec![canned("GET /v1/upgrade", 200, answer.clone())]);
-    let ran = run(&mut manager.ctl("zone upgrade plan"));
-    let lines: Vec<String> =
-        ran.out.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-    assert_eq!(lines[0], "To version 0.2.0: 3 to upgrade, 1 waiting, 7 as they are to be.");
-    let at = |text: &str| lines.iter().position(|line| line == text).unwrap_or_else(|| panic!("{text}: {}", ran.out));
-    let order =
-        ["Wave 1", "h1 0.1.0 2 epoch", "h3 0.1.0 2 epoch", "Wave 2", "h2 0.1.0 2 epoch", "h4: it does not answer"];
-    assert!(order.map(at).is_sorted() && ran.out.contains("zone host maintenance HOST --for 10m"), "{}", ran.out);
-    let json: Value = serde_json::from_str(&run(&mut manager.ctl("zone upgrade plan --json")).out).unwrap();
-    assert_eq!(json, answer);
-}
-
-#[test]
 fn the_managers_doctor_is_a_check_for_monitoring_too() {
     for (level, status) in [("ok", 0), ("warn", 1), ("fail", 2)] {
         let finding = json!({"check": "database", "level": level, "reason": "mode 0644", "remedy": "chmod"});

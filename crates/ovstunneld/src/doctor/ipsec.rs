@@ -11,8 +11,6 @@ use ovstunnel_plan::{DesiredBridge, Encap, InTheWay, ObservedBridge};
 use super::finding::{About, fail, ok, or_ok, warn};
 use crate::host::Root;
 
-const CHECK: &str = "ipsec";
-
 /// What `ovs-monitor-ipsec` writes into Open vSwitch's folder.
 const PID_FILE: &str = "ovs-monitor-ipsec.pid";
 
@@ -68,23 +66,23 @@ pub(super) fn check_ipsec(facts: &Facts) -> Vec<Finding> {
     if !facts.monitor {
         let reason = "tunnels are to be encrypted, and ovs-monitor-ipsec, which has keys made for them, does not run: nothing passes, or in clear where the host has no rule against that";
         let remedy = "`systemctl enable --now openvswitch-ipsec`, of the package openvswitch-ipsec";
-        findings.push(fail(CHECK, reason, remedy));
+        findings.push(fail("ipsec", reason, remedy));
     }
     findings.extend(facts.passed_by.iter().map(|(bridge, why)| {
         let reason = format!("tunnels of bridge {bridge} are not encrypted: {why}");
         let remedy = "make the bridge anew, without `[tunnel] dst_port` and on the kernel datapath, or have `[tunnel] ipsec = \"off\"`";
-        fail(CHECK, reason, remedy).about(bridge)
+        fail("ipsec", reason, remedy).about(bridge)
     }));
     match &facts.keys {
         Err(why) => findings.push(warn(
-            CHECK,
+            "ipsec",
             format!("with which hosts there are keys is not known: {why}"),
             "install iproute2",
         )),
         Ok(keys) if facts.monitor => findings.extend(without_keys(&facts.remotes, keys)),
         Ok(_) => {}
     }
-    or_ok(findings, || ok(CHECK, format!("tunnels are encrypted; there are keys with {} hosts", facts.remotes.len())))
+    or_ok(findings, || ok("ipsec", format!("tunnels are encrypted; there are keys with {} hosts", facts.remotes.len())))
 }
 
 fn in_the_way(one: &InTheWay) -> Finding {
@@ -94,7 +92,7 @@ fn in_the_way(one: &InTheWay) -> Finding {
     );
     let remedy =
         format!("if nobody needs it: `ovs-vsctl remove Open_vSwitch . other_config {key}`; it is set again at once");
-    fail(CHECK, reason, remedy).about(key)
+    fail("ipsec", reason, remedy).about(key)
 }
 
 /// Hosts with which there are no keys in both directions.
@@ -107,7 +105,7 @@ fn without_keys(remotes: &[IpAddr], keys: &BTreeSet<(IpAddr, IpAddr)>) -> Vec<Fi
             "on both hosts: `ipsec status` (libreswan: `ipsec trafficstatus`), `ovs-appctl -t ovs-monitor-ipsec tunnels/show`; that UDP port 500 and protocol 50 pass \
              between them; that {ip} has the same `[tunnel] ipsec`"
         );
-        warn(CHECK, reason, remedy).about(ip)
+        warn("ipsec", reason, remedy).about(ip)
     });
     told.collect()
 }

@@ -10,6 +10,7 @@ mod diagnosis;
 mod fence;
 mod fixups;
 mod forwarding;
+mod frame_query;
 mod host;
 mod kind;
 mod limit;

@@ -7,7 +7,7 @@ use ovstunnel_ovs::matched_flows;
 use ovstunnel_plan::{Decision, DesiredBridge, Direction, ObservedBridge, Verdict};
 use ovstunnel_server::problem::ApiError;
 
-use super::forwarding::FrameQuery;
+use super::frame_query::FrameQuery;
 
 const ADDRESS: &str = "must be an IPv4 address, such as 10.1.1.2";
 const TOGETHER: &str = "must be there where the other end's address is: from_ip and to_ip go together";

@@ -181,7 +181,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 
 /// A file's text up to its unit tests; nothing of a file that is a test as a whole.
 fn product_text(path: &Path) -> String {
-    if path.file_name().is_some_and(|name| name == "tests.rs") {
+    if path.to_str().is_some_and(|path| path.ends_with("tests.rs")) {
         return String::new();
     }
     let text = std::fs::read_to_string(path).unwrap();

@@ -79,7 +79,7 @@ async fn a_vpc_is_set_up_told_and_taken_away() {
     assert_eq!(bridge["vpc"]["topology_sequence"], 3);
     assert_eq!(
         bridge["vpc"]["tiers"][1],
-        json!({"key": 1002, "network_uuid": uuid(2), "cidr": "10.1.2.0/24", "acl": "a"})
+        json!({"key": 1002, "network_uuid": uuid(2), "cidr": "10.1.2.0/24", "acl": "a", "gateway_mac": "02:00:00:00:02:fe"})
     );
     assert_eq!(bridge["vpc"]["unplaced_vifs"], json!([]));
     sim.switch.unplug_port("vif1.0");

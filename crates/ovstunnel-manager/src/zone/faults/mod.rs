@@ -15,7 +15,7 @@ use ovstunnel_mesh::proof::{Finding, What};
 use ovstunnel_types::{GreKey, HostNumber};
 use time::OffsetDateTime;
 
-use super::describe::{rounded_seconds, saturating_u32};
+use super::wire::{rounded_seconds, saturating_u32};
 use super::{Happened, SETTLING, State, Zone};
 
 /// For how long a finding must stand before it is a fault where the manager keeps meshes whole itself. Where the cloud does, call by

@@ -10,7 +10,7 @@ use ovstunnel_types::{GreKey, HostNumber};
 use time::OffsetDateTime;
 
 use super::{Found, Standing};
-use crate::zone::describe::{format_time, saturating_u32};
+use crate::zone::wire::{format_time, saturating_u32};
 use crate::zone::{Registered, State, Zone};
 
 /// Networks for which commands are given; of more, the list says which they are.
