@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_is_known_by_its_priority_and_a_tables_end_by_its_table() {
+    fn an_item_is_known_by_priority_and_a_tables_end_by_its_table() {
         let end = |table: u8| (Cookie::new(Purpose::VpcEnd, table.into()), 1);
         let out = (1001, Direction::Egress, None, Verdict::Allow);
         let item = (Cookie::new(Purpose::VpcIngress, 0xabcdef), 1011);

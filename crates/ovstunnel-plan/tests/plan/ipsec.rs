@@ -71,7 +71,7 @@ fn a_new_bridge_has_the_guard_before_its_first_tunnel() {
 }
 
 #[test]
-fn what_somebody_else_has_set_stays_and_what_is_ours_is_put_back() {
+fn what_somebody_else_has_set_stays_and_ours_is_put_back() {
     let mut world = World::default();
     world.switch_config.insert("ca_cert".into(), "/theirs".into());
     world.switch_config.insert("ipsec_skb_mark".into(), "1/1".into());
