@@ -115,16 +115,40 @@ fn port_edit() -> impl Strategy<Value = PortEdit> {
     ]
 }
 
+/// Of edits of one thing only the first: those of a plan do not contradict each other.
+fn once<T>(edits: Vec<T>, thing: impl Fn(&T) -> String) -> Vec<T> {
+    let mut about = BTreeSet::new();
+    edits.into_iter().filter(|edit| about.insert(thing(edit))).collect()
+}
+
+fn edited_of_bridge(edit: &BridgeEdit) -> String {
+    match edit {
+        BridgeEdit::SetId(key, _) | BridgeEdit::DropId(key) => format!("id {key}"),
+        BridgeEdit::SetConfig(key, _) | BridgeEdit::DropConfig(key) => format!("config {key}"),
+        other => format!("{:?}", std::mem::discriminant(other)),
+    }
+}
+
+fn edited_of_port(edit: &PortEdit) -> String {
+    match edit {
+        PortEdit::SetId(key, _) | PortEdit::DropId(key) => format!("id {key}"),
+        PortEdit::SetOption(key, _) | PortEdit::DropOption(key) => format!("option {key}"),
+        PortEdit::NoVlan | PortEdit::ReceiveOnly => "vlan".to_owned(),
+        PortEdit::Detach | PortEdit::MakeTunnel(_) => "type".to_owned(),
+        other => format!("{:?}", std::mem::discriminant(other)),
+    }
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let (n, to) = (1u8..=3, 2u8..=4);
     let ids = btree_map(key(), value(), 0..3);
     let mode = option::of(select(vec![FailMode::Secure, FailMode::Standalone]));
     prop_oneof![
         6 => (n.clone(), ids, mode).prop_map(|(n, ids, mode)| Op::Create(n, ids, mode)),
-        4 => (n.clone(), vec(bridge_edit(), 1..5)).prop_map(|(n, edits)| Op::Edit(n, edits)),
+        4 => (n.clone(), vec(bridge_edit(), 1..5)).prop_map(|(n, edits)| Op::Edit(n, once(edits, edited_of_bridge))),
         1 => n.clone().prop_map(Op::Delete),
         6 => (n.clone(), to.clone()).prop_map(|(n, to)| Op::Tunnel(n, to)),
-        4 => (n.clone(), to.clone(), vec(port_edit(), 1..5)).prop_map(|(n, to, edits)| Op::EditTunnel(n, to, edits)),
+        4 => (n.clone(), to.clone(), vec(port_edit(), 1..5)).prop_map(|(n, to, edits)| Op::EditTunnel(n, to, once(edits, edited_of_port))),
         2 => (n, to).prop_map(|(n, to)| Op::RemoveTunnel(n, to)),
         1 => (0u64..9).prop_map(Op::TryAgain),
         1 => option::of(1u8..9).prop_map(|n| Op::Epoch(n.map(|n| format!("{ZONE}:{n}").parse().unwrap()))),
