@@ -20,6 +20,10 @@ BETWEEN_FIELDS = (
     "must not be a name of Open vSwitch's own",
     "must be there once",
     "must come with the key of the bridges that are adopted",
+    "must be there where the other end's address is",
+    "must be icmp, tcp or udp, and only with from_ip and to_ip",
+    "must be 1 to 65535 with tcp and udp, and absent otherwise",
+    "must be an IPv4 address where tunnels are of kind gre and the bridge is in the kernel's datapath",
     "must be from 1 to 4096 where the isolation is not GRE",
     # What a pattern cannot say: how large a number in a list of ranges is, how long a duration, what an address.
     "must be a whole number from 1 to 2147483647",

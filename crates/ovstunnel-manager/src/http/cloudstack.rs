@@ -36,17 +36,20 @@ pub(super) async fn post_event(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<StatusCode, ApiError> {
+    let forbidden = || {
+        let detail = "X-CS-Signature: must be the body's HMAC-SHA256 by the webhook's secret key, which [cloudstack] webhook_secret has here; \
+                      nothing was read";
+        ApiError::new(Code::Forbidden, detail)
+    };
+    let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).ok_or_else(forbidden)?;
     if !state.cloudstack.takes_webhooks() {
         return Err(ApiError::conflict(
             "cloudstack",
             "webhooks of CloudStack's are not taken here: [cloudstack] webhook_secret is not set",
         ));
     }
-    let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if state.cloudstack.take_webhook(&body, signature) {
-        return Ok(StatusCode::OK);
+    match state.cloudstack.take_webhook(&body, signature) {
+        true => Ok(StatusCode::OK),
+        false => Err(forbidden()),
     }
-    let detail = "X-CS-Signature: must be the body's HMAC-SHA256 by the webhook's secret key, which [cloudstack] webhook_secret has here; \
-                  nothing was read";
-    Err(ApiError::new(Code::Forbidden, detail))
 }

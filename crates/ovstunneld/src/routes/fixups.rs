@@ -92,6 +92,7 @@ fn constrain_parameter(path: &str, parameter: &mut Parameter) {
     let schema: Object = match parameter.name.as_str() {
         "bridge" => text.pattern(schema_pattern::<BridgeName>()).build(),
         "port" => text.pattern(schema_pattern::<PortName>()).build(),
+        "vif" if path.ends_with("/limit") => text.pattern(schema_pattern::<BridgeName>()).build(),
         "vif" => text.pattern(either_pattern(schema_pattern::<BridgeName>(), schema_pattern::<NetworkUuid>())).build(),
         "cursor" => text.pattern(schema_pattern::<BridgeName>()).build(),
         "vpc" => text.pattern(Some("^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$")).build(),

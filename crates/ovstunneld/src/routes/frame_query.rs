@@ -26,6 +26,6 @@ pub(super) struct FrameQuery {
     #[param(value_type = Option<String>, pattern = "^(icmp|tcp|udp)$")]
     pub(super) protocol: Option<String>,
     /// Port of its destination, where the protocol has ports.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 65535)]
     pub(super) to_port: Option<u16>,
 }
