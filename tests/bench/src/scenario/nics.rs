@@ -5,11 +5,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use ovstunnel_client::EventsWanted;
 use ovstunnel_hollow::{Hollow, Manager, Plan};
 use ovstunnel_manager_api::{Isolation, PutNetwork, PutNic, PutPhysicalNetwork};
 
 use crate::page::MANAGER;
-use crate::process::cpu_seconds;
+use crate::process::{cpu_seconds, memory};
 use crate::report::{Goal, Line, Unit};
 use crate::scale::Scale;
 use crate::stats::Samples;
@@ -36,6 +37,7 @@ pub fn events(hollow: &Hollow, manager: &Manager, scale: &Scale) -> Result<Vec<L
     let pid = manager.pid()?;
     // What two thousand watched hosts cost goes on meanwhile, and is no event's.
     let at_rest = at_rest(pid, Duration::from_secs(scale.nic_seconds.min(AT_REST)))?;
+    let (rows, resident) = (last_event(manager)?, memory(pid));
     let (cpu, start) = (cpu_seconds(pid)?, Instant::now());
     for event in 0..count {
         thread::sleep((Duration::from_secs(1) * event / PACE).saturating_sub(start.elapsed()));
@@ -45,6 +47,9 @@ pub fn events(hollow: &Hollow, manager: &Manager, scale: &Scale) -> Result<Vec<L
     }
     let took = start.elapsed().as_secs_f64();
     let each = ((cpu_seconds(pid)? - cpu - at_rest * took) / f64::from(count)).max(0.0);
+    let resident = memory(pid) as f64 - resident as f64;
+    // An event is kept by a task of its own, and those of the last calls may still wait for it.
+    let rows = (last_event(manager)? - rows) as f64 / f64::from(count);
     ensure!(took >= f64::from(count - 1) / f64::from(PACE), "{count} events in {took} s");
     let what = format!("{PACE} NIC events a second, nothing sent: CPU time for an event");
     Ok(vec![
@@ -64,7 +69,16 @@ pub fn events(hollow: &Hollow, manager: &Manager, scale: &Scale) -> Result<Vec<L
         Line::new(MANAGER, "the same: an answer, in the middle", Unit::Seconds, answers.median(), answers.len()),
         Line::new(MANAGER, "the same: an answer, 99 %", Unit::Seconds, answers.p99(), answers.len()),
         Line::new(MANAGER, "the same: events a second that were reached", Unit::Number, f64::from(count) / took, 1),
+        Line::new(MANAGER, "the same: rows of the table of events, for an event", Unit::Number, rows, 1),
+        Line::new(MANAGER, "the same: memory afterwards, beyond what it was before", Unit::Bytes, resident.max(0.0), 1),
     ])
+}
+
+/// The number of the newest event that is kept: they are counted in the order in which they are.
+fn last_event(manager: &Manager) -> Result<u64> {
+    let wanted = EventsWanted { limit: Some(1), ..EventsWanted::default() };
+    let list = manager.ask(async |client| client.events(&wanted).await)?;
+    Ok(list.events.first().map_or(0, |event| event.id))
 }
 
 /// The share of a core that is used while nothing is asked for.
