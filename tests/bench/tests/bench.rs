@@ -96,6 +96,8 @@ const LINES: [(&str, &[&str], usize); 88] = [
     ("the same: an answer, in the middle", &[], 0),
     ("the same: an answer, 99 %", &[], 0),
     ("the same: events a second that were reached", &[], 0),
+    ("the same: rows of the table of events, for an event", &[], 0),
+    ("the same: memory afterwards, beyond what it was before", &[], 0),
     ("sweeps of all 3,000 tunnels of 50 hosts, BFD, counters: CPU", &[], 0),
     ("the same: requests to hosts a second", &[], 0),
     ("the same: all tunnels probed for the first time", &[], 0),
