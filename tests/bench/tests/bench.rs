@@ -13,7 +13,7 @@ use ovstunnel_lab::traces_of;
 use serde_json::Value;
 
 /// Each line of the table: what it begins with, who is measured beside the daemon, and how many goals it has.
-const LINES: [(&str, &[&str], usize); 88] = [
+const LINES: [(&str, &[&str], usize); 90] = [
     ("one tunnel, 0 on the host: median", &["command", "database", "plugin", "ovsdbapp"], 2),
     ("one tunnel, 0 on the host: p99", &["command", "database", "plugin", "ovsdbapp"], 2),
     ("one tunnel, 10 on the host: median", &["command", "database", "plugin", "ovsdbapp"], 2),
