@@ -56,11 +56,7 @@ pub struct Ipv4Match {
 impl Ipv4Match {
     /// Writes the words that say which packets these are: they stand before all others.
     pub(super) fn write_protocol(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(proto) = self.proto else { return f.write_str(",ip") };
-        match WORDS.iter().find(|(number, _)| *number == proto) {
-            Some((_, word)) => write!(f, ",{word}"),
-            None => write!(f, ",ip,nw_proto={proto}"),
-        }
+        write_protocol(f, self.proto, "ip", &WORDS)
     }
 
     /// Writes addresses and port.
@@ -78,8 +74,7 @@ impl Ipv4Match {
     /// Takes up one field, where it is one of these.
     pub(super) fn parse_field(this: &mut Option<Self>, name: &str, value: &str) -> Option<()> {
         if value.is_empty() {
-            let word = WORDS.iter().find(|(_, word)| *word == name).map(|(number, _)| *number);
-            let proto = if name == "igmp" { Some(2) } else { word };
+            let proto = if name == "igmp" { Some(2) } else { protocol_of(name, &WORDS) };
             (name == "ip" || proto.is_some()).then_some(())?;
             let ip = this.get_or_insert_default();
             ip.proto = proto.or(ip.proto);
@@ -95,6 +90,25 @@ impl Ipv4Match {
         }
         Some(())
     }
+}
+
+/// Writes which packets these are: all of a family, whose word is `any`, or those of a protocol, by its own word where it has one.
+pub(super) fn write_protocol(
+    f: &mut fmt::Formatter<'_>,
+    proto: Option<u8>,
+    any: &str,
+    words: &[(u8, &str)],
+) -> fmt::Result {
+    let Some(proto) = proto else { return write!(f, ",{any}") };
+    match words.iter().find(|(number, _)| *number == proto) {
+        Some((_, word)) => write!(f, ",{word}"),
+        None => write!(f, ",{any},nw_proto={proto}"),
+    }
+}
+
+/// The protocol that a word stands for.
+pub(super) fn protocol_of(word: &str, words: &[(u8, &str)]) -> Option<u8> {
+    words.iter().find(|(_, known)| *known == word).map(|(number, _)| *number)
 }
 
 fn read_cidr(text: &str) -> Option<Cidr> {

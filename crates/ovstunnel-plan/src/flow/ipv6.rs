@@ -7,7 +7,7 @@ use std::fmt;
 
 use ipnet::Ipv6Net;
 
-use super::ipv4::{PortMask, read_port};
+use super::ipv4::{PortMask, protocol_of, read_port, write_protocol};
 
 /// Protocol numbers that Open vSwitch has words for.
 const WORDS: [(u8, &str); 4] = [(6, "tcp6"), (17, "udp6"), (58, "icmp6"), (132, "sctp6")];
@@ -26,11 +26,7 @@ pub struct Ipv6Match {
 impl Ipv6Match {
     /// Writes the words that say which packets these are: they stand before all others.
     pub(super) fn write_protocol(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(proto) = self.proto else { return f.write_str(",ipv6") };
-        match WORDS.iter().find(|(number, _)| *number == proto) {
-            Some((_, word)) => write!(f, ",{word}"),
-            None => write!(f, ",ipv6,nw_proto={proto}"),
-        }
+        write_protocol(f, self.proto, "ipv6", &WORDS)
     }
 
     /// Writes address and port.
@@ -46,7 +42,7 @@ impl Ipv6Match {
     /// Takes up one field, where it is one of these.
     pub(super) fn parse_field(this: &mut Option<Self>, name: &str, value: &str) -> Option<()> {
         if value.is_empty() {
-            let proto = WORDS.iter().find(|(_, word)| *word == name).map(|(number, _)| *number);
+            let proto = protocol_of(name, &WORDS);
             (name == "ipv6" || proto.is_some()).then_some(())?;
             let ip = this.get_or_insert_default();
             ip.proto = proto.or(ip.proto);

@@ -37,15 +37,16 @@ pub(super) struct AddressQuery {
 }
 
 /// A managed bridge, and the switch where that can be asked.
-struct Asked {
-    real: Option<RealSwitch>,
-    bridge: ObservedBridge,
+pub(super) struct Asked {
+    pub real: Option<RealSwitch>,
+    pub bridge: ObservedBridge,
 }
 
 /// What a switch in memory says of frames.
 const SIMULATED: &str = "a simulated switch forwards nothing, and cannot be asked for it";
 
-fn requested_bridge(state: &State, name: &str) -> Result<Asked, ApiError> {
+/// A managed bridge by its name, where the switch can be read.
+pub(super) fn requested_bridge(state: &State, name: &str) -> Result<Asked, ApiError> {
     let name: BridgeName = validate::parse_field("bridge", name)?;
     state.expect_live()?;
     state

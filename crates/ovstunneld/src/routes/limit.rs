@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::extract::State as Shared;
 use ovstunnel_api::{LimitCounted, Problem, VifLimit};
-use ovstunnel_plan::{BridgeName, PortName, View};
+use ovstunnel_plan::PortName;
 use ovstunnel_server::extract::{ValidPath, ValidQuery};
 use ovstunnel_server::problem::ApiError;
 use serde::Deserialize;
 
+use super::forwarding::{Asked, requested_bridge};
 use super::{State, refusals, validate};
 
 /// Which VIF.
@@ -34,23 +35,18 @@ pub(super) async fn get_limit(
     ValidPath(name): ValidPath<String>,
     ValidQuery(query): ValidQuery<LimitQuery>,
 ) -> Result<Json<VifLimit>, ApiError> {
-    let name: BridgeName = validate::parse_field("bridge", &name)?;
     let vif: PortName = validate::parse_field("vif", &query.vif)?;
-    state.expect_live()?;
     let settings = state.switch.effective_settings(&state.writer.settings());
-    state
-        .managed_bridge(name.as_str())
-        .ok_or_else(|| ApiError::not_found(format!("ovstunnel manages no bridge {name}")))?;
-    let bridge = state.switch.observer().read(|db| db.view().bridge(name.as_str()));
-    let bridge = bridge.ok_or_else(|| ApiError::not_found(format!("there is no bridge {name}")))?;
+    let Asked { real, bridge } = requested_bridge(&state, &name)?;
     let is_it = |port: &&ovstunnel_plan::ObservedPort| port.name == vif.as_str();
     let number = bridge.vifs(&settings.vif_prefixes).find(is_it).and_then(|port| port.interface()?.openflow_port());
-    let number = number.ok_or_else(|| ApiError::not_found(format!("bridge {name} has no VIF {vif} with a device")))?;
+    let number =
+        number.ok_or_else(|| ApiError::not_found(format!("bridge {} has no VIF {vif} with a device", bridge.name)))?;
     let (pps, vif) = (settings.vif_broadcast_pps, vif.to_string());
-    let Some(real) = state.switch.real_switch().filter(|_| pps > 0) else {
+    let Some(real) = real.filter(|_| pps > 0) else {
         return Ok(Json(VifLimit { vif, limit: None }));
     };
-    let counted = real.metered(name.as_str(), number).await;
+    let counted = real.metered(&bridge.name, number).await;
     let counted = counted.map_err(|error| refusals::unavailable_problem(error.to_string()))?;
     let limit = counted.map(|counted| LimitCounted {
         pps,
