@@ -30,16 +30,13 @@ use tokio::time::Instant;
 
 use crate::hosts::Writers;
 use crate::leader::Leader;
-use crate::zone::{Happened, Zone};
+use crate::zone::{FIRST_PICTURE, Happened, Zone};
 
 use attempts::Attempts;
 pub use attempts::Failed;
 use holds::Waiting;
 pub use holds::{Held, Said};
 use untold::Untold;
-
-/// For how long the first pass waits at most for hosts that were not tried yet.
-const FIRST_PICTURE: Duration = Duration::from_secs(10);
 
 /// How often a network is looked at again in which something differs that cannot be sent.
 const AGAIN: Duration = Duration::from_secs(5);

@@ -13,6 +13,9 @@ use tokio::sync::watch;
 
 use super::{State, Zone};
 
+/// For how long a manager that begins waits at most for hosts that were not tried yet, before it acts or tells faults.
+pub const FIRST_PICTURE: Duration = Duration::from_secs(10);
+
 impl State {
     /// What may be done to a host, by what is registered of it and by whether it has taken the manager's epoch.
     pub(super) fn may_change(&mut self, number: HostNumber) {

@@ -63,6 +63,8 @@ pub struct Registered {
     pub row: Row,
     told: Option<Told>,
     connection: Connection,
+    /// Since when it can be asked, or when it could be last.
+    reached: Moment,
     pub(super) interface: Option<Interface>,
     pub(super) endpoint_trouble: Option<Trouble>,
     certificate: Shown,
@@ -93,6 +95,7 @@ impl Registered {
             row,
             told: None,
             connection: Connection::Trying,
+            reached: Moment::default(),
             interface: None,
             endpoint_trouble: None,
             certificate: Shown::default(),
@@ -108,6 +111,11 @@ impl Registered {
     /// Whether it can be asked now.
     pub fn is_connected(&self) -> bool {
         self.connection == Connection::Up
+    }
+
+    /// Since when it can be asked; of one that cannot, since when it could be before.
+    pub(super) fn reached_since(&self) -> Moment {
+        self.reached
     }
 
     /// What its daemon said of itself when it was last connected.
@@ -154,7 +162,10 @@ impl Registered {
         Some((self.row.name.clone(), more))
     }
 
-    pub(super) fn take_connection(&mut self, told: Told) {
+    pub(super) fn take_connection(&mut self, told: Told, now: Moment) {
+        if !self.is_connected() {
+            self.reached = now;
+        }
         self.connection = Connection::Up;
         self.told = Some(told);
     }
@@ -340,13 +351,23 @@ impl State {
         true
     }
 
-    /// The networks of which others have tunnels to a host that has no bridge at all.
+    /// The networks of a host that has no bridge at all, of which others that answer have tunnels to it.
     pub(super) fn missed_networks(&self, number: HostNumber) -> Vec<String> {
         let has_spoken_of_none = |seen: &observed::Host| seen.snapshot.as_ref().is_some_and(|s| s.bridges().is_empty());
         if !self.seen.get(&number).is_some_and(has_spoken_of_none) {
             return Vec::new();
         }
-        self.sight.keys_of(number).map(|key| self.network_name(key)).collect()
+        let missed = self.sight.keys_of(number).filter(|key| self.is_missed(*key, number));
+        missed.map(|key| self.network_name(key)).collect()
+    }
+
+    /// Whether a host is of a network's mesh, and one of the others that answer has a tunnel to it. What a host said that is silent since is old.
+    fn is_missed(&self, key: GreKey, number: HostNumber) -> bool {
+        let Some(known) = self.networks.get(&key).filter(|known| known.mesh.has_member(number)) else { return false };
+        let answering = known.mesh.members().filter_map(|other| self.seen.get(&other)).filter(|seen| seen.is_connected);
+        let mut bridges = answering.filter_map(|seen| seen.snapshot.as_ref()).flat_map(|said| said.bridges_of(key));
+        bridges
+            .any(|bridge| bridge.tunnels.iter().any(|tunnel| tunnel.key == key && tunnel.peer_number() == Some(number)))
     }
 
     /// What is to be told of a host that has said something: kind, name, sentence. `had` is how many bridges it had before it came back,

@@ -46,6 +46,7 @@ use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
+pub use acting::FIRST_PICTURE;
 pub use clock::CLOCK_SKEW;
 pub use cloud::{CloudHost, CloudNetwork, CloudNic, CloudPicture, CloudTaken};
 pub use describe::{Names, Page};
@@ -341,7 +342,7 @@ impl Zone {
             let had = state.seen.get(&number).and_then(|seen| Some(seen.snapshot.as_ref()?.bridges().len()));
             let Some(host) = state.hosts.get_mut(&number) else { return };
             let is_new = !host.is_connected();
-            host.take_connection(told);
+            host.take_connection(told, now);
             let name = if is_new { host.may_tell() } else { None };
             state.seen_as(number, |seen| (seen.heard, seen.is_connected) = (now, true));
             state.switch_fault(number);

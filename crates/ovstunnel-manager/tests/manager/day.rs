@@ -1,5 +1,5 @@
 //! Hours of a zone: VMs start, stop and move, daemons are killed, hosts fail and come back, the manager starts anew. No network is ever missing
-//! something, one-sided, or has something left over once its time is over.
+//! something, one-sided, or has something left over once its time is over, and no fault is told but that of a host which is down.
 //!
 //! `OVSTUNNEL_DAY_HOSTS` and `OVSTUNNEL_DAY_HOURS` make it as large and as long as one likes: 2,000 hosts and 24 hours are `scripts/soak`'s.
 

@@ -3,6 +3,7 @@
 //! What it does: looks through what the proofs found and what hosts say of themselves, again and again, and remembers since when each
 //! thing stands. What it must not do: ask a host, or judge what was found: where it comes from is `ovstunnel_mesh::faults`.
 
+mod patience;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,13 +18,6 @@ use time::OffsetDateTime;
 
 use super::wire::{rounded_seconds, saturating_u32};
 use super::{Happened, SETTLING, State, Zone};
-
-/// For how long a finding must stand before it is a fault where the manager keeps meshes whole itself. Where the cloud does, call by
-/// call, that takes longer: [`SETTLING`].
-const STANDS: Duration = Duration::from_millis(700);
-
-/// The same for a host that does not answer: a daemon that is started anew does not do so for a moment.
-const SILENT: Duration = Duration::from_secs(3);
 
 /// How often it is looked at least.
 const LOOKING: Duration = Duration::from_secs(2);
@@ -49,6 +43,8 @@ pub(super) struct Faults {
     troubles: BTreeMap<HostSign, Moment>,
     found: Vec<Found>,
     looked: Option<Moment>,
+    /// When the manager had its first picture of all hosts.
+    pictured: Option<Moment>,
     /// How many are not told, for a host is worked at.
     silenced: usize,
 }
@@ -104,32 +100,28 @@ impl State {
         })
     }
 
-    /// How long this must stand.
-    fn settling_time(&self, is_silence: bool) -> Duration {
-        match (is_silence, self.acts) {
-            (true, _) => SILENT,
-            (false, true) => STANDS,
-            (false, false) => SETTLING,
-        }
-    }
-
     fn standing_faults(&mut self, now: Moment) -> Standing {
+        self.note_first_picture(now);
         let (mut signs, mut findings, mut is_waiting) = (BTreeMap::new(), Vec::new(), false);
-        let proven = self.all_findings().map(|(key, finding)| {
-            let is_silence = matches!(finding.what, What::HostSilent | What::HostUnseen);
-            (key, finding.clone(), self.settling_time(is_silence))
-        });
+        let proven = self.all_findings().map(|(key, finding)| (key, finding.clone(), None));
         // A session takes its time to begin, and to be told.
         let patience = |is_certain| if is_certain { self.settling_time(false) } else { SETTLING };
-        let by_bfd =
-            self.bfd_findings().into_iter().map(|(key, finding, is_certain)| (key, finding, patience(is_certain)));
-        let swept = self.all_swept(now).map(|(key, finding)| (key, finding.clone(), self.settling_time(false)));
-        let counted = self.all_counted().into_iter().map(|(key, finding)| (key, finding, self.settling_time(false)));
+        let by_bfd = self
+            .bfd_findings()
+            .into_iter()
+            .map(|(key, finding, is_certain)| (key, finding, Some(patience(is_certain))));
+        let on_wire = Some(self.settling_time(false));
+        let swept = self.all_swept(now).map(|(key, finding)| (key, finding.clone(), on_wire));
+        let counted = self.all_counted().into_iter().map(|(key, finding)| (key, finding, on_wire));
         for (key, finding, patience) in proven.chain(by_bfd).chain(swept).chain(counted) {
             let sign = (key, finding.what, finding.host, finding.to);
             let since = self.faults.signs.get(&sign).copied().unwrap_or(now);
             signs.insert(sign, since);
-            match now.since(since) >= patience {
+            let patience = match patience {
+                Some(given) => Some((given, since)),
+                None => self.patience_with(key, &finding, since),
+            };
+            match patience.is_some_and(|(patience, counts)| now.since(counts) >= patience) {
                 true => findings.push((key, finding, since)),
                 false => is_waiting = true,
             }

@@ -3,6 +3,7 @@
 
 use ovstunnel_api::{Bfd, BfdState, Bridge};
 
+use super::patience::STANDS;
 use super::*;
 use crate::zone::tests::{Bench, bridge, number};
 

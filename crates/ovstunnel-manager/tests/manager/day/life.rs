@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use ovstunnel_manager::inventory::Move;
+use ovstunnel_manager::zone::Wrong;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep};
@@ -125,6 +126,7 @@ impl Life {
     async fn one_second(&mut self) {
         sleep(Duration::from_secs(1)).await;
         self.second += 1;
+        self.check_alarms();
         while let Some((at, action)) = self.later.first().copied().filter(|(at, _)| *at <= self.second) {
             self.later.remove(&(at, action));
             match action {
@@ -139,6 +141,20 @@ impl Life {
         }
         if self.second.is_multiple_of(60) {
             self.check();
+        }
+    }
+
+    /// Nobody is told of a fault but of a host that does not answer, while it does not.
+    fn check_alarms(&mut self) {
+        let zone = &self.world.now.zone;
+        zone.look_for_faults(zone.now());
+        let told = zone.faults(&Wrong { limit: usize::MAX, ..Wrong::default() });
+        for fault in told.faults {
+            let place = fault.place.host.as_deref().and_then(|name| name.strip_prefix('h'));
+            let host = place.and_then(|number| number.parse().ok());
+            let is_down = host.is_some_and(|host: u64| self.world.host(host).state().is_down);
+            let is_true = is_down && matches!(&*fault.kind, "host_silent" | "host_unseen");
+            assert!(is_true, "at second {}: {}: {}", self.second, fault.id, fault.evidence);
         }
     }
 
