@@ -3,14 +3,7 @@
 // Started by crates/ovstunnel-manager/tests/browser.rs with PAGE_URL, PAGE_PKI (certificates of eve, a viewer, olga, an operator, and ada, an
 // admin) and PAGE_LINK. PAGE_PICTURES=FOLDER keeps a picture of each view. Ends with 1 where something is not as it must be, having said what.
 "use strict";
-const path = require("path");
-const { chromium } = require("playwright-core");
-const { AxeBuilder } = require("@axe-core/playwright");
-
-const url = process.env.PAGE_URL;
-const pki = process.env.PAGE_PKI;
-const pictures = process.env.PAGE_PICTURES;
-const DEADLINE = 60000;
+const { url, DEADLINE, SHAPES, AxeBuilder, fault, expect, context, listen, look, signInByLink, run } = require("./page.js");
 
 const views = [
   ["overview", "/"],
@@ -41,55 +34,6 @@ const views = [
   ["holds", "/holds"],
   ["refusal", "/networks/nowhere"],
 ];
-
-const faults = [];
-const fault = (where, what) => { faults.push(`${where}: ${what}`); console.log(`FAULT ${where}: ${what}`); };
-const expect = (where, holds, what) => { if (!holds) fault(where, what); };
-
-const context = (browser, name, more = {}) => browser.newContext({
-  ignoreHTTPSErrors: true,
-  ...(name ? { clientCertificates: [{ origin: url, certPath: path.join(pki, `${name}.crt`), keyPath: path.join(pki, `${name}.key`) }] } : {}),
-  ...more,
-});
-
-// What a browser complains of: a policy that was broken, a script that failed, an answer that did not come.
-const listen = (page, where) => {
-  page.on("pageerror", (error) => fault(where(), `script: ${error.message}`));
-  page.on("console", (message) => { if (message.type() === "error" && !/status of (403|404)/.test(message.text())) fault(where(), `console: ${message.text()}`); });
-};
-
-const overflow = () => {
-  const wide = document.documentElement.clientWidth;
-  const outside = [...document.querySelectorAll("body *")].filter((one) => {
-    if (one.closest(".scroll, .views, .sub, svg, pre, .unseen, .skip, dialog")) return false;
-    const box = one.getBoundingClientRect();
-    return box.width > 0 && (box.right > wide + 1 || box.left < -1);
-  });
-  return { page: document.documentElement.scrollWidth > wide + 1, outside: outside.slice(0, 3).map((one) => one.outerHTML.slice(0, 160)) };
-};
-
-const look = async (browser, shape) => {
-  const made = await context(browser, "ada", {
-    viewport: { width: shape.width, height: 900 }, colorScheme: shape.scheme, javaScriptEnabled: shape.script,
-  });
-  const page = await made.newPage();
-  let at = "";
-  listen(page, () => at);
-  for (const [name, to] of views) {
-    at = `${name} ${shape.width} ${shape.scheme}${shape.script ? "" : " without a script"}`;
-    await page.goto(url + to, { waitUntil: "load", timeout: DEADLINE });
-    const title = await page.locator("h1").count();
-    expect(at, title === 1, `has ${title} headings`);
-    const over = shape.script ? await page.evaluate(overflow) : { page: false, outside: [] };
-    expect(at, !over.page && !over.outside.length, `does not fit: ${over.outside.join(" ")}`);
-    if (shape.axe) {
-      const found = await new AxeBuilder({ page }).analyze();
-      for (const one of found.violations) fault(at, `axe ${one.id}: ${one.help}: ${one.nodes.slice(0, 3).map((node) => node.html.slice(0, 200)).join(" | ")}`);
-    }
-    if (pictures) await page.screenshot({ path: path.join(pictures, `${name}-${shape.width}-${shape.scheme}${shape.script ? "" : "-plain"}.png`), fullPage: true });
-  }
-  await made.close();
-};
 
 // All that the keyboard reaches by Tab, in order.
 const tab = async (page, wanted, most = 200) => {
@@ -165,9 +109,7 @@ const signIn = async (browser) => {
   expect("sign-in", first.status() === 403 && (await page.textContent("h1")) === "Who are you?", "a stranger is not asked who they are");
   const found = await new AxeBuilder({ page }).analyze();
   for (const one of found.violations) fault("sign-in", `axe ${one.id}`);
-  await page.goto(url + process.env.PAGE_LINK, { timeout: DEADLINE });
-  await page.getByRole("button", { name: "Sign in" }).click();
-  await page.waitForURL(`${url}/`, { timeout: DEADLINE });
+  await signInByLink(page);
   expect("sign-in", (await page.textContent("footer")).includes("by link, operator"), "the link does not let in");
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.waitForURL("**/sign-in", { timeout: DEADLINE });
@@ -192,26 +134,12 @@ const foreign = async (browser) => {
   await made.close();
 };
 
-(async () => {
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: ["--no-sandbox"] });
-  try {
-    // Of what axe looks at, colours differ by the scheme and all else by the width: two of the four shapes have it all.
-    await Promise.all([
-      look(browser, { width: 1280, scheme: "light", script: true, axe: true }),
-      look(browser, { width: 390, scheme: "dark", script: true, axe: true }),
-      look(browser, { width: 390, scheme: "light", script: true }),
-    ]);
-    await Promise.all([
-      look(browser, { width: 1280, scheme: "dark", script: true }),
-      look(browser, { width: 390, scheme: "light", script: false }),
-    ]);
-    await keyboard(browser);
-    await liveness(browser);
-    await signIn(browser);
-    await foreign(browser);
-  } finally {
-    await browser.close();
-  }
-  console.log(faults.length ? `${faults.length} faults` : `${views.length} views in 5 shapes, keys, liveness, sign-in: all well`);
-  process.exit(faults.length ? 1 : 0);
-})().catch((error) => { console.error(error); process.exit(1); });
+run(`${views.length} views in ${SHAPES.length + 1} shapes, keys, liveness, sign-in: all well`, async (browser) => {
+  // Two at a time: a machine has so many cores.
+  const shapes = [...SHAPES, { width: 390, scheme: "light", script: false }];
+  while (shapes.length) await Promise.all(shapes.splice(0, 2).map((shape) => look(browser, views, shape, "ada")));
+  await keyboard(browser);
+  await liveness(browser);
+  await signIn(browser);
+  await foreign(browser);
+});

@@ -7,6 +7,7 @@
 mod agent;
 mod away;
 mod binaries;
+mod browser;
 mod checker;
 mod cloud;
 mod databases;
@@ -40,6 +41,7 @@ mod zone;
 pub use agent::{Agent, Ran};
 pub use away::Away;
 pub use binaries::program;
+pub use browser::Browser;
 pub use checker::{Fault, Reading, read as read_switches};
 pub use cloud::{Cloud, Network, key_of};
 pub use databases::{Databases, PASSWORD};

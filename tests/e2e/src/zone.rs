@@ -21,6 +21,9 @@ pub const NAME: &str = "zone";
 /// The device at which the lab's hosts have their tunnels.
 const LABEL: &str = "br-phy";
 
+/// Where it listens at the management server's address.
+const PORT: u16 = 8444;
+
 /// How long it may take to start or to end, and hosts to be connected to.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -63,7 +66,8 @@ impl Zone {
         let text = format!(
             "zone = \"lab\"\nsdn.ovs.controller = {acts}\nsdn.ovs.default_label = \"{LABEL}\"\n\
              [database]\nurl = \"sqlite://{at}/manager.db\"\n\
-             [api]\nlisten = \"{}:8444\"\nsocket = \"{at}/manager.sock\"\n\
+             [api]\nlisten = \"{}:{PORT}\"\nsocket = \"{at}/manager.sock\"\n\
+             [tls]\ncertificate = \"{files}/{NAME}.crt\"\nkey = \"{files}/{NAME}.key\"\nclient_ca = \"{files}/ca.crt\"\n\
              [hosts]\ncertificate = \"{files}/{NAME}.crt\"\nkey = \"{files}/{NAME}.key\"\nca = \"{files}/ca.crt\"\n\
              [log]\nfile = \"{at}/manager.log\"\nlevel = \"debug\"\n\
              [membership]\nlinger = \"0s\"\n",
@@ -106,6 +110,11 @@ impl Zone {
     /// Its folder: configuration, database, socket, log.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Where it listens, for the place of the management server and the hosts.
+    pub fn url(&self, cloud: &Cloud) -> String {
+        format!("https://{}:{PORT}", cloud.lab().fabric().ip())
     }
 
     /// What it has logged.

@@ -242,6 +242,7 @@ impl Host {
             device: "eth1".to_owned(),
             ip: Some(Plan::tunnel_end(self.number).to_string()),
             netmask: Some("255.255.0.0".to_owned()),
+            ipv6: None,
             mac: Some(format!("02:00:00:00:{high:02x}:{low:02x}")),
             mtu,
             max_guest_mtu: mtu - TunnelKind::Gre.overhead(),

@@ -56,11 +56,29 @@ impl Manager {
     /// # Errors
     /// When it does not start.
     pub fn new(hollow: &Hollow) -> Result<Manager> {
+        Manager::listening(hollow, "off")
+    }
+
+    /// The same, that also listens at this address for who has a certificate of the hosts' CA, or a link.
+    ///
+    /// # Errors
+    /// As [`Manager::new`].
+    pub fn listening(hollow: &Hollow, listen: &str) -> Result<Manager> {
+        let database = format!("sqlite://{}/manager.db", hollow.dir().display());
+        Manager::with_database(hollow, listen, &database)
+    }
+
+    /// The same with its database at this address.
+    ///
+    /// # Errors
+    /// As [`Manager::new`].
+    pub fn with_database(hollow: &Hollow, listen: &str, database: &str) -> Result<Manager> {
         let dir = hollow.dir().to_owned();
         let at = dir.display();
         let text = format!(
-            "zone = \"hollow\"\nsdn.ovs.controller = {}\nsdn.ovs.default_label = \"tunnels\"\n[database]\nurl = \"sqlite://{at}/manager.db\"\n\
-             [api]\nlisten = \"off\"\nsocket = \"{at}/manager.sock\"\n\
+            "zone = \"hollow\"\nsdn.ovs.controller = {}\nsdn.ovs.default_label = \"tunnels\"\n[database]\nurl = \"{database}\"\n\
+             [api]\nlisten = \"{listen}\"\nsocket = \"{at}/manager.sock\"\n\
+             [tls]\ncertificate = \"{at}/pki/{ZONE}.crt\"\nkey = \"{at}/pki/{ZONE}.key\"\nclient_ca = \"{at}/pki/ca.crt\"\n\
              [hosts]\ncertificate = \"{at}/pki/{ZONE}.crt\"\nkey = \"{at}/pki/{ZONE}.key\"\nca = \"{at}/pki/ca.crt\"\n\
              [log]\nfile = \"{at}/manager.log\"\n",
             hollow.acts(),

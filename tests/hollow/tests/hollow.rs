@@ -1,6 +1,11 @@
 //! The real manager over fifty hollow hosts: it has the whole picture, loses it, has it again, and never writes.
 
+use std::net::TcpListener;
+use std::process::Command;
+
 use anyhow::{Context, Result, ensure};
+use ovstunnel_client::FaultsWanted;
+use ovstunnel_e2e::Browser;
 use ovstunnel_hollow::{Hollow, Manager, Plan, Size};
 
 /// So many hosts are connected to at the same time, as the manager's configuration has it.
@@ -53,6 +58,17 @@ fn the_whole_zone_is_seen_again_after_each_loss() -> Result<()> {
     Ok(())
 }
 
+/// Where the page shows the network with the most hosts.
+fn largest_network(hollow: &Hollow) -> Result<String> {
+    let size = |network: &usize| hollow.plan().members(*network).len();
+    let largest = (0..hollow.plan().size.networks).max_by_key(size).context("a network")?;
+    Ok(format!("/networks/key-{}", Plan::key(largest)))
+}
+
+fn host_name(host: usize) -> String {
+    format!("h{:04}", Plan::number(host))
+}
+
 /// Whatever is wrong and however many hosts there are, nothing that a browser loads is large, and no list is whole.
 #[test]
 fn each_view_of_a_large_zone_is_small() -> Result<()> {
@@ -67,9 +83,7 @@ fn each_view_of_a_large_zone_is_small() -> Result<()> {
         ensure!(overview.networks.whole < overview.networks.all && overview.faults > 0, "{overview:?}");
         Ok(())
     })?;
-    let size = |network: &usize| hollow.plan().members(*network).len();
-    let largest = (0..hollow.plan().size.networks).max_by_key(size).context("a network")?;
-    let network = format!("/networks/key-{}", Plan::key(largest));
+    let network = largest_network(&hollow)?;
     let mesh = format!("/v1{network}/mesh");
     let view = |word: &str| format!("{network}?view={word}");
     let views = [
@@ -125,4 +139,53 @@ fn old_daemons_are_polled_and_said_to_be() -> Result<()> {
     ensure!(!first.watched && network < 60, "{first:?}");
     ensure!(hollow.counts().writes == 0, "{:?}", hollow.counts());
     Ok(())
+}
+
+/// With two thousand hosts each view fits in each shape, and a fault comes to the page and goes by itself.
+#[test]
+#[ignore = "takes a browser and long: scripts/browser --hollow"]
+fn the_page_of_two_thousand_hosts_in_a_browser() -> Result<()> {
+    let hollow = Hollow::new(Plan::new(Size::reference(), 1)?, |_| false)?;
+    let at = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let mut manager = Manager::listening(&hollow, &at)?;
+    manager.register(&hollow)?;
+    manager.wait_until_whole(&hollow)?;
+    for host in 100..200 {
+        hollow.lack_a_tunnel(host, true)?;
+    }
+    let network = largest_network(&hollow)?;
+    let of_network = |word: &str| format!("{network}?view={word}");
+    let mut views: Vec<(&str, String)> = [
+        ("overview", "/"),
+        ("networks", "/networks"),
+        ("broken", "/networks?state=broken"),
+        ("hosts", "/hosts"),
+        ("host", "/hosts/h0001"),
+        ("tunnels", "/hosts/h0001?view=tunnels"),
+        ("faults", "/faults"),
+        ("path", "/path?from=h0001&to=h0002"),
+        ("keys", "/keys"),
+        ("events", "/events"),
+        ("holds", "/holds"),
+    ]
+    .map(|(name, path)| (name, path.to_owned()))
+    .into();
+    views.extend(["matrix", "graph", "table", "proof", "events"].map(|word| (word, of_network(word))));
+    let link = manager.ask(async |client| client.link(None).await)?;
+    let (url, log) = (format!("https://{at}"), hollow.dir().join("browser.log"));
+    // Of a host without a fault, so that the list is short.
+    let is_well = |host: &usize| {
+        let wanted = FaultsWanted { host: Some(host_name(*host)), ..FaultsWanted::default() };
+        manager.ask(async |client| client.faults(&wanted).await).is_ok_and(|found| found.total == 0)
+    };
+    let host = (0..100).find(is_well).context("a host without a fault")?;
+    let place = format!("/faults?host={}", host_name(host));
+    let fault = Some((place.as_str(), "has no tunnel to host"));
+    let mut browser = Browser::start(Command::new("node"), (&url, &link.path), &views, fault, &log)?;
+    browser.wait_for("watching")?;
+    hollow.lack_a_tunnel(host, true)?;
+    browser.wait_for("found")?;
+    hollow.lack_a_tunnel(host, false)?;
+    browser.wait_for("gone")?;
+    browser.finish()
 }

@@ -12,7 +12,7 @@ const NETWORK: &str = "key-1001";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Four hosts with a mesh among them, and a VM on each.
-fn cloud(tag: &str) -> Result<(Cloud, Network)> {
+pub(crate) fn cloud(tag: &str) -> Result<(Cloud, Network)> {
     let cloud = Cloud::with_config(tag, 4, NodeConfig { reconcile_interval: "2s".into(), ..NodeConfig::default() })?;
     let network = Network::numbered(1, Ipv6Policy::Allow);
     cloud.mesh(&network, &[1, 2, 3, 4])?;

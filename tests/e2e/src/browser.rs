@@ -1,0 +1,67 @@
+//! Views of a manager's page in a real browser: Debian's chromium, driven by node (`scripts/browser` installs what that takes).
+//!
+//! What it does: runs `tests/browser/zone.js` beside a manager, and says what it found. What it must not do: know what a view shows.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use ovstunnel_lab::{Daemon, wait_until_every};
+
+/// How long the browser may take for all of it, and how often it is looked what it says.
+const DEADLINE: Duration = Duration::from_secs(600);
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A browser that looks at the page.
+#[derive(Debug)]
+pub struct Browser(Daemon);
+
+impl Browser {
+    /// Starts it with `node`, a command that runs Node.js where the manager can be reached at `url`. It signs in by `link`, the path of a one-time
+    /// link, and opens each of these views: name and path. If it is given a path and words it then waits there until the words appear, and
+    /// until they are gone. `log` gets what it says.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(
+        mut node: Command,
+        (url, link): (&str, &str),
+        views: &[(&str, String)],
+        fault: Option<(&str, &str)>,
+        log: &Path,
+    ) -> Result<Browser> {
+        node.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../browser/zone.js"));
+        node.env("PAGE_URL", url).env("PAGE_LINK", link).env("PAGE_VIEWS", serde_json::to_string(views)?);
+        if let Some((path, words)) = fault {
+            node.env("PAGE_FAULT_AT", path).env("PAGE_FAULT", words);
+        }
+        Ok(Browser(Daemon::start("the browser", node, log)?))
+    }
+
+    /// Waits until it says this: `watching`, `found` or `gone`.
+    ///
+    /// # Errors
+    /// When it ends before, or does not say it.
+    pub fn wait_for(&mut self, word: &str) -> Result<()> {
+        wait_until_every(LOOK, format!("the browser to say {word}"), DEADLINE, || {
+            let said = self.0.log();
+            if said.lines().any(|line| line == word) {
+                return Ok(());
+            }
+            self.0.expect_running()?;
+            Err(anyhow::anyhow!("{said}"))
+        })
+    }
+
+    /// Waits until it has ended, with nothing found.
+    ///
+    /// # Errors
+    /// What was found.
+    pub fn finish(mut self) -> Result<()> {
+        let status = self.0.wait(DEADLINE)?;
+        ensure!(status.success(), "{}", self.0.log());
+        print!("{}", self.0.log());
+        Ok(())
+    }
+}
