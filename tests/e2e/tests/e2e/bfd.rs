@@ -12,7 +12,7 @@ use ovstunnel_manager_api::StepResult;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The Ethernet address to which Open vSwitch sends BFD.
-const TO_BFD: MacAddr6 = MacAddr6::new(0x00, 0x23, 0x20, 0x00, 0x00, 0x01);
+pub(crate) const TO_BFD: MacAddr6 = MacAddr6::new(0x00, 0x23, 0x20, 0x00, 0x00, 0x01);
 
 const BRIDGE: &str = "xapi1";
 
@@ -65,7 +65,7 @@ fn expect_unheard(cloud: &Cloud) -> Result<()> {
 }
 
 /// A frame that Open vSwitch would take for BFD, were it sent by another switch: 'I am down, and so are you', to this session.
-fn forged(from: &Vm, to: MacAddr6, session: u32) -> Vec<u8> {
+pub(crate) fn forged(from: &Vm, to: MacAddr6, session: u32) -> Vec<u8> {
     // Version 1, state AdminDown, multiplier 3, length 24, discriminators, intervals in microseconds.
     let numbers = [0x0666_0666, session, 1_000_000, 1_000_000, 0];
     let bfd: Vec<u8> =
@@ -80,7 +80,7 @@ fn forged(from: &Vm, to: MacAddr6, session: u32) -> Vec<u8> {
 }
 
 /// The number by which a host's switch knows a session.
-fn discriminator(cloud: &Cloud, number: usize) -> Result<u32> {
+pub(crate) fn discriminator(cloud: &Cloud, number: usize) -> Result<u32> {
     let shown = cloud.node(number)?.host().appctl(["bfd/show"])?;
     let line = shown.lines().find_map(|line| line.trim().strip_prefix("Local Discriminator: 0x")).context("none")?;
     Ok(u32::from_str_radix(line.trim(), 16)?)

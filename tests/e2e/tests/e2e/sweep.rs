@@ -8,8 +8,10 @@ use anyhow::{Context, Result, ensure};
 use ovstunnel_api::{Code, FlowsState, HealthState, Ipv6Policy, PostProbe, ProbeAction, ProbeAnswer};
 use ovstunnel_client::{ClientError, FaultsWanted};
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, VpcCloud, Zone, problem};
-use ovstunnel_lab::{Daemon, Vm, run, wait_until};
+use ovstunnel_lab::{Daemon, MacAddr6, Vm, run, wait_until};
 use ovstunnel_manager_api::{Fault, PostPath, SweptTunnel};
+
+use crate::bfd::{TO_BFD, discriminator, forged};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -316,5 +318,63 @@ fn the_tunnels_of_a_vpcs_tiers_are_swept_and_loss_is_one_fault() -> Result<()> {
         })?;
     }
     ears.iter().try_for_each(Script::expect_nothing)?;
+    zone.stop()
+}
+
+/// What VMs forge of probes and of BFD changes no verdict: all is well while it is, and a tunnel that loses everything is found all the same.
+#[test]
+fn vms_that_forge_frames_change_no_verdict() -> Result<()> {
+    const NETWORK: &str = "key-1001";
+    let cloud = Cloud::new("forgers", 3)?;
+    let network = Network::numbered(1, Ipv6Policy::Drop);
+    cloud.mesh(&network, &[1, 2, 3])?;
+    let vms = (1..=3).map(|n| cloud.plug(&network, n.into(), n)).collect::<Result<Vec<_>>>()?;
+    let ears = Script::start(&cloud, &vms[1], LISTEN)?;
+    let _floods =
+        [&vms[0], &vms[2]].map(|vm| Script::start(&cloud, vm, FLOOD)).into_iter().collect::<Result<Vec<_>>>()?;
+    let zone = Zone::acting(&cloud)?;
+    zone.add_all(&cloud)?;
+    zone.wait_until_whole(&cloud, NETWORK)?;
+    let sweep = || zone.ask(&cloud, |client| async move { client.sweep(NETWORK, false).await });
+    // 'I am down, and so are you', to each session, from a VM beside each end of it.
+    let forge = || -> Result<()> {
+        for (number, vm) in (1..=3).zip(&vms) {
+            let session = discriminator(&cloud, number)?;
+            [TO_BFD, MacAddr6::broadcast()]
+                .iter()
+                .try_for_each(|to| vms.iter().try_for_each(|from| from.send(&forged(from, *to, session))))?;
+            vm.send(&forged(vm, TO_BFD, session))?;
+        }
+        Ok(())
+    };
+    wait_until("BFD to run on all hosts", PATIENCE, || (1..=3).try_for_each(|n| discriminator(&cloud, n).map(drop)))?;
+    forge()?;
+    let all = sweep()?;
+    ensure!((all.probed, all.passed, all.unknown, all.failures) == (6, 6, 0, 0), "{all:?}");
+    wait_for_faults(&cloud, &zone, &[])?;
+
+    let (one, two) = (cloud.node(1)?.host().clone(), cloud.node(2)?.host().clone());
+    let drop_it = format!("cookie=0x77,priority=65000,ip,nw_proto=47,nw_src={},actions=drop", one.ip());
+    two.ofctl(["add-flow", "br-phy", &drop_it])?;
+    forge()?;
+    let lost = sweep()?;
+    let ways: Vec<(&str, &str)> = lost.failed.iter().map(|tunnel| (&*tunnel.from, &*tunnel.to)).collect();
+    ensure!(lost.passed == 5 && ways == [("h1", "h2")], "{lost:?}");
+    wait_until("the one direction to be a fault", PATIENCE, || {
+        forge()?;
+        let list = zone.ask(&cloud, |client| async move { client.faults(&FaultsWanted::default()).await })?;
+        let is_it = |fault: &Fault| fault.kind == "direction" && fault.id.ends_with("h1:h2");
+        ensure!(!list.faults.is_empty() && list.faults.iter().all(is_it), "{list:#?}");
+        Ok(())
+    })?;
+    two.ofctl(["del-flows", "br-phy", "cookie=0x77/-1"])?;
+    forge()?;
+    wait_for_faults(&cloud, &zone, &[])?;
+
+    // What the VM in between has heard is theirs alone.
+    let own: Vec<String> = [&vms[0], &vms[2]].map(|vm| vm.mac().to_string().replace(':', "").to_lowercase()).into();
+    let printed = ears.printed()?;
+    let mut heard = printed.lines().skip(1).filter(|line| line.len() == 28).map(|line| &line[12..24]);
+    ensure!(printed.lines().count() > 10 && heard.all(|from| own.iter().any(|mac| mac == from)), "{own:?}: {printed}");
     zone.stop()
 }
