@@ -124,3 +124,13 @@ pub fn parse_version(printed: &str) -> Option<(u32, u32)> {
 pub fn parse_states(printed: &str) -> usize {
     crate::xfrm::parse_states(printed).len()
 }
+
+/// What is made of what `ovs-ofctl meter-stats` prints: frames that came, and those of them that were dropped.
+pub fn parse_meter(printed: &str) -> Option<(u64, u64)> {
+    crate::Metered::parse(printed).map(|metered| (metered.frames, metered.dropped))
+}
+
+/// Cookie and priority of each flow that `ofproto/trace` says has matched.
+pub fn matched_flows(printed: &str) -> Vec<(u64, u16)> {
+    crate::matched_flows(printed).into_iter().map(|(cookie, priority)| (cookie.0, priority)).collect()
+}

@@ -4,7 +4,8 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use ovstunnel_ovs::fuzzing::{
-    no_flood, parse_addresses, parse_states, parse_tables, parse_trace, parse_version, ports_told, tunnel_ends, xe_map,
+    matched_flows, no_flood, parse_addresses, parse_meter, parse_states, parse_tables, parse_trace, parse_version,
+    ports_told, tunnel_ends, xe_map,
 };
 use ovstunnel_plan::{AclId, BridgeName, Cidr, GreKey, HostId, Learnt, Mac, NetworkUuid, PortName, RemoteIp, VpcId};
 use ovstunnel_server::fuzzing::peer_name;
@@ -21,7 +22,7 @@ pub(crate) fn names(data: &[u8]) {
     again::<VpcId>(&text, 64);
     again::<AclId>(&text, 64);
     again::<GreKey>(&text, 10);
-    again::<RemoteIp>(&text, 15);
+    again::<RemoteIp>(&text, 39);
     again::<NetworkUuid>(&text, 36);
     again::<Mac>(&text, 17);
     again::<Cidr>(&text, 18);
@@ -73,6 +74,11 @@ fn witness(text: &str) {
     if let Some(followed) = parse_trace(text) {
         assert!(followed.outs.len() <= text.len() && followed.unresolved.len() <= lines);
         assert!(followed.evidence.chars().count() <= 1_000 && !followed.evidence.contains('\n'));
+    }
+    assert!(matched_flows(text).len() <= lines);
+    if let Some((frames, dropped)) = parse_meter(text) {
+        let printed = format!("meter:1 packet_in_count:{frames} duration:1s bands:\n0: packet_count:{dropped}\n");
+        assert_eq!(parse_meter(&printed), Some((frames, dropped)), "{text:?}");
     }
 }
 
