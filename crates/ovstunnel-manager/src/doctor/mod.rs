@@ -3,6 +3,7 @@
 //! What it does: gathers facts (configuration, files, database, what the zone knows of its hosts) and has each subject's file judge its own. What
 //! it must not do: change anything, or ask a host: what hosts have said by themselves is what is told.
 
+mod cloudstack;
 mod configuration;
 mod database;
 mod descriptors;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ovstunnel_api::{DoctorAnswer, Finding, Level};
-use ovstunnel_manager_api::NetworkState;
+use ovstunnel_manager_api::{CloudStackState, NetworkState};
 use ovstunnel_server::doctor::clock::{self, Moment};
 use ovstunnel_server::doctor::finding::{ok, warn};
 use ovstunnel_server::doctor::{Program, certificates as files, doctor_answer, log, socket};
@@ -75,7 +76,7 @@ impl Doctor {
     }
 
     /// Looks at everything.
-    pub async fn examine(&self, zone: &Zone, records: &Records) -> DoctorAnswer {
+    pub async fn examine(&self, zone: &Zone, records: &Records, cloudstack: &CloudStackState) -> DoctorAnswer {
         let _turn = self.turn.lock().await;
         let mut findings = vec![ok("service", format!("it answers, version {VERSION}"))];
         findings.extend(self.of_files());
@@ -87,6 +88,7 @@ impl Doctor {
             registered.len(),
         ));
         findings.extend(hosts::check_hosts(&registered));
+        findings.extend(cloudstack::check_cloudstack(cloudstack));
         let page = Page {
             states: Some(vec![NetworkState::Broken, NetworkState::Settling]),
             host: None,

@@ -14,7 +14,7 @@ use crate::support::{self, Running};
 #[utoipa::path(get, path = "/v1/doctor", tag = "manager", operation_id = "getDoctor",
     responses((status = 200, description = "What each check found, the worst first", body = DoctorAnswer)))]
 pub(super) async fn get_doctor(Shared(state): Shared<State>, _: NoQuery) -> Json<DoctorAnswer> {
-    Json(state.doctor.examine(&state.zone, &state.records).await)
+    Json(state.doctor.examine(&state.zone, &state.records, &state.cloudstack.to_wire()).await)
 }
 
 /// Configuration, findings, hosts, networks that are not whole, events and log for a bug report, without keys. On the Unix socket only.
@@ -36,7 +36,7 @@ pub(super) async fn get_support(
         zone: &state.zone,
         records: &state.records,
         overview: zone::zone_overview(&state),
-        found: state.doctor.examine(&state.zone, &state.records).await,
+        found: state.doctor.examine(&state.zone, &state.records, &state.cloudstack.to_wire()).await,
         metrics: metrics::render_metrics(&state),
     };
     Ok(Json(SupportAnswer { parts: support::collect_parts(&running).await }))
