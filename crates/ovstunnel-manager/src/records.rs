@@ -234,8 +234,8 @@ impl Records {
         }
     }
 
-    /// Removes events that are older than this, again and again.
-    pub async fn forget_events(self, keep: Duration) {
+    /// Removes events that are older than this, and the oldest of more than so many, again and again.
+    pub async fn forget_events(self, keep: Duration, most: u64) {
         let mut tick = tokio::time::interval(PURGE);
         loop {
             tick.tick().await;
@@ -247,6 +247,11 @@ impl Records {
                 Ok(0) => {}
                 Ok(gone) => tracing::info!(gone, "events that were too old are removed"),
                 Err(error) => tracing::warn!(%error, "events that are too old cannot be removed"),
+            }
+            match self.store.cut_events(most).await {
+                Ok(0) => {}
+                Ok(gone) => tracing::warn!(gone, most, "there were too many events; the oldest are removed"),
+                Err(error) => tracing::warn!(%error, "the oldest of too many events cannot be removed"),
             }
         }
     }

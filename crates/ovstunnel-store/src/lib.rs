@@ -243,6 +243,8 @@ calls! {
     events(filter: &EventFilter, cursor: Option<u64>, limit: u32) -> EventPage;
     /// Removes events that are older than this, in milliseconds since 1970, and answers how many there were.
     purge_events(older_than: i64) -> u64;
+    /// Removes the oldest events where there are more than so many, and answers how many there were.
+    cut_events(most: u64) -> u64;
 
     /// What the database says of itself; of SQLite the whole file is read.
     inspect() -> Inspection;

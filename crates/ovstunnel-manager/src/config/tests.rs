@@ -82,6 +82,7 @@ fn a_bad_value_is_refused_by_name_with_the_rule() {
         ("[hosts]\nconcurrency = 0", "hosts.concurrency", "from 1 to 1024"),
         ("[hosts]\ndead_after = \"1s\"", "hosts.dead_after", "from \"10s\""),
         ("[events]\nkeep = \"1s\"", "events.keep", "from \"1h\""),
+        ("[events]\nmost = 999", "events.most", "from 1000 to 100000000"),
         ("[membership]\nwitnesses = []", "membership.witnesses", "at least one"),
         ("[membership]\nwitnesses = [\"api\", \"api\"]", "membership.witnesses", "each at most once"),
         ("[membership]\nwitnesses = [\"xapi\"]", "membership.witnesses", "\"cloudstack\""),

@@ -61,6 +61,12 @@ pub(super) fn concurrency<'de, D: Deserializer<'de>>(d: D) -> Result<usize, D::E
     good.ok_or_else(|| D::Error::invalid_value(Unexpected::Signed(number), &"a whole number from 1 to 1024"))
 }
 
+pub(super) fn most_events<'de, D: Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
+    let number = i64::deserialize(d)?;
+    let good = u64::try_from(number).ok().filter(|number| (1000..=100_000_000).contains(number));
+    good.ok_or_else(|| D::Error::invalid_value(Unexpected::Signed(number), &"a whole number from 1000 to 100000000"))
+}
+
 pub(super) fn parse_duration_within(text: &str, least: Duration, most: Duration) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|d| (least..=most).contains(d))
 }

@@ -113,6 +113,14 @@ impl MemoryStore {
         Ok((before - state.events.len()) as u64)
     }
 
+    pub(crate) fn cut_events(&self, most: u64) -> Result<u64> {
+        let mut state = self.working_state()?;
+        let before = state.events.len();
+        let oldest = state.last_event.saturating_sub(most) + 1;
+        state.events = state.events.split_off(&oldest);
+        Ok((before - state.events.len()) as u64)
+    }
+
     pub(crate) fn inspect(&self) -> Result<Inspection> {
         let zone = Some(self.zone.name.clone());
         self.working_state().map(|_| Inspection { engine: "memory", schema: KNOWN, known: KNOWN, zone, damage: None })

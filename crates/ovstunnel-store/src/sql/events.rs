@@ -93,11 +93,27 @@ impl SqlStore {
         Ok(EventPage::cut_page(rows, limit as usize))
     }
 
-    /// In portions, so that others have their turn in between.
     pub(crate) async fn purge_events(&self, older_than: i64) -> Result<u64> {
         let mut old = Query::select();
-        old.column("id").from(EVENT).and_where(Expr::col("at").lt(older_than));
-        old.order_by("at", Order::Asc).limit(PURGED);
+        old.column("id").from(EVENT).and_where(Expr::col("at").lt(older_than)).order_by("at", Order::Asc);
+        self.remove_events(old).await
+    }
+
+    /// By their numbers, which have no gap but where one was removed before.
+    pub(crate) async fn cut_events(&self, most: u64) -> Result<u64> {
+        let mut newest = Query::select();
+        newest.column("id").from(EVENT).order_by("id", Order::Desc).limit(1);
+        let newest =
+            self.begin_read().await?.fetch_all(&newest, |row| row.count("id")).await?.pop().unwrap_or_default();
+        let mut old = Query::select();
+        old.column("id").from(EVENT).and_where(Expr::col("id").lte(newest.saturating_sub(most).int()));
+        old.order_by("id", Order::Asc);
+        self.remove_events(old).await
+    }
+
+    /// Those with these numbers, in portions, so that others have their turn in between.
+    async fn remove_events(&self, mut old: SelectStatement) -> Result<u64> {
+        old.limit(PURGED);
         let mut gone = 0;
         loop {
             let mut change = self.begin_change().await?;

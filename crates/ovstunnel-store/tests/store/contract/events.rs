@@ -83,10 +83,14 @@ pub async fn are_filtered(store: &Store) {
 pub async fn are_purged_and_their_ids_are_not_given_again(store: &Store) {
     let events: Vec<NewEvent> = (0..7000).map(|n| event(n, "k", "h")).collect();
     store.append_events(&events).await.unwrap();
-    assert_eq!(store.purge_events(6999).await, Ok(6999));
+    assert_eq!(store.cut_events(7000).await, Ok(0));
+    assert_eq!(store.cut_events(1000).await, Ok(6000));
+    assert_eq!(store.purge_events(6999).await, Ok(999));
     let left = store.events(&EventFilter::default(), None, 10).await.unwrap();
     assert_eq!(left.events.iter().map(|row| row.event.at).collect::<Vec<_>>(), [6999]);
+    assert_eq!(store.cut_events(1).await, Ok(0), "the newest stays");
     assert_eq!(store.purge_events(i64::MAX).await, Ok(1));
     assert_eq!(store.purge_events(i64::MAX).await, Ok(0));
+    assert_eq!(store.cut_events(1).await, Ok(0), "there is none");
     assert_eq!(store.append_event(event(0, "k", "h")).await, Ok(7001));
 }
