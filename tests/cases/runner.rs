@@ -77,7 +77,7 @@ pub async fn run(
 fn eth0() -> Interface {
     let (label, device) = ("eth0".to_owned(), "eth0".to_owned());
     let (ip, netmask) = (Some("192.0.2.1".to_owned()), Some("255.255.255.0".to_owned()));
-    Interface { label, device, ip, netmask, mac: None, mtu: 1500, max_guest_mtu: 1458 }
+    Interface { label, device, ip, netmask, ipv6: None, mac: None, mtu: 1500, max_guest_mtu: 1458 }
 }
 
 /// The requests of a step: one, or one for each line of `each`, which has what is different from request to request.

@@ -254,6 +254,7 @@ pub(crate) fn interface() -> Interface {
         device: text("xenbr0"),
         ip: some("192.0.2.1"),
         netmask: some("255.255.255.0"),
+        ipv6: some("2001:db8::1"),
         mac: some("02:00:00:00:00:01"),
         mtu: 1500,
         max_guest_mtu: 1458,

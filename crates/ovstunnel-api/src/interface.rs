@@ -16,6 +16,10 @@ pub struct Interface {
     pub ip: Option<String>,
     /// Netmask of that address, as an address.
     pub netmask: Option<String>,
+    /// Its IPv6 address for tunnels, whatever `ip` is: `[tunnel] local_ip` where it has that, else its first one that is neither link-local nor
+    /// loopback; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<String>,
     /// Ethernet address.
     pub mac: Option<String>,
     /// MTU in bytes.

@@ -20,7 +20,7 @@ use crate::counters;
 use crate::doctor::{Doctor, Subjects};
 use crate::document::{Signer, SignerError};
 use crate::enrolment::Enrolment;
-use crate::hosts::{Hosts, certificate};
+use crate::hosts::{Ends, Hosts, certificate};
 use crate::http::{self, Identity, Roles, State};
 use crate::inventory::{Inventory, Times, physical};
 use crate::leader::Leader;
@@ -220,14 +220,14 @@ fn hosts_of(config: &Config, zone: &Zone, leader: Option<&Leader>) -> Hosts {
         cert: files.certificate.to_owned(),
         key: files.key.to_owned(),
     });
-    let label = config.sdn.ovs.default_label.clone();
-    Hosts::new(zone.clone(), own, label, config.hosts.concurrency, leader.cloned())
+    let ends = Ends { default_label: config.sdn.ovs.default_label.clone(), family: config.network.family };
+    Hosts::new(zone.clone(), own, ends, config.hosts.concurrency, leader.cloned())
 }
 
 /// Has what happens written down, for as long as it is kept.
 fn keep_records(tasks: &mut JoinSet<()>, config: &Config, records: &Records, happened: mpsc::Receiver<Fact>) {
     tasks.spawn(records.clone().write_facts(happened));
-    tasks.spawn(records.clone().forget_events(config.events.keep));
+    tasks.spawn(records.clone().forget_events(config.events.keep, config.events.most));
 }
 
 /// Has the counters of both ends of tunnels compared, where that is wanted.

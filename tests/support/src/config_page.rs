@@ -158,14 +158,14 @@ fn kind(field: &Field) -> &'static str {
         ["Option", "Duration"] => "duration or `\"off\"`",
         ["Option", "Tos"] => "whole number or `\"inherit\"`",
         ["ByteSize"] => "size",
-        ["u32" | "usize"] | ["Option", "u16"] => "whole number",
+        ["u32" | "u64" | "usize"] | ["Option", "u16"] => "whole number",
         ["bool"] => "boolean",
         ["Vec", "String"] => "list of texts",
         ["Vec", "TlsClient" | "PhysicalNetwork" | "Webhook"] => "tables",
         ["f64"] => "number",
         [
             "String" | "Level" | "Ipv6Policy" | "LogFormat" | "Role" | "Isolation" | "OnFailure" | "States" | "Url"
-            | "Writes" | "CreateTunnelExit" | "TunnelKind" | "Signature" | "IpsecMode",
+            | "Writes" | "CreateTunnelExit" | "TunnelKind" | "Signature" | "IpsecMode" | "Family",
         ]
         | ["Option", "String"] => "text",
         ["XapiMode"] => "boolean or text",

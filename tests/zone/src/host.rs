@@ -81,6 +81,7 @@ impl Host {
             device: "eth0".into(),
             ip: Some(Self::address(self.number)),
             netmask: Some("255.0.0.0".into()),
+            ipv6: None,
             mac: None,
             mtu: MTU,
             max_guest_mtu: MTU - ovstunnel_api::TunnelKind::Gre.overhead(),

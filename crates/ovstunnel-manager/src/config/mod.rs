@@ -25,7 +25,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use cloudstack::{CloudStack, Signature};
 pub use database::{Database, States};
 pub use enrolment::Enrolment;
-pub use networks::{Brakes, Membership, NetworkRules, OnFailure, PhysicalNetwork};
+pub use networks::{Brakes, Family, Membership, NetworkRules, OnFailure, PhysicalNetwork};
 pub use probes::Probes;
 pub use replica::{REPLICA_MAX, Replica};
 pub use url::Url;
@@ -137,6 +137,9 @@ pub struct Events {
     /// For how long events are kept: from `"1h"` to `"10years"`.
     #[serde(deserialize_with = "values::keep", serialize_with = "humantime_serde::serialize")]
     pub keep: Duration,
+    /// How many are kept at most, whatever their age, 1000 to 100000000: of more the oldest are removed. The default takes less than 1 GB.
+    #[serde(deserialize_with = "values::most_events")]
+    pub most: u64,
 }
 
 /// How the manager shows itself to the daemons.
@@ -190,7 +193,7 @@ impl Default for Hosts {
 
 impl Default for Events {
     fn default() -> Self {
-        Events { keep: Duration::from_secs(30 * 86_400) }
+        Events { keep: Duration::from_secs(30 * 86_400), most: 2_000_000 }
     }
 }
 

@@ -63,6 +63,29 @@ pub struct NetworkRules {
     /// For how long a network without a NIC keeps its key: from `"1m"` to `"30d"`.
     #[serde(deserialize_with = "values::gc", serialize_with = "humantime_serde::serialize")]
     pub gc: Duration,
+    /// Of which family the addresses are at which the tunnels of all hosts end: `"ipv4"` or `"ipv6"`.
+    pub family: Family,
+}
+
+/// Of which family the addresses are at which a zone's tunnels end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// IPv4.
+    #[default]
+    Ipv4,
+    /// IPv6: not for GRE on the kernel's datapath, which carries none of it.
+    Ipv6,
+}
+
+impl Family {
+    /// Its name, in words.
+    pub fn word(self) -> &'static str {
+        match self {
+            Family::Ipv4 => "IPv4",
+            Family::Ipv6 => "IPv6",
+        }
+    }
 }
 
 /// What a NIC's preparation does while a tunnel is missing.
@@ -98,7 +121,7 @@ impl Default for Membership {
 
 impl Default for NetworkRules {
     fn default() -> Self {
-        NetworkRules { on_failure: OnFailure::Continue, gc: Duration::from_secs(1200) }
+        NetworkRules { on_failure: OnFailure::Continue, gc: Duration::from_secs(1200), family: Family::Ipv4 }
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod certificate;
 mod client;
 mod counting;
+mod ends;
 pub(crate) mod lead;
 mod picture;
 mod silence;
@@ -26,6 +27,7 @@ use crate::zone::{Row, Zone};
 
 pub use client::{By, HostClient};
 pub use counting::{CountersAnswers, Counting};
+pub use ends::Ends;
 pub use picture::{Picture, Unreadable};
 pub use writers::{Turn, Writers};
 
@@ -43,7 +45,7 @@ pub struct Hosts(Arc<Shared>);
 struct Shared {
     zone: Zone,
     identity: Option<Identity>,
-    default_label: String,
+    ends: Ends,
     /// Who may connect now: so many at the same time.
     turns: Arc<Semaphore>,
     /// What each host has to accept before it is written to; none where none is.
@@ -92,13 +94,13 @@ impl Hosts {
     pub fn new(
         zone: Zone,
         identity: Option<Identity>,
-        default_label: String,
+        ends: Ends,
         concurrency: usize,
         leader: Option<Leader>,
     ) -> Hosts {
         let (turns, tasks) = (Arc::new(Semaphore::new(concurrency)), Mutex::default());
         let (writers, counting) = (Writers::new(concurrency), Counting::new());
-        Hosts(Arc::new(Shared { zone, identity, default_label, turns, leader, writers, counting, tasks }))
+        Hosts(Arc::new(Shared { zone, identity, ends, turns, leader, writers, counting, tasks }))
     }
 
     /// By what hosts are asked what their tunnels have counted.
@@ -131,11 +133,12 @@ impl Hosts {
         // Made anew for each connection: the files may be others by then.
         let hosts = Arc::downgrade(&self.0);
         let fresh = move || Hosts(hosts.upgrade()?).daemon_client(&row.api).ok();
-        let label = row.label.unwrap_or_else(|| self.0.default_label.clone());
+        let label = row.label.unwrap_or_else(|| self.0.ends.default_label.clone());
+        let family = self.0.ends.family;
         let (zone, turns) = (self.0.zone.clone(), Arc::clone(&self.0.turns));
         let (leader, writers) = (self.0.leader.clone(), self.0.writers.clone());
         let counting = self.0.counting.clone();
-        let watcher = watcher::Watcher { zone, number, client, fresh, label, turns, leader, writers, counting };
+        let watcher = watcher::Watcher { zone, number, client, fresh, label, family, turns, leader, writers, counting };
         let task = tokio::spawn(watcher.run());
         self.with_tasks(|tasks| tasks.insert(number, task.abort_handle()));
     }

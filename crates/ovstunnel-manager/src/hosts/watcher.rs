@@ -15,7 +15,9 @@ use ovstunnel_types::text::error_chain;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::ends::choose_address;
 use super::{Counting, Picture, Writers, certificate, lead};
+use crate::config::Family;
 use crate::leader::Leader;
 use crate::zone::{EndpointFault, Silence, Told, Zone};
 
@@ -75,6 +77,8 @@ pub(super) struct Watcher<F> {
     /// Another client for the same daemon, with a connection of its own; none where it cannot be made.
     pub fresh: F,
     pub label: String,
+    /// Of which family their addresses are.
+    pub family: Family,
     pub turns: Arc<Semaphore>,
     /// What the host has to accept before it is written to; none where it is not.
     pub leader: Option<Leader>,
@@ -309,14 +313,7 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
             self.zone.record_clock(self.number, clock.least, clock.most);
         }
         let found = match answer {
-            Ok(interface) if interface.ip.is_none() => {
-                let device = &interface.device;
-                Err(EndpointFault::NoAddress(format!(
-                    "{device}, which the label {} names, has no IPv4 address",
-                    self.label
-                )))
-            }
-            Ok(interface) => Ok(interface),
+            Ok(interface) => choose_address(interface, self.family),
             Err(ClientError::Problem(problem)) if problem.status == 404 => {
                 let what = format!("the label {} names no device, bridge or network of this host", self.label);
                 Err(EndpointFault::LabelUnknown(what))

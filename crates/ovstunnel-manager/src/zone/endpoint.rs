@@ -14,7 +14,7 @@ use super::host;
 pub enum EndpointFault {
     /// Its label names nothing there.
     LabelUnknown(String),
-    /// What it names has no IPv4 address, which tunnels of a zone end at.
+    /// What it names has no address of the family that tunnels of the zone end at.
     NoAddress(String),
     /// It could not be asked: what was known before still holds.
     NotAsked(String),
@@ -65,12 +65,7 @@ impl State {
     ) -> Result<Option<String>, (&'static str, String)> {
         let device = &interface.device;
         let ip = interface.ip.as_deref().unwrap_or_default();
-        let ip: RemoteIp =
-            ip.parse().map_err(|_| ("no_address", format!("{device} has no IPv4 address for tunnels")))?;
-        if ip.get().is_ipv6() {
-            let rule = "the tunnels of a zone end at IPv4 addresses, and that is an IPv6 address";
-            return Err(("no_address", format!("{device} has the address {ip}: {rule}")));
-        }
+        let ip: RemoteIp = ip.parse().map_err(|_| ("no_address", format!("{device} has no address for tunnels")))?;
         let is_new = self.endpoints.address_of(number).is_none_or(|before| before != ip);
         let name = |state: &State, number| {
             state.hosts.get(&number).map_or_else(|| format!("number {number}"), |host| host.row.name.clone())

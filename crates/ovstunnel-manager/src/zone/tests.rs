@@ -342,18 +342,6 @@ fn one_address_on_two_hosts_is_refused_by_name() {
 }
 
 #[test]
-fn an_ipv6_address_is_refused_by_name() {
-    let bench = Bench::new();
-    bench.zone.host_endpoint(number(3), Ok(interface("2001:db8::3")));
-    let host = bench.zone.host("h3").unwrap();
-    assert_eq!(host.troubles[0].kind, "no_address");
-    let evidence =
-        "eth1 has the address 2001:db8::3: the tunnels of a zone end at IPv4 addresses, and that is an IPv6 address";
-    assert_eq!(host.troubles[0].evidence, evidence);
-    assert!(bench.reason().unwrap().starts_with("address_unknown on h3"));
-}
-
-#[test]
 fn a_label_that_names_nothing_is_told_once_and_ends() {
     let mut bench = Bench::new();
     let unknown = || Err(EndpointFault::LabelUnknown("the label x names no device".into()));

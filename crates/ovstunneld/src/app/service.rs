@@ -302,6 +302,7 @@ fn simulated_interfaces() -> Interfaces {
         device: "sim0".into(),
         ip: Some("192.0.2.1".into()),
         netmask: Some("255.255.255.0".into()),
+        ipv6: None,
         mac: Some("02:00:00:00:00:01".into()),
         mtu,
         max_guest_mtu: mtu - TunnelKind::Gre.overhead(),

@@ -286,6 +286,7 @@ mod tests {
             label,
             ip,
             netmask: None,
+            ipv6: None,
             mac,
             mtu: 1500,
             max_guest_mtu: 1458,

@@ -185,6 +185,8 @@ fn build_interface(
         (other, ip.is_ipv6(), u8::from(message.header.scope), secondary) // global is scope 0, link 253, host 254
     });
     let first = first.map(|(_, address)| address);
+    let ipv6 = addresses.iter().filter_map(tunnel_address).filter(|(ip, _)| ip.is_ipv6());
+    let ipv6 = ipv6.min_by_key(|(ip, _)| preferred.is_some_and(|preferred| preferred.get() != *ip));
     let (mut device, mut mac, mut mtu) = (label.to_owned(), None, 0);
     for attribute in &link.attributes {
         match attribute {
@@ -199,6 +201,7 @@ fn build_interface(
         device,
         ip: first.map(|(ip, _)| ip.to_string()),
         netmask: first.map(|(ip, prefix)| prefix_netmask(ip, prefix)),
+        ipv6: ipv6.map(|(ip, _)| ip.to_string()),
         mac,
         mtu,
         max_guest_mtu: mtu.saturating_sub(TunnelKind::Gre.overhead()),
@@ -260,6 +263,7 @@ mod tests {
             device: "d0".into(),
             ip: Some("192.0.2.10".into()),
             netmask: Some("255.255.254.0".into()),
+            ipv6: Some("2001:db8::1".into()),
             mac: Some("02:00:00:00:ab:01".into()),
             mtu: 9000,
             max_guest_mtu: 8958,
@@ -393,6 +397,7 @@ mod tests {
             device: "sim0".into(),
             ip: Some("192.0.2.1".into()),
             netmask: None,
+            ipv6: None,
             mac: None,
             mtu: 1500,
             max_guest_mtu: 1458,

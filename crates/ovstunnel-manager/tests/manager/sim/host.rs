@@ -152,6 +152,7 @@ impl SimHost {
             device: "sim0".into(),
             ip: Some(ip),
             netmask: Some("255.0.0.0".into()),
+            ipv6: None,
             mac: None,
             mtu: 1500,
             max_guest_mtu: 1458,

@@ -255,6 +255,7 @@ fn an_interface_without_address() {
         device: "xenbr0".to_owned(),
         ip: Some("192.0.2.11".to_owned()),
         netmask: None,
+        ipv6: None,
         mac: None,
         mtu: 1500,
         max_guest_mtu: 1458,

@@ -78,6 +78,7 @@ impl Sim {
             device: "eth0".into(),
             ip: Some("192.0.2.1".into()),
             netmask: Some("255.255.255.0".into()),
+            ipv6: None,
             mac: None,
             mtu: 1500,
             max_guest_mtu: 1458,
