@@ -29,7 +29,7 @@ pub struct Cli {
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub percent: u8,
 
-    /// For how long NICs come and go in the part `manager`, in seconds [default: 20, and 2 with --quick].
+    /// For how long NICs come and go in the parts `manager` and `galera`, in seconds [default: 20, and 2 with --quick].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub nic_seconds: Option<u64>,
 
@@ -89,15 +89,17 @@ pub enum Scenario {
     Manager,
     /// What probes of all tunnels of a zone cost the manager, and a host.
     Sweeps,
+    /// NICs that come and go, as in `manager`, with the manager's database on three nodes of Galera. Only when asked for.
+    Galera,
 }
 
 impl Cli {
     /// The parts that are asked for.
     pub fn scenarios(&self) -> Vec<Scenario> {
         let all = Scenario::value_variants().iter().copied();
-        // The others' libraries are 350 MB.
+        // The others' libraries are 350 MB, and a cluster is three servers.
         let asked = |scenario: &Scenario| match self.only.is_empty() {
-            true => !self.quick || *scenario != Scenario::Peers,
+            true => *scenario != Scenario::Galera && (!self.quick || *scenario != Scenario::Peers),
             false => self.only.contains(scenario),
         };
         all.filter(asked).collect()

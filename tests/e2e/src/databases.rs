@@ -1,6 +1,6 @@
-//! MariaDB for the managers of a zone, at the management server's place: one server, or the nodes of a Galera cluster.
+//! MariaDB for the managers of a zone: one server, or the nodes of a Galera cluster.
 //!
-//! What it does: makes them, starts, kills and ends them, on loopback of the fabric's namespace. What it must not do: know who uses them.
+//! What it does: makes them, starts, kills and ends them, on loopback of the fabric's namespace, or of this one. What it must not do: know who uses them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,24 +28,38 @@ pub const PASSWORD: &str = "geheim";
 #[derive(Debug)]
 pub struct Databases {
     dir: PathBuf,
+    /// The namespace that they run in; none for this one.
+    netns: Option<String>,
     daemons: Vec<Option<Daemon>>,
 }
 
 impl Databases {
-    /// So many servers with an empty database `zone`: with more than one they are nodes of a cluster.
+    /// So many servers with an empty database `zone`, at the place of the management server: with more than one they are nodes of a cluster.
     ///
     /// # Errors
     /// When they cannot be made.
     pub fn new(cloud: &Cloud, dir: &Path, count: usize) -> Result<Databases> {
-        let mut databases = Databases { dir: dir.to_owned(), daemons: Vec::new() };
+        Databases::make(Some(cloud.lab().fabric().netns().name().to_owned()), dir, count)
+    }
+
+    /// The same on loopback here. The user `mysql` must be able to enter the folder.
+    ///
+    /// # Errors
+    /// As [`Databases::new`].
+    pub fn on_loopback(dir: &Path, count: usize) -> Result<Databases> {
+        Databases::make(None, dir, count)
+    }
+
+    fn make(netns: Option<String>, dir: &Path, count: usize) -> Result<Databases> {
+        let mut databases = Databases { dir: dir.to_owned(), netns, daemons: Vec::new() };
         for number in 1..=count {
             databases.configure(number, count)?;
             databases.daemons.push(None);
         }
         databases.install()?;
-        databases.spawn(cloud, 1, if count > 1 { &["--wsrep-new-cluster"] } else { &[] })?;
+        databases.spawn(1, if count > 1 { &["--wsrep-new-cluster"] } else { &[] })?;
         databases.wait_for(1, &databases.statements())?;
-        (2..=count).try_for_each(|number| databases.start(cloud, number))?;
+        (2..=count).try_for_each(|number| databases.start(number))?;
         Ok(databases)
     }
 
@@ -97,13 +111,20 @@ impl Databases {
     ///
     /// # Errors
     /// When it does not.
-    pub fn start(&mut self, cloud: &Cloud, number: usize) -> Result<()> {
-        self.spawn(cloud, number, &[])?;
+    pub fn start(&mut self, number: usize) -> Result<()> {
+        self.spawn(number, &[])?;
         self.wait_for(number, "SELECT count(*) FROM information_schema.tables")
     }
 
-    fn spawn(&mut self, cloud: &Cloud, number: usize, arguments: &[&str]) -> Result<()> {
-        let mut command = cloud.lab().fabric().command("mariadbd");
+    fn spawn(&mut self, number: usize, arguments: &[&str]) -> Result<()> {
+        let mut command = match &self.netns {
+            Some(netns) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", netns, "mariadbd"]);
+                command
+            }
+            None => Command::new("mariadbd"),
+        };
         let file = format!("--defaults-file={}", self.folder(number).join("my.cnf").display());
         command.arg(file).args(arguments);
         let daemon = Daemon::start("mariadbd", command, &self.folder(number).join("log"))?;
@@ -142,6 +163,15 @@ impl Databases {
     pub fn url(&self, manager: usize) -> String {
         let port = PORT + manager.wrapping_sub(1) % self.daemons.len();
         format!("mysql://ovs:{PASSWORD}@127.0.0.1:{port}/zone")
+    }
+
+    /// The size of what a server has of a table of the zone, bytes.
+    ///
+    /// # Errors
+    /// When there is no such table.
+    pub fn table_size(&self, number: usize, table: &str) -> Result<u64> {
+        let file = self.folder(number).join(format!("data/zone/{table}.ibd"));
+        Ok(fs::metadata(&file).with_context(|| file.display().to_string())?.len())
     }
 
     fn slot(&mut self, number: usize) -> Result<&mut Option<Daemon>> {

@@ -71,8 +71,8 @@ impl Replicas {
     ///
     /// # Errors
     /// When it does not take statements.
-    pub fn start_database(&mut self, cloud: &Cloud, number: usize) -> Result<()> {
-        self.databases.start(cloud, number)
+    pub fn start_database(&mut self, number: usize) -> Result<()> {
+        self.databases.start(number)
     }
 
     /// Kills the database, or this node of it, with SIGKILL.

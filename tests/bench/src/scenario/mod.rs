@@ -5,6 +5,7 @@
 mod acting;
 mod bridges;
 mod cloudstack;
+mod galera;
 mod healing;
 mod manager;
 mod native;
@@ -44,5 +45,6 @@ pub fn run(scenario: Scenario, scale: &Scale) -> Result<Found> {
         Scenario::Peers => Ok(Found { lines: [peers::run(scale)?, ovn::run(scale)?].concat(), curves: vec![] }),
         Scenario::Manager => manager::run(scale),
         Scenario::Sweeps => sweeps::run(scale),
+        Scenario::Galera => galera::run(scale),
     }
 }

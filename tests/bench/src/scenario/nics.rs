@@ -75,7 +75,7 @@ pub fn events(hollow: &Hollow, manager: &Manager, scale: &Scale) -> Result<Vec<L
 }
 
 /// The number of the newest event that is kept: they are counted in the order in which they are.
-fn last_event(manager: &Manager) -> Result<u64> {
+pub(super) fn last_event(manager: &Manager) -> Result<u64> {
     let wanted = EventsWanted { limit: Some(1), ..EventsWanted::default() };
     let list = manager.ask(async |client| client.events(&wanted).await)?;
     Ok(list.events.first().map_or(0, |event| event.id))

@@ -147,7 +147,7 @@ impl Stage {
         })?;
         let refused = problem(self.prepare_at(leader, 1), Code::Unavailable)?;
         ensure!(refused.status == 503 && !refused.detail.contains(PASSWORD), "{refused:?}");
-        self.managers.start_database(&self.cloud, 1)?;
+        self.managers.start_database(1)?;
         let (last, newest) = self.managers.wait_for_leader(&self.cloud, None)?;
         self.prepare(last, 1)?;
         self.expect_epoch(newest)?;
@@ -267,7 +267,7 @@ fn a_leader_dies_with_its_node_of_galera() -> Result<()> {
     stage.expect_epoch(later)?;
 
     // It comes back, with all that was recorded meanwhile.
-    stage.managers.start_database(&stage.cloud, first)?;
+    stage.managers.start_database(first)?;
     stage.managers.start(&stage.cloud, first)?;
     stage.wait_for_picture(first, 3)?;
     stage.expect_refused(second)?;
@@ -281,7 +281,7 @@ fn a_leader_dies_with_its_node_of_galera() -> Result<()> {
     ensure!(!refused.detail.contains(PASSWORD), "{refused:?}");
     stage.prepare(third, 1)?;
     stage.expect_epoch(latest)?;
-    stage.managers.start_database(&stage.cloud, second)?;
+    stage.managers.start_database(second)?;
     (1..=3).try_for_each(|number| stage.wait_for_picture(number, 3))?;
     for stream in streams {
         stream.stop()?.expect_no_duplicates()?;
