@@ -6,6 +6,7 @@
 
 mod call;
 mod clock;
+mod dry_run;
 mod endpoint;
 mod error;
 #[cfg(feature = "https")]
@@ -30,15 +31,16 @@ use std::time::Duration;
 use http::StatusCode;
 use ovstunnel_api::{
     AddressTable, Bridge, BridgeAnswer, BridgeList, CONTROLLER_HEADER, CountersAnswer, DoctorAnswer, EPOCH_HEADER,
-    Epoch, EpochAnswer, EpochState, FollowedFrame, Interface, LogAnswer, OutcomeAnswer, PlanAnswer, PluginAnswer,
-    PluginArguments, Position, PostKind, PostProbe, PostTunnel, ProbeAnswer, Problem, PutBfd, PutBridge, PutEpoch,
-    PutLog, PutXapiNetwork, Ready, ReconcileAnswer, SupportAnswer, TakeoverAnswer, TakeoverPlan, TakeoverRequest,
-    TunnelAnswer, VifLimit, XapiNetwork, XapiNetworkAnswer,
+    Epoch, EpochAnswer, EpochState, FollowedFrame, Interface, LogAnswer, OutcomeAnswer, PluginAnswer, PluginArguments,
+    Position, PostKind, PostProbe, PostTunnel, ProbeAnswer, Problem, PutBfd, PutBridge, PutEpoch, PutLog,
+    PutXapiNetwork, Ready, ReconcileAnswer, SupportAnswer, TakeoverAnswer, TakeoverRequest, TunnelAnswer, VifLimit,
+    XapiNetwork, XapiNetworkAnswer,
 };
 use serde::de::DeserializeOwned;
 
 use call::Call;
 pub use clock::Clock;
+pub use dry_run::DryRun;
 #[cfg(feature = "https")]
 pub use endpoint::Identity;
 pub use endpoint::{DEFAULT_SOCKET, Endpoint};
@@ -63,6 +65,9 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(40);
 /// The header with the id of a request.
 const REQUEST_ID: &str = "x-request-id";
 
+/// The header that says where a request stands in a trace.
+const TRACE_PARENT: &str = "traceparent";
+
 /// A connection to one daemon. Cheap to clone; requests may run side by side.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -71,6 +76,8 @@ pub struct Client {
     epoch: Option<Epoch>,
     /// The id that its requests have in the log of whoever is asked.
     request_id: Option<Arc<str>>,
+    /// Where its requests stand in a trace.
+    trace_parent: Option<Arc<str>>,
 }
 
 impl Client {
@@ -95,7 +102,7 @@ impl Client {
     }
 
     fn with_transport(transport: Transport) -> Self {
-        Client { transport, epoch: None, request_id: None }
+        Client { transport, epoch: None, request_id: None, trace_parent: None }
     }
 
     /// The same for a zone's manager that leads under `epoch`: every request that changes something says so, and is refused with
@@ -118,6 +125,12 @@ impl Client {
     #[must_use]
     pub fn with_request_id(&self, id: &str) -> Self {
         Client { request_id: Some(id.into()), ..self.clone() }
+    }
+
+    /// The same, whose requests stand there in a trace: the header `traceparent` of W3C Trace Context.
+    #[must_use]
+    pub fn with_trace_parent(&self, parent: Option<&str>) -> Self {
+        Client { trace_parent: parent.map(Into::into), ..self.clone() }
     }
 
     /// The same way to a zone's manager: what goes wrong is told of that.
@@ -355,10 +368,11 @@ impl Client {
             Some(epoch) if call.method != http::Method::GET => call.with_header(EPOCH_HEADER, epoch.to_string()),
             _ => call,
         };
-        let call = match &self.request_id {
-            Some(id) => call.with_header(REQUEST_ID, id.to_string()),
+        let headers = [(REQUEST_ID, &self.request_id), (TRACE_PARENT, &self.trace_parent)];
+        let call = headers.into_iter().fold(call, |call, (name, value)| match value {
+            Some(value) => call.with_header(name, value.to_string()),
             None => call,
-        };
+        });
         let (status, body) = self.transport.send_request(call).await?;
         if !status.is_success() {
             return Err(self.refusal_error(status, &body));
@@ -375,69 +389,5 @@ impl Client {
 
     fn unexpected_answer(&self, status: StatusCode, body: &[u8], source: Option<serde_json::Error>) -> ClientError {
         ClientError::unexpected_answer(&self.transport.peer, status.as_u16(), body, source)
-    }
-}
-
-/// The changing requests with `?dry_run=true`: each answers with its plan, and nothing is changed.
-#[derive(Clone, Copy, Debug)]
-pub struct DryRun<'a>(&'a Client);
-
-impl DryRun<'_> {
-    /// The plan of [`Client::put_bridge`].
-    ///
-    /// # Errors
-    /// See [`ClientError`]; this holds for each request below.
-    pub async fn put_bridge(&self, bridge: &str, body: &PutBridge) -> Result<PlanAnswer, ClientError> {
-        self.0.send_call(call::put_bridge(bridge, body)?.dry_run()).await
-    }
-
-    /// The plan of [`Client::delete_bridge`].
-    pub async fn delete_bridge(&self, bridge: &str) -> Result<PlanAnswer, ClientError> {
-        self.0.send_call(call::delete_bridge(bridge)?.dry_run()).await
-    }
-
-    /// The plan of [`Client::post_kind`].
-    pub async fn post_kind(&self, bridge: &str, body: &PostKind) -> Result<PlanAnswer, ClientError> {
-        self.0.send_call(call::post_kind(bridge, body)?.dry_run()).await
-    }
-
-    /// The plan of [`Client::put_bfd`].
-    pub async fn put_bfd(&self, bridge: &str, body: &PutBfd) -> Result<PlanAnswer, ClientError> {
-        self.0.send_call(call::put_bfd(bridge, body)?.dry_run()).await
-    }
-
-    /// The plan of [`Client::put_network`].
-    pub async fn put_network(&self, key: u32, body: &PutXapiNetwork) -> Result<PlanAnswer, ClientError> {
-        self.0.send_call(call::put_network(key, body)?.dry_run()).await
-    }
-
-    /// The plan of [`Client::clear_epoch`].
-    pub async fn clear_epoch(&self) -> Result<PlanAnswer, ClientError> {
-        self.0.send_call(call::delete_epoch().dry_run()).await
-    }
-
-    /// The plan of [`Client::release_bridge`].
-    pub async fn release_bridge(&self, bridge: &str) -> Result<PlanAnswer, ClientError> {
-        self.0.send_call(call::release_bridge(bridge)?.dry_run()).await
-    }
-
-    /// The plan of [`Client::takeover`].
-    pub async fn takeover(&self, bridges: &[String]) -> Result<TakeoverPlan, ClientError> {
-        self.0.send_call(call::post_takeover(&TakeoverRequest { bridges: bridges.to_vec() })?.dry_run()).await
-    }
-
-    /// The plan of [`Client::post_tunnel`].
-    pub async fn post_tunnel(&self, bridge: &str, body: &PostTunnel) -> Result<PlanAnswer, ClientError> {
-        self.0.send_call(call::post_tunnel(bridge, body)?.dry_run()).await
-    }
-
-    /// The plan of [`Client::delete_tunnel`].
-    pub async fn delete_tunnel(&self, bridge: &str, port: &str) -> Result<PlanAnswer, ClientError> {
-        self.0.send_call(call::delete_tunnel(bridge, port)?.dry_run()).await
-    }
-
-    /// The plan of [`Client::reconcile`].
-    pub async fn reconcile(&self) -> Result<PlanAnswer, ClientError> {
-        self.0.send_call(call::post_reconcile().dry_run()).await
     }
 }

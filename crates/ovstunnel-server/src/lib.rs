@@ -2,7 +2,7 @@
 //!
 //! What it does: listeners for HTTPS with client certificates and for root's Unix socket ([`listen`], [`tls`]), what every
 //! request goes through ([`middleware`], [`access`], [`audit`]), the reading of requests and their refusal ([`extract`],
-//! [`problem`], [`openapi`]), the log ([`logging`]), systemd ([`systemd`]), a life between signals ([`life`]), and the configuration of all that ([`config`]).
+//! [`problem`], [`openapi`]), the log ([`logging`]), traces ([`trace`]), systemd ([`systemd`]), a life between signals ([`life`]), and the configuration of all that ([`config`]).
 //! What it must not do: know a route, a switch, or which program it is part of; each says its own name and defaults.
 
 pub mod access;
@@ -24,4 +24,5 @@ pub mod problem;
 pub mod seldom;
 pub mod systemd;
 pub mod tls;
+pub mod trace;
 pub mod watch;

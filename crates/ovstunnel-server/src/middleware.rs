@@ -29,6 +29,7 @@ use crate::audit::Audit;
 use crate::listen::Peer;
 use crate::problem::ApiError;
 use crate::seldom::Seldom;
+use crate::trace;
 use ovstunnel_types::text::{excerpt, sanitize};
 
 /// The header with a request's id.
@@ -126,6 +127,7 @@ async fn identify_request(mut request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), excerpt(request.uri().path()));
     // At the highest level, so that it marks warnings also where the log level is `warn`.
     let span = tracing::error_span!("request", %id, %method, %path);
+    trace::continue_in(&span, request.headers().get(trace::HEADER).and_then(|value| value.to_str().ok()));
     let peer = request.extensions().get::<Peer>().cloned();
     request.extensions_mut().insert(id.clone());
     async move {

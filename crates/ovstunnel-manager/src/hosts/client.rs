@@ -7,7 +7,9 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 use ovstunnel_api::{Id, PostProbe, ProbeAnswer, PutXapiNetwork};
 use ovstunnel_client::{Client, ClientError};
+use ovstunnel_server::trace;
 use ovstunnel_types::{Epoch, GreKey, HostNumber};
+use tracing::Span;
 
 use super::NETWORK_TIMEOUT;
 use crate::sending::Wire;
@@ -19,6 +21,14 @@ pub struct By {
     pub epoch: Epoch,
     /// The id that the request has in both logs.
     pub request_id: String,
+}
+
+impl By {
+    /// The same way to a host, for a request in this name, as a part of what is being done.
+    fn client(&self, client: &Client) -> Client {
+        let parent = trace::parent_of(&Span::current());
+        client.under_epoch(self.epoch).with_request_id(&self.request_id).with_trace_parent(parent.as_deref())
+    }
 }
 
 /// Writes to one host.
@@ -54,7 +64,7 @@ pub trait HostClient: fmt::Debug + Send + Sync {
 
 impl HostClient for Client {
     fn send_request<'a>(&'a self, by: &'a By, wire: &'a Wire) -> BoxFuture<'a, Result<(), ClientError>> {
-        let client = self.under_epoch(by.epoch).with_request_id(&by.request_id);
+        let client = by.client(self);
         Box::pin(async move {
             match wire {
                 Wire::PutBridge(bridge, body) => client.put_bridge(bridge, body).await.map(drop),
@@ -73,7 +83,7 @@ impl HostClient for Client {
         key: GreKey,
         host: HostNumber,
     ) -> BoxFuture<'a, Result<String, ClientError>> {
-        let client = self.under_epoch(by.epoch).with_request_id(&by.request_id).with_timeout(NETWORK_TIMEOUT);
+        let client = by.client(self).with_timeout(NETWORK_TIMEOUT);
         let body = PutXapiNetwork { host_id: Some(Id::Text(host.to_string())) };
         Box::pin(async move { client.put_network(key.get(), &body).await.map(|answer| answer.bridge) })
     }
@@ -84,7 +94,7 @@ impl HostClient for Client {
         bridge: &'a str,
         body: &'a PostProbe,
     ) -> BoxFuture<'a, Result<ProbeAnswer, ClientError>> {
-        let client = self.under_epoch(by.epoch).with_request_id(&by.request_id);
+        let client = by.client(self);
         Box::pin(async move { client.probe(bridge, body).await })
     }
 }

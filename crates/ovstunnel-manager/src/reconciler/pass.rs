@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ovstunnel_mesh::difference::{Blocked, BridgeFate, Difference, HostDifference, Removal};
 use ovstunnel_mesh::{COUNTED_TOGETHER, Earlier, Goes, Holds, Plan, Request, Sending, plan_requests};
+use ovstunnel_server::{trace, traced_span};
 use ovstunnel_types::{GreKey, HostId, HostNumber};
 use time::OffsetDateTime;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::attempts::{Attempts, Result};
 use super::send::Sender;
@@ -52,7 +54,9 @@ impl Reconciler {
                 Some(stage) => {
                     self.note_gone(difference, &plan, &stage, now);
                     work.in_flight.insert(*key);
-                    let job = work.jobs.spawn(self.clone().carry_out(*key, stage));
+                    let span = traced_span!("reconcile", network = self.0.zone.network_name(*key), stage = stage.name);
+                    trace::continue_in(&span, self.0.zone.cause_of(*key).as_deref());
+                    let job = work.jobs.spawn(self.clone().carry_out(*key, stage).instrument(span));
                     work.of_job.insert(job.id(), *key);
                 }
                 None => drop(work.due.insert(*key, later.unwrap_or(now + AGAIN))),
@@ -93,6 +97,7 @@ impl Reconciler {
                 state.removing.remove(&key);
                 state.attempts.forget_settled(key);
                 self.0.zone.nothing_refused(key);
+                self.0.zone.forget_cause(key);
             }
             let differs = |difference: &Difference| !difference.hosts.is_empty() || difference.changes_kind();
             let Some(difference) = difference.filter(differs) else { continue };
@@ -210,6 +215,7 @@ impl Reconciler {
                 };
                 is_news.then(|| result_sentence(&sender.name, &requests, &result))
             }
+            .instrument(traced_span!("host", host = host.get()))
         });
         let told: Vec<String> = futures_util::future::join_all(each).await.into_iter().flatten().collect();
         if told.is_empty() {

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use ovstunnel_mesh::membership::{Attachment, Says};
 use ovstunnel_mesh::{Mesh, Moment, observed};
+use ovstunnel_server::trace;
 use ovstunnel_store::{NetworkRow, NicRow};
 use ovstunnel_types::{BridgeName, GreKey, HostNumber, NetworkNumber, TunnelKind};
+use tracing::Span;
 
 use super::{State, Zone, network};
 
@@ -103,6 +105,8 @@ pub(super) struct Networks {
     all: BTreeMap<NetworkNumber, Recorded>,
     names: BTreeMap<String, NetworkNumber>,
     keys: BTreeMap<GreKey, NetworkNumber>,
+    /// Where the last request to each network stands in a trace, until it is carried out.
+    causes: BTreeMap<GreKey, String>,
 }
 
 impl Networks {
@@ -303,8 +307,19 @@ impl Zone {
         recorded.asked.extend(bridge);
         let key = recorded.row.key;
         state.changed.extend(key);
+        state.recorded.causes.extend(key.zip(trace::parent_of(&Span::current())));
         drop(state);
         self.wake_prover();
+    }
+
+    /// The request that has changed a network last and that is not carried out yet: where it stands in a trace.
+    pub fn cause_of(&self, key: GreKey) -> Option<String> {
+        self.lock_state().recorded.causes.get(&key).cloned()
+    }
+
+    /// What has changed a network is carried out.
+    pub fn forget_cause(&self, key: GreKey) {
+        self.lock_state().recorded.causes.remove(&key);
     }
 
     /// The network that is recorded by this name.

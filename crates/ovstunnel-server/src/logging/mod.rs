@@ -44,6 +44,8 @@ pub struct Logging {
     program: &'static str,
     in_force: Mutex<InForce>,
     sinks: [Sink; 2],
+    #[cfg(feature = "otel")]
+    _traces: Option<crate::trace::Collected>,
 }
 
 /// One of the two files, and its filters.
@@ -101,8 +103,32 @@ fn build_logging(program: &'static str, config: &Log) -> (Dispatch, Logging) {
     let sinks = [Kind::Log, Kind::Audit].map(|kind| Sink::new(kind, program, config, &mut layers));
     let [log, _] = &sinks;
     layers.push(stderr_layer(program, Arc::clone(&log.control)).boxed());
+    #[cfg(feature = "otel")]
+    let traces = collected_traces(program, &mut layers);
     let in_force = Mutex::new(InForce { log: config.clone(), level: config.level.clone() });
-    (Dispatch::new(Registry::default().with(layers)), Logging { program, in_force, sinks })
+    let logging = Logging {
+        program,
+        in_force,
+        sinks,
+        #[cfg(feature = "otel")]
+        _traces: traces,
+    };
+    (Dispatch::new(Registry::default().with(layers)), logging)
+}
+
+/// Has spans handed to a collector, where the environment names one.
+#[cfg(feature = "otel")]
+fn collected_traces(program: &'static str, layers: &mut Vec<BoxedLayer>) -> Option<crate::trace::Collected> {
+    match crate::trace::Collected::from_environment(program) {
+        Ok(traces) => {
+            layers.extend(traces.iter().map(|traces| traces.layer(program)));
+            traces
+        }
+        Err(error) => {
+            report_failure(program, &format!("no traces are collected: {error}"));
+            None
+        }
+    }
 }
 
 impl Sink {

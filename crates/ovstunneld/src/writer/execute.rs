@@ -13,6 +13,7 @@ use ovstunnel_plan::{
     Change, Changed, EffectiveSettings, FlowsSeen, Phase, Plan, PortEdit, PortName, Rejected, Step, TunnelHealth, View,
     steps_visible,
 };
+use ovstunnel_server::{trace, traced_span};
 use tracing::Instrument;
 
 use super::answer::{self, Done, Parts, Refusal, Seen, WriteError};
@@ -38,6 +39,8 @@ impl Executor {
             ids.push("…");
         }
         let span = tracing::error_span!("batch", n = number, requests = ids.join(","));
+        // Of several requests it is a part of the first one's trace.
+        trace::continue_in(&span, batch.first().and_then(|job| trace::parent_of(&job.span)).as_deref());
         let (changes, started) = (batch.len(), Instant::now());
         self.carry_out_batch(batch, number).instrument(span).await;
         self.metrics.count_batch(changes, started.elapsed());
@@ -59,7 +62,9 @@ impl Executor {
         let many = batch.len() > 1;
         let merged = self.change_set(batch.iter().map(|job| &job.change));
         let began = Instant::now();
-        let executed = self.write_and_remember(&merged.plan, merged.desired, Refused::Go).await;
+        let switch = traced_span!("switch", changes = batch.len());
+        let writing = self.write_and_remember(&merged.plan, merged.desired, Refused::Go);
+        let executed = writing.instrument(switch).await;
         batch.iter().for_each(|job| job.ticket.report_work(began));
         // Refused as a whole: it is not known whose fault it was, so each gets its own transaction.
         let refused = matches!(&executed.failed, Some(CommitError::Refused(_)));
