@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use ovstunnel_lab::{Daemon, wait_until_every};
 
 /// How long the browser may take for all of it, and how often it is looked what it says.
@@ -46,12 +46,13 @@ impl Browser {
     pub fn wait_for(&mut self, word: &str) -> Result<()> {
         wait_until_every(LOOK, format!("the browser to say {word}"), DEADLINE, || {
             let said = self.0.log();
-            if said.lines().any(|line| line == word) {
-                return Ok(());
+            let is_said = said.lines().any(|line| line == word);
+            match self.0.status()? {
+                None if !is_said => Err(anyhow!("{said}")),
+                // Whoever has ended says nothing more.
+                _ => Ok(ensure_said(is_said, &said)),
             }
-            self.0.expect_running()?;
-            Err(anyhow::anyhow!("{said}"))
-        })
+        })?
     }
 
     /// Waits until it has ended, with nothing found.
@@ -64,4 +65,9 @@ impl Browser {
         print!("{}", self.0.log());
         Ok(())
     }
+}
+
+fn ensure_said(is_said: bool, said: &str) -> Result<()> {
+    ensure!(is_said, "the browser has ended: {said}");
+    Ok(())
 }

@@ -96,9 +96,17 @@ impl Zone {
     /// # Errors
     /// When its configuration cannot be written.
     pub fn set_bfd(&self, on: bool) -> Result<()> {
+        self.configure(&format!("[probes]\nbfd = {on}\n"))
+    }
+
+    /// Adds sections to its configuration: that counts from its next start on.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn configure(&self, sections: &str) -> Result<()> {
         let file = self.dir.join("manager.toml");
         let text = std::fs::read_to_string(&file)?;
-        std::fs::write(file, format!("{text}[probes]\nbfd = {on}\n"))?;
+        std::fs::write(file, text + sections)?;
         Ok(())
     }
 

@@ -6,10 +6,12 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use nix::sys::signal::Signal;
 use ovstunnel_api::{Code, HealthState, Id, Ipv6Policy, PutBridge, PutTunnel, TunnelKind};
-use ovstunnel_e2e::{Cloud, Network, NodeConfig, Picture, Place, key_of, our_flows, problem};
+use ovstunnel_e2e::{Cloud, Network, NodeConfig, Picture, Place, Zone, key_of, our_flows, problem};
 use ovstunnel_lab::{
     BR_PHY, Content, Datapath, Delivery, Host, Kind, MacAddr6, Probe, Tunnel, Vm, VmSpec, Wrapped, wait_until,
 };
+
+use crate::zone_acts::Stage;
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -294,4 +296,33 @@ fn tunnels_lead_to_ipv6_addresses() -> Result<()> {
         ensure!(!place.host()?.vsctl(["list-br"])?.contains("xapi2"), "a bridge was made");
     }
     place.cloud.lab().expect_no_duplicates()
+}
+
+/// The hosts of a zone have both families, and the manager is told which one counts: NICs make meshes between IPv6 addresses, which carry what VMs
+/// send and what probes do, and go again.
+#[test]
+fn a_manager_makes_meshes_between_ipv6_addresses() -> Result<()> {
+    let config = NodeConfig { reconcile_interval: "2s".into(), ..over_ipv6("") };
+    let cloud = Cloud::with_config("sixzone", 3, config)?;
+    let zone = Zone::acting(&cloud)?;
+    zone.configure("[network]\nfamily = \"ipv6\"\n")?;
+    zone.kill();
+    zone.start(&cloud)?;
+    let stage = Stage::with_zone(cloud, zone)?;
+    let ips: Vec<String> = stage.cloud.nodes().iter().map(|node| node.host().ip6().to_string()).collect();
+    let vms = (1..=3).map(|n: u16| stage.start(n, n.into())).collect::<Result<Vec<_>>>()?;
+    stage.expect_mesh_at(&[1, 2, 3], &ips)?;
+    let host = stage.zone.ask(&stage.cloud, |client| async move { client.host("h2").await })?;
+    ensure!(host.ip.as_deref() == Some(&*ips[1]), "{host:?}");
+    let swept = stage.zone.ask(&stage.cloud, |client| async move { client.sweep("web", false).await })?;
+    ensure!((swept.probed, swept.passed, swept.failures) == (6, 6, 0), "{swept:?}");
+    // What the tunnels carry is known a moment after they are there.
+    wait_until("the way to be good", SOON, || {
+        let path = stage.zone.ask(&stage.cloud, |client| async move { client.path("h1", "h3", Some("web")).await })?;
+        ensure!(path.reachable == Some(true), "{path:#?}");
+        Ok(())
+    })?;
+    vms[2].destroy()?;
+    stage.zone.ask(&stage.cloud, |client| async move { client.release_nic("web", "n3", None, false).await })?;
+    stage.expect_mesh_at(&[1, 2], &ips)
 }

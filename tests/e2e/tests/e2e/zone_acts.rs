@@ -28,6 +28,11 @@ impl Stage {
         let config = NodeConfig { reconcile_interval: "2s".into(), pool, ..NodeConfig::default() };
         let cloud = Cloud::with_config(tag, hosts, config)?;
         let zone = Zone::acting(&cloud)?;
+        Stage::with_zone(cloud, zone)
+    }
+
+    /// With this manager, which knows no host yet.
+    pub(crate) fn with_zone(cloud: Cloud, zone: Zone) -> Result<Stage> {
         zone.add_all(&cloud)?;
         zone.ask(&cloud, |client| async move {
             let vnet = format!("{KEY}-2000");
@@ -97,7 +102,7 @@ impl Stage {
     }
 
     /// The same where tunnels to each host of the cloud end at these addresses.
-    fn expect_mesh_at(&self, of: &[usize], ips: &[String]) -> Result<()> {
+    pub(crate) fn expect_mesh_at(&self, of: &[usize], ips: &[String]) -> Result<()> {
         wait_until(format!("the mesh of {of:?}"), PATIENCE, || {
             for host in self.numbers() {
                 let mut wanted: Vec<String> =
