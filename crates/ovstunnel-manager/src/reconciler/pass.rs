@@ -84,11 +84,15 @@ impl Reconciler {
         keys: impl IntoIterator<Item = GreKey>,
     ) -> (BTreeMap<GreKey, Difference>, Vec<(GreKey, HostNumber)>) {
         let keys = keys.into_iter();
-        let found = keys.map(|key| (key, self.0.zone.network_difference(key, self.0.rules.dead_after)));
-        let found: Vec<(GreKey, Option<Difference>)> = found.collect();
+        // What comes after it is no part of the difference.
+        let with_cause = |key| (key, self.0.zone.cause_of(key));
+        let found = keys
+            .map(with_cause)
+            .map(|(key, cause)| (key, cause, self.0.zone.network_difference(key, self.0.rules.dead_after)));
+        let found: Vec<(GreKey, Option<String>, Option<Difference>)> = found.collect();
         let mut state = self.lock_state();
         let (mut pass, mut without_bridge) = (BTreeMap::new(), Vec::new());
-        for (key, difference) in found {
+        for (key, cause, difference) in found {
             let blocked = difference.iter().flat_map(|difference| &difference.blocked);
             let missing = blocked.filter(|(_, why)| *why == Blocked::BridgeMissing).map(|(host, _)| (key, *host));
             without_bridge.extend(missing);
@@ -97,7 +101,9 @@ impl Reconciler {
                 state.removing.remove(&key);
                 state.attempts.forget_settled(key);
                 self.0.zone.nothing_refused(key);
-                self.0.zone.forget_cause(key);
+                if let Some(cause) = cause {
+                    self.0.zone.forget_cause(key, &cause);
+                }
             }
             let differs = |difference: &Difference| !difference.hosts.is_empty() || difference.changes_kind();
             let Some(difference) = difference.filter(differs) else { continue };

@@ -317,9 +317,12 @@ impl Zone {
         self.lock_state().recorded.causes.get(&key).cloned()
     }
 
-    /// What has changed a network is carried out.
-    pub fn forget_cause(&self, key: GreKey) {
-        self.lock_state().recorded.causes.remove(&key);
+    /// What has changed a network is carried out, if it was this.
+    pub fn forget_cause(&self, key: GreKey, cause: &str) {
+        let causes = &mut self.lock_state().recorded.causes;
+        if causes.get(&key).is_some_and(|last| last == cause) {
+            causes.remove(&key);
+        }
     }
 
     /// The network that is recorded by this name.

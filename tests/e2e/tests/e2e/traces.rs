@@ -109,6 +109,16 @@ fn way_up(spans: &BTreeMap<String, Span>, from: &Span) -> Vec<String> {
     way
 }
 
+/// How many spans there are of each service and name, and how many traces.
+fn counts(spans: &BTreeMap<String, Span>) -> BTreeMap<String, (usize, usize)> {
+    let mut counts: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for span in spans.values() {
+        counts.entry(format!("{} {}", span.service, span.name)).or_default().push(&span.trace);
+    }
+    let traces = |all: &Vec<&str>| all.iter().collect::<std::collections::BTreeSet<_>>().len();
+    counts.into_iter().map(|(name, all)| (name, (all.len(), traces(&all)))).collect()
+}
+
 #[test]
 #[ignore = "takes programs with the feature otel: scripts/test --long"]
 fn one_trace_leads_from_a_nic_call_to_each_switch() -> Result<()> {
@@ -139,7 +149,8 @@ fn one_trace_leads_from_a_nic_call_to_each_switch() -> Result<()> {
             "ovstunnel-manager reconcile",
             "ovstunnel-manager request nic",
         ];
-        ensure!(switches.len() >= 3 && switches.iter().all(|way| *way == wanted), "{switches:#?}");
+        let is_whole = switches.len() >= 3 && switches.iter().all(|way| *way == wanted);
+        ensure!(is_whole, "{switches:#?} of {call:?}; {:?}", counts(&spans));
         Ok(())
     })
 }
