@@ -82,6 +82,8 @@ impl Wrong {
 /// What stands for long enough to be told.
 struct Standing {
     findings: Vec<(GreKey, Finding, Moment)>,
+    /// What stands for as long, and cannot be mended yet: it is no news, and stays told where it was.
+    held: Vec<(GreKey, Finding, Moment)>,
     troubles: Vec<(HostNumber, Trouble, Moment)>,
     shape: Shape,
     /// Whether something is to be told soon, though nothing changes.
@@ -102,7 +104,7 @@ impl State {
 
     fn standing_faults(&mut self, now: Moment) -> Standing {
         self.note_first_picture(now);
-        let (mut signs, mut findings, mut is_waiting) = (BTreeMap::new(), Vec::new(), false);
+        let (mut signs, mut findings, mut held, mut is_waiting) = (BTreeMap::new(), Vec::new(), Vec::new(), false);
         let proven = self.all_findings().map(|(key, finding)| (key, finding.clone(), None));
         // A session takes its time to begin, and to be told.
         let patience = |is_certain| if is_certain { self.settling_time(false) } else { SETTLING };
@@ -121,28 +123,39 @@ impl State {
                 Some(given) => Some((given, since)),
                 None => self.patience_with(key, &finding, since),
             };
-            match patience.is_some_and(|(patience, counts)| now.since(counts) >= patience) {
-                true => findings.push((key, finding, since)),
-                false => is_waiting = true,
+            if patience.is_some_and(|(patience, counts)| now.since(counts) >= patience) {
+                findings.push((key, finding, since));
+                continue;
+            }
+            is_waiting = true;
+            if now.since(since) >= self.settling_time(false) {
+                held.push((key, finding, since));
             }
         }
-        let (mut host_signs, mut troubles) = (BTreeMap::new(), Vec::new());
+        self.faults.signs = signs;
+        let troubles = self.standing_troubles(now, &mut is_waiting);
+        let racks = self.hosts.values().filter_map(|host| Some((host.row.number, host.row.rack.as_deref()?)));
+        let is_empty = findings.is_empty() && held.is_empty();
+        let meshes = self.networks.values().filter(|_| !is_empty).map(|known| &known.mesh);
+        Standing { findings, held, troubles, shape: Shape::new(meshes, racks), is_waiting }
+    }
+
+    /// What hosts say of themselves for long enough.
+    fn standing_troubles(&mut self, now: Moment, is_waiting: &mut bool) -> Vec<(HostNumber, Trouble, Moment)> {
+        let (mut signs, mut troubles) = (BTreeMap::new(), Vec::new());
         for (number, host) in &self.hosts {
             for trouble in host.all_troubles(self.bridges_of(*number), &self.missed_networks(*number)) {
                 let sign = (*number, trouble.kind.clone());
                 let since = self.faults.troubles.get(&sign).copied().unwrap_or(now);
-                host_signs.insert(sign, since);
+                signs.insert(sign, since);
                 match now.since(since) >= self.settling_time(!host.is_connected()) {
                     true => troubles.push((*number, trouble, since)),
-                    false => is_waiting = true,
+                    false => *is_waiting = true,
                 }
             }
         }
-        (self.faults.signs, self.faults.troubles) = (signs, host_signs);
-        let racks = self.hosts.values().filter_map(|host| Some((host.row.number, host.row.rack.as_deref()?)));
-        let is_empty = findings.is_empty();
-        let meshes = self.networks.values().filter(|_| !is_empty).map(|known| &known.mesh);
-        Standing { findings, troubles, shape: Shape::new(meshes, racks), is_waiting }
+        self.faults.troubles = signs;
+        troubles
     }
 }
 
@@ -197,23 +210,32 @@ impl Zone {
     /// Looks for what is wrong. Whether something is to be told soon, though nothing changes.
     pub fn look_for_faults(&self, now: Moment) -> bool {
         let standing = self.lock_state().standing_faults(now);
-        let symptoms: Vec<Symptom<'_>> = standing
-            .findings
-            .iter()
-            .map(|(key, finding, since)| Symptom { key: *key, finding, since: *since })
-            .collect();
+        let mut symptoms: Vec<Symptom<'_>> = standing.findings.iter().map(symptom_of).collect();
         // Without the lock: where much is wrong this takes its time.
         let causes = faults::find_faults(&symptoms, &standing.shape);
-        let (told, is_waiting) = (self.told_faults(causes, &standing, now), standing.is_waiting);
+        symptoms.extend(standing.held.iter().map(symptom_of));
+        let with_held = (!standing.held.is_empty()).then(|| faults::find_faults(&symptoms, &standing.shape));
+        let told = self.told_faults(causes, with_held.unwrap_or_default(), &standing, now);
+        let is_waiting = standing.is_waiting;
         told.into_iter().for_each(|happened| self.send_event(happened));
         is_waiting
     }
 
     /// Keeps what was found, and gives what is news of it.
-    fn told_faults(&self, causes: Vec<faults::Fault>, standing: &Standing, now: Moment) -> Vec<Happened> {
+    fn told_faults(
+        &self,
+        causes: Vec<faults::Fault>,
+        with_held: Vec<faults::Fault>,
+        standing: &Standing,
+        now: Moment,
+    ) -> Vec<Happened> {
         let at = OffsetDateTime::now_utc();
         let mut state = self.lock_state();
-        let all = state.faults_on_the_wire(causes, standing, self.origin());
+        let mut all = state.faults_on_the_wire(causes, standing, self.origin());
+        let new: BTreeSet<String> = all.iter().map(|found| found.fault.id.clone()).collect();
+        let was_told = |one: &Found| state.faults.found.iter().any(|before| before.fault.id == one.fault.id);
+        let held = state.faults_on_the_wire(with_held, standing, self.origin()).into_iter();
+        all.extend(held.filter(|one| !new.contains(&one.fault.id) && was_told(one)));
         let (silenced, found): (Vec<_>, Vec<_>) = all.into_iter().partition(|found| state.is_silenced(found, at));
         state.faults.silenced = silenced.len();
         let before = std::mem::replace(&mut state.faults.found, found);
@@ -226,6 +248,10 @@ impl Zone {
         let gone: Vec<_> = gone.map(|fault| fault_event(at, "fault_gone", fault)).collect();
         [come, gone].into_iter().flat_map(|news| limit_events(at, news)).collect()
     }
+}
+
+fn symptom_of((key, finding, since): &(GreKey, Finding, Moment)) -> Symptom<'_> {
+    Symptom { key: *key, finding, since: *since }
 }
 
 fn fault_event(at: OffsetDateTime, kind: &'static str, fault: &Fault) -> Happened {

@@ -140,3 +140,22 @@ fn a_session_that_never_was_up_has_its_time_to_begin() {
     assert_eq!(named(&faults), ["pair:key-1001:h1:h2"]);
     assert!(faults[0].evidence.contains("was never up"), "{:?}", faults[0]);
 }
+
+/// A fault is no news because a daemon at one of its ends starts anew; one that was not told before is, once that could have been mended.
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_was_told_stays_while_its_host_comes_back() {
+    let mut bench = Bench::new();
+    bench.zone.start_acting();
+    bench.says(2, &[bridge(2, &[1])]);
+    assert_eq!(named(&bench.faults_after(STANDS)), ["one_sided:key-1001:h2:h3"]);
+    bench.happened();
+    tokio::time::advance(STANDS * 2).await;
+    bench.zone.host_silent(number(2), "connection refused".to_owned());
+    bench.says(2, &[bridge(2, &[1])]);
+    assert_eq!(named(&bench.faults_after(Duration::ZERO)), ["one_sided:key-1001:h2:h3"], "it was told before");
+    assert!(!bench.happened().iter().any(|(kind, _)| kind.starts_with("fault_")), "and is no news");
+    bench.zone.host_silent(number(3), "connection refused".to_owned());
+    bench.says(3, &[bridge(3, &[1])]);
+    assert_eq!(named(&bench.faults_after(Duration::ZERO)), ["one_sided:key-1001:h2:h3"], "that of host 3 is new");
+    assert_eq!(named(&bench.faults_after(STANDS)), ["pair:key-1001:h2:h3"]);
+}

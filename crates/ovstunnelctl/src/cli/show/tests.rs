@@ -249,13 +249,13 @@ fn a_plan_can_be_copied_into_a_shell() {
 }
 
 #[test]
-fn an_interface_without_address() {
+fn an_interface_without_a_netmask() {
     let eth0 = Interface {
         label: "Pool-wide network associated with eth0".to_owned(),
         device: "xenbr0".to_owned(),
         ip: Some("192.0.2.11".to_owned()),
         netmask: None,
-        ipv6: None,
+        ipv6: Some("2001:db8::11".to_owned()),
         mac: None,
         mtu: 1500,
         max_guest_mtu: 1458,

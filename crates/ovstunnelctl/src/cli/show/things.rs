@@ -238,6 +238,7 @@ pub(in crate::cli) fn interface_page(interface: &Interface) -> Page {
         ("Device", interface.device.clone()),
         ("IP", interface.ip.clone().unwrap_or_else(dash)),
         ("Netmask", interface.netmask.clone().unwrap_or_else(dash)),
+        ("IPv6", interface.ipv6.clone().unwrap_or_else(dash)),
         ("MAC", interface.mac.clone().unwrap_or_else(dash)),
         ("MTU", format!("{} bytes", interface.mtu)),
         (
