@@ -99,7 +99,16 @@ fn static_address_reason(facts: &Facts<'_>, port: &str, address: &str) -> Reason
 }
 
 fn shut_port_reason(facts: &Facts<'_>, number: u32, config: PortConfig) -> Option<Reason> {
+    let bridge = facts.observed;
+    let of = |interface: &ObservedInterface| interface.openflow_port() == Some(number);
+    let port = match number {
+        LOCAL => bridge.own_port(),
+        _ => bridge.ports.values().find(|port| port.interfaces.iter().any(of)),
+    }?;
     let PortConfig { no_flood, down, no_receive, no_forward } = config;
+    // Of a VIF whose device is down Open vSwitch says so here as well: that is told of the device.
+    let is_down = || port.interfaces.iter().any(|interface| interface.admin_up == Some(false));
+    let down = down && (port.is_tunnel_of_ours() || !is_down());
     let words = [
         (no_flood, "no-flood", "flood"),
         (down, "down", "up"),
@@ -108,12 +117,6 @@ fn shut_port_reason(facts: &Facts<'_>, number: u32, config: PortConfig) -> Optio
     ];
     let set: Vec<_> = words.into_iter().filter(|(on, ..)| *on).collect();
     let (_, _, undo) = set.first()?;
-    let bridge = facts.observed;
-    let of = |interface: &ObservedInterface| interface.openflow_port() == Some(number);
-    let port = match number {
-        LOCAL => bridge.own_port(),
-        _ => bridge.ports.values().find(|port| port.interfaces.iter().any(of)),
-    }?;
     let (own, ours) = (port.name == bridge.name, port.is_tunnel_of_ours());
     // Nobody needs the bridge's own device: it is down on most hosts.
     if own && !no_flood && !no_receive && !no_forward {

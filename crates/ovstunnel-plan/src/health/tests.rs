@@ -204,6 +204,16 @@ fn what_the_switch_testifies_is_judged() {
     }
 }
 
+#[test]
+fn a_device_that_is_down_is_told_once() {
+    let down = PortConfig { down: true, ..PortConfig::default() };
+    let witness = Witness { ports: [(3, down)].into(), ..Witness::default() };
+    assert_eq!(told(&testified(witness.clone())), [("port_config", "vif1.0", DEGRADED)]);
+    let mut bridge = network();
+    bridge.ports.get_mut("vif1.0").unwrap().interfaces[0].admin_up = Some(false);
+    assert_eq!(told(&reasons_of(&bridge, &witness, &BTreeMap::new())), [("vif_down", "vif1.0", DEGRADED)]);
+}
+
 fn foreign(line: &str) -> Vec<Severity> {
     let foreign = vec![format!(" cookie=0x0, duration=1s, table=0, {line}")];
     let reasons = testified(Witness { foreign, ..Witness::default() });
