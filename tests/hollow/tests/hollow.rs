@@ -173,7 +173,11 @@ fn the_page_of_two_thousand_hosts_in_a_browser() -> Result<()> {
     views.extend(["matrix", "graph", "table", "proof", "events"].map(|word| (word, of_network(word))));
     let link = manager.ask(async |client| client.link(None).await)?;
     let (url, log) = (format!("https://{at}"), hollow.dir().join("browser.log"));
-    // Of a host without a fault, so that the list is short.
+    manager.wait("the faults", |overview| {
+        ensure!(overview.faults >= 90, "{overview:?}");
+        Ok(())
+    })?;
+    // Of a host without a fault, so that what comes is the new one.
     let is_well = |host: &usize| {
         let wanted = FaultsWanted { host: Some(host_name(*host)), ..FaultsWanted::default() };
         manager.ask(async |client| client.faults(&wanted).await).is_ok_and(|found| found.total == 0)
