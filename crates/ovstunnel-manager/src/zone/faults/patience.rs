@@ -20,7 +20,7 @@ const SILENT: Duration = Duration::from_secs(3);
 
 /// The same for what is left over where the manager removes it itself, which cuts nobody off: a removal that a host did not answer is tried again
 /// after a few seconds.
-const LEFT_OVER: Duration = Duration::from_secs(30);
+const LEFT_OVER: Duration = Duration::from_secs(10);
 
 impl State {
     /// How long this must stand.
