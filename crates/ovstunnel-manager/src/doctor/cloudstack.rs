@@ -2,7 +2,7 @@
 
 use ovstunnel_api::Finding;
 use ovstunnel_manager_api::CloudStackState;
-use ovstunnel_server::doctor::finding::{About, ok, warn};
+use ovstunnel_server::doctor::finding::{About, ok, some_names, warn};
 
 /// Hosts that are named where some are missing.
 const NAMED: usize = 5;
@@ -32,12 +32,12 @@ pub(super) fn check_cloudstack(state: &CloudStackState) -> Vec<Finding> {
         ),
     };
     let strangers = (!state.strangers.is_empty()).then(|| {
-        let named: Vec<&str> = state.strangers.iter().take(NAMED).map(String::as_str).collect();
-        let more = state.strangers.len().saturating_sub(NAMED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         warn(
             "cloudstack",
-            format!("by its word VMs are on hosts that are not registered here: {}{more}", named.join(", ")),
+            format!(
+                "by its word VMs are on hosts that are not registered here: {}",
+                some_names(&state.strangers, NAMED)
+            ),
             "register them: `ovstunnelctl zone host add`, or let them join by a token",
         )
     });

@@ -287,6 +287,7 @@ impl Zone {
         if let Some(key) = state.recorded.remove_network(number).and_then(|network| network.row.key) {
             state.drop_unless_seen(key);
             state.rows_of_network_due(key);
+            state.recorded.causes.remove(&key);
         }
         drop(state);
         self.wake_prover();
@@ -307,7 +308,9 @@ impl Zone {
         recorded.asked.extend(bridge);
         let key = recorded.row.key;
         state.changed.extend(key);
-        state.recorded.causes.extend(key.zip(trace::parent_of(&Span::current())));
+        if state.acts {
+            state.recorded.causes.extend(key.zip(trace::parent_of(&Span::current())));
+        }
         drop(state);
         self.wake_prover();
     }
