@@ -40,7 +40,7 @@ pub fn run(scale: &Scale) -> Result<Found> {
     // Of few rows a table's file tells too much.
     #[allow(clippy::cast_precision_loss)]
     let each = databases.table_size(1, "ovstunnel_event")? as f64 / rows as f64;
-    lines.push(Line::new(MANAGER, "the same: bytes of an event in the table", Unit::Bytes, each, 1));
+    lines.push(Line::new(MANAGER, "the same: bytes of an event in the table", Unit::Number, each, 1));
     let what = "the same: all events that are kept at most";
     lines.push(Line::new(MANAGER, what, Unit::Bytes, each * KEPT, 1).goal(Goal::at_most(
         each * KEPT / 1e9,
