@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::sim::{FIRST_KEY, Setup, World};
 use ovstunnel_manager::inventory::Move;
-use ovstunnel_manager::zone::{CloudHost, CloudNetwork, CloudNic, CloudPicture};
+use ovstunnel_manager::zone::{CloudHost, CloudNetwork, CloudNic, CloudPicture, Wrong};
 use ovstunnel_manager_api::{CloudStackHost, CloudStackNetwork};
 use ovstunnel_mesh::membership::Witness;
 
@@ -187,4 +187,26 @@ async fn a_disagreement_is_shown_after_a_minute_and_removes_nothing() {
     assert_eq!(not_agreed(&world).len(), 1);
     world.pass(200).await;
     assert_eq!(not_agreed(&world), Vec::<String>::new());
+}
+
+/// A host that has left while it was silent has what it had, by its last words; what is told of it is its silence.
+#[tokio::test(start_paused = true)]
+async fn what_a_silent_host_had_when_it_left_is_no_fault() {
+    let world = World::new(3, Setup::default()).await;
+    world.network("web", None, false).await;
+    for host in 1..=3 {
+        world.start("web", &format!("n{host}"), host).await;
+    }
+    world.pass(60).await;
+    // Its last VM stops, and before it has left it cannot be asked any more.
+    world.stop("web", "n3", FIRST_KEY, 3).await;
+    world.pass(5).await;
+    world.host(3).silent(&world.now.zone, &world.now.writers);
+    let zone = &world.now.zone;
+    for _ in 0..120 {
+        world.pass(1).await;
+        zone.look_for_faults(zone.now());
+    }
+    let told = zone.faults(&Wrong { limit: 10, ..Wrong::default() }).faults;
+    assert_eq!(told.iter().map(|fault| fault.id.as_str()).collect::<Vec<_>>(), ["host_silent:h3"], "{told:#?}");
 }

@@ -39,6 +39,11 @@ impl State {
         if self.acts {
             since = since.max(self.faults.pictured?);
         }
+        // What a silent host has left over it said long ago: its silence is told, also where it is of no mesh any more.
+        let is_heard = self.hosts.get(&finding.host).is_none_or(Registered::is_connected);
+        if finding.what == What::TunnelTooMany && !is_heard {
+            return None;
+        }
         let is_left_over = self.acts && finding.what == What::TunnelTooMany;
         if is_left_over {
             since = since.max(self.all_spoke(key)?);
