@@ -18,10 +18,6 @@ pub(super) const STANDS: Duration = Duration::from_millis(700);
 /// The same for a host that does not answer: a daemon that is started anew does not do so for a moment.
 const SILENT: Duration = Duration::from_secs(3);
 
-/// The same for what is left over where the manager removes it itself, which cuts nobody off: a removal that a host did not answer is tried again
-/// after a few seconds.
-const LEFT_OVER: Duration = Duration::from_secs(10);
-
 impl State {
     /// How long this must stand.
     pub(super) fn settling_time(&self, is_silence: bool) -> Duration {
@@ -39,14 +35,12 @@ impl State {
         if self.acts {
             since = since.max(self.faults.pictured?);
         }
-        // What a silent host has left over it said long ago: its silence is told, also where it is of no mesh any more.
-        let is_heard = self.hosts.get(&finding.host).is_none_or(Registered::is_connected);
-        if finding.what == What::TunnelTooMany && !is_heard {
-            return None;
-        }
-        let is_left_over = self.acts && finding.what == What::TunnelTooMany;
-        if is_left_over {
-            since = since.max(self.all_spoke(key)?);
+        if finding.what == What::TunnelTooMany {
+            // What a silent host has left over it said long ago: its silence is told, also where it is of no mesh any more.
+            self.hosts.get(&finding.host).is_none_or(Registered::is_connected).then_some(())?;
+            if self.acts {
+                since = since.max(self.all_spoke(key)?);
+            }
         }
         // While one of its hosts cannot be asked nothing can be mended there.
         for number in [Some(finding.host), finding.to].into_iter().flatten() {
@@ -54,8 +48,7 @@ impl State {
             is_silence |= !host.is_connected();
             since = since.max(host.reached_since());
         }
-        let patience = if is_left_over { LEFT_OVER } else { self.settling_time(is_silence) };
-        Some((patience, since))
+        Some((self.settling_time(is_silence), since))
     }
 
     /// Since when all hosts of a network have said what they have; nothing before, when nothing is removed from it.
