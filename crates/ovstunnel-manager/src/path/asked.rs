@@ -155,6 +155,11 @@ impl Asked {
         vif.map(String::as_str)
     }
 
+    /// Whether the host was asked and has no VIF with a device there.
+    pub fn has_no_vif(&self) -> bool {
+        self.learnt.is_ok() && self.vifs.is_empty()
+    }
+
     /// What is said of the end's VIF, where its device is not there or not up.
     pub fn vif_down(&self) -> Option<&Reason> {
         self.down.get(self.entry_vif()?)

@@ -43,11 +43,12 @@ pub(super) fn of_side(side: &Side, network: (GreKey, &Zone)) -> Vec<PathStep> {
     steps
 }
 
-/// A finding as a step that fails.
+/// A finding as a step that fails. Flows that were not read since the last change decide nothing: a frame is followed through them.
 fn finding_step(side: &Side, check: &str, finding: &Finding, (key, zone): (GreKey, &Zone)) -> PathStep {
     let (remedy, commands) = zone.finding_help(key, finding);
-    let failed =
-        new_step(Some(side), check, StepResult::Fail, format!("{}: {}", finding.what.as_str(), finding.evidence));
+    let is_unread = finding.what == What::FlowsNotInSync && side.has_unread_flows;
+    let result = if is_unread { StepResult::Unknown } else { StepResult::Fail };
+    let failed = new_step(Some(side), check, result, format!("{}: {}", finding.what.as_str(), finding.evidence));
     with_remedy(failed, &remedy, commands)
 }
 
@@ -197,6 +198,10 @@ impl Way<'_> {
                 StepResult::Skipped,
                 "there is no tunnel by which it would come in".to_owned(),
             ),
+            Some(_) if there.has_no_vif() => {
+                let evidence = "there is no VIF with a device by which it would come out".to_owned();
+                new_step(Some(far), "frame_in", StepResult::Skipped, evidence)
+            }
             Some(port) => {
                 let frame = frame.routed();
                 trace_step((far, there), &port, &frame, target.as_deref(), "frame_in", self.zone).await.1
@@ -261,4 +266,33 @@ fn judge_trace(followed: &FollowedFrame, by: &str, wanted: Option<&str>) -> (Ste
         .then(|| format!("; the Ethernet address of {} is not known at this moment", followed.unresolved.join(", ")));
     let evidence = [Some(words), missing, unresolved].into_iter().flatten().collect();
     (result, evidence, Some(followed.frame.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use ovstunnel_api::{Bridge, Flows, FlowsState};
+
+    use super::*;
+    use crate::zone::Meeting;
+    use crate::zone::tests::{Bench, bridge, number};
+
+    #[test]
+    fn flows_not_read_since_the_last_change_fail_no_step() {
+        for (state, result) in [
+            (FlowsState::InSync, StepResult::Ok),
+            (FlowsState::Unknown, StepResult::Unknown),
+            (FlowsState::Drifted, StepResult::Fail),
+        ] {
+            let mut bench = Bench::new();
+            let there = bridge(2, &[1, 3]);
+            bench.says(2, &[Bridge { flows: Flows { state, ..there.flows }, ..there }]);
+            bench.zone.prove_changed();
+            let key = bench.key();
+            let [one, two] = [1, 2].map(number);
+            let side = bench.zone.path_side(Meeting { from: key, to: key }, two, one);
+            let steps = of_side(&side, (key, &bench.zone));
+            let results: Vec<_> = steps.iter().map(|step| (step.check.as_str(), step.result)).collect();
+            assert_eq!(results, [("host", StepResult::Ok), ("bridge", result)], "{steps:#?}");
+        }
+    }
 }

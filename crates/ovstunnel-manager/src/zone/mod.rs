@@ -446,4 +446,4 @@ impl Zone {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

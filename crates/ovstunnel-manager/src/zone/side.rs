@@ -3,7 +3,7 @@
 use ovstunnel_api::Ipv6Policy;
 use ovstunnel_manager_api::Trouble;
 use ovstunnel_mesh::proof::Finding;
-use ovstunnel_types::{GreKey, HostNumber};
+use ovstunnel_types::{FlowsState, GreKey, HostNumber};
 
 use super::wire::rounded_seconds;
 use super::{Meeting, Registered, Zone};
@@ -23,6 +23,8 @@ pub struct Side {
     pub silence: Option<Trouble>,
     /// What is wrong with its bridge.
     pub of_bridge: Vec<Finding>,
+    /// Whether its bridge was changed and its flows were not read since, or cannot be: what is said of them is no fault yet.
+    pub has_unread_flows: bool,
     /// What is wrong with its tunnel to the other host.
     pub of_tunnel: Vec<Finding>,
     /// Its bridge.
@@ -65,6 +67,7 @@ impl Zone {
             age: seen.filter(|seen| seen.snapshot.is_some()).map(|seen| rounded_seconds(now.since(seen.heard))),
             silence: host.and_then(Registered::silence_trouble),
             of_bridge: found(networks.from).filter(|finding| finding.to.is_none()).cloned().collect(),
+            has_unread_flows: bridge.is_some_and(|bridge| bridge.flows == FlowsState::Unknown),
             of_tunnel: found(networks.to).filter(|finding| finding.to == Some(other)).cloned().collect(),
             bridge: bridge.map(|bridge| bridge.name.to_string()),
             arrival: tunnel_of(networks.from).map(|tunnel| tunnel.port.to_string()),

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::hosts::Picture;
 
-pub(super) fn number(n: u64) -> HostNumber {
+pub(crate) fn number(n: u64) -> HostNumber {
     HostNumber::try_from(n).unwrap()
 }
 
@@ -33,7 +33,7 @@ fn interface(ip: &str) -> Interface {
 }
 
 /// The bridge of the network with key 1001 on host `n`, with tunnels to these hosts.
-pub(super) fn bridge(n: u64, to: &[u64]) -> Bridge {
+pub(crate) fn bridge(n: u64, to: &[u64]) -> Bridge {
     let tunnels: Vec<_> = to
         .iter()
         .map(|to| {
@@ -51,15 +51,15 @@ pub(super) fn bridge(n: u64, to: &[u64]) -> Bridge {
     .unwrap()
 }
 
-pub(super) struct Bench {
-    pub(super) zone: Zone,
+pub(crate) struct Bench {
+    pub(crate) zone: Zone,
     events: mpsc::Receiver<Fact>,
     version: u64,
 }
 
 impl Bench {
     /// A zone of three hosts with a mesh among them.
-    pub(super) fn new() -> Bench {
+    pub(crate) fn new() -> Bench {
         let (zone, events) = Zone::new("dc1");
         let mut bench = Bench { zone, events, version: 0 };
         for n in 1..=3 {
@@ -74,7 +74,7 @@ impl Bench {
         bench
     }
 
-    pub(super) fn says(&mut self, n: u64, bridges: &[Bridge]) {
+    pub(crate) fn says(&mut self, n: u64, bridges: &[Bridge]) {
         self.says_with(n, &[], bridges);
     }
 
@@ -96,7 +96,7 @@ impl Bench {
         all
     }
 
-    pub(super) fn key(&self) -> GreKey {
+    pub(crate) fn key(&self) -> GreKey {
         self.zone.network_key("key-1001").unwrap()
     }
 

@@ -1,4 +1,5 @@
-//! What a cloud waits for: a NIC on a fourth real host, until its network is whole, and how much of that the switches are at work.
+//! What a cloud waits for: a NIC on a fourth real host, until its network is whole, and how much of that the switches are at work. And what an operator
+//! waits for who asks with real frames why one host does not reach another one.
 //!
 //! Beside it is what CloudStack's management server does for the same: a set-up, and then for each other host a tunnel there and one back, one call
 //! after the other, by the Python plugin's commands.
@@ -7,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use ovstunnel_e2e::{Cloud, Zone};
-use ovstunnel_manager_api::{Isolation, NicOutcome, PutNetwork, PutNic, PutPhysicalNetwork};
+use ovstunnel_lab::wait_until;
+use ovstunnel_manager_api::{Isolation, NicOutcome, PostPath, PutNetwork, PutNic, PutPhysicalNetwork, StepResult};
 
 use crate::contender::plugin;
 use crate::ground::{Race, config};
@@ -18,6 +20,8 @@ use crate::stats::Samples;
 
 /// The part of the benchmark that it is told with: what the plugin's commands are beside.
 const PART: &str = "programs";
+
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Hosts of the network, the one that comes counted.
 const HOSTS: usize = 4;
@@ -56,7 +60,51 @@ pub fn lines(scale: &Scale) -> Result<Vec<Line>> {
     let share =
         Line::new(PART, "the same: share of it that a switch is at work", Unit::Percent, shares.median(), shares.len());
     let goal = Goal::at_least(shares.median(), 80.0, "%", "of call to whole");
-    Ok(vec![whole, share.goal(goal)])
+    let [pass, lost] = with_frames(&cloud, &zone, scale)?;
+    Ok(vec![whole, share.goal(goal), pass, lost])
+}
+
+/// The question why one host does not reach another one, with real frames: while they arrive, and while those of one direction get lost on the way,
+/// so that they are sent again and smaller.
+fn with_frames(cloud: &Cloud, zone: &Zone, scale: &Scale) -> Result<[Line; 2]> {
+    const LOST: &str = "cookie=0x77,priority=65000,ip,nw_proto=47";
+    prepare(cloud, zone, HOSTS)?;
+    let line = |what: &str, took: &Samples| {
+        let line = Line::new(PART, what, Unit::Seconds, took.median(), took.len());
+        line.goal(Goal::at_most(took.max(), 3.0, "s", "at the longest"))
+    };
+    let send = || {
+        let (from, to) = ("h1".to_owned(), format!("h{HOSTS}"));
+        let body = PostPath { from, to, network: Some("web".to_owned()), packet: None, send: true };
+        zone.ask(cloud, move |client| async move { client.post_path(&body).await })
+    };
+    wait_until("the way to be good", DEADLINE, || {
+        let path = send()?;
+        ensure!(path.first_failure.is_none(), "{path:#?}");
+        Ok(())
+    })?;
+    let ask = |arrive: bool| -> Result<Samples> {
+        let mut took = Samples::default();
+        for _ in 0..scale.plugin_rounds {
+            let start = Instant::now();
+            let path = send()?;
+            took.push(start.elapsed().as_secs_f64());
+            // What gets lost may be seen by other things before it is sent.
+            let sent = path.steps.iter().filter(|step| step.check == "send");
+            let lost = sent.clone().filter(|step| step.result == StepResult::Fail).count();
+            ensure!((sent.count(), lost) == (2, usize::from(!arrive)), "{path:#?}");
+            ensure!(path.first_failure.is_none() == arrive, "{path:#?}");
+        }
+        Ok(took)
+    };
+    let pass = ask(true)?;
+    let (one, last) = (cloud.node(1)?.host(), cloud.node(HOSTS)?.host());
+    last.ofctl(["add-flow", "br-phy", &format!("{LOST},nw_src={},actions=drop", one.ip())])?;
+    let lost = ask(false)?;
+    Ok([
+        line("ovstunnel-manager: why one host does not reach another, with frames that arrive", &pass),
+        line("the same, with frames that get lost", &lost),
+    ])
 }
 
 fn nic(host: usize) -> String {

@@ -53,6 +53,24 @@ fn wait_for_faults(cloud: &Cloud, zone: &Zone, wanted: &[&str]) -> Result<()> {
     })
 }
 
+/// Where no VM of the network runs no frame can come out, which is nobody's fault.
+fn where_no_vm_is_nothing_fails(cloud: &Cloud, zone: &Zone) -> Result<()> {
+    zone.ask(cloud, |client| async move {
+        let mut spare = nic("h3", "spare", "");
+        spare.mac = None;
+        client.prepare_nic(NETWORK, "spare", &spare, false).await
+    })?;
+    cloud.lab().vms()[2].unplug()?;
+    wait_until("no VIF to be seen on h3", PATIENCE, || {
+        let path = why(cloud, zone, "h1", "h3")?;
+        let of = |check: &str| path.steps.iter().find(|step| step.check == check && step.host.as_deref() == Some("h3"));
+        let results = ["vif", "frame_in"].map(|check| of(check).map(|step| step.result));
+        ensure!(results == [Some(StepResult::Unknown), Some(StepResult::Skipped)], "{path:#?}");
+        ensure!(path.reachable.is_none() && path.first_failure.is_none(), "{path:#?}");
+        Ok(())
+    })
+}
+
 #[test]
 fn a_fault_planted_on_either_side_is_the_first_failing_step() -> Result<()> {
     let config = NodeConfig { reconcile_interval: "2s".into(), ..NodeConfig::default() };
@@ -111,6 +129,7 @@ fn a_fault_planted_on_either_side_is_the_first_failing_step() -> Result<()> {
     // By hosts alone: any VIF, and an address that nobody has.
     wait_for_way(&cloud, &zone, "h1", "h3")?;
     wait_for_faults(&cloud, &zone, &[])?;
+    where_no_vm_is_nothing_fails(&cloud, &zone)?;
 
     for (number, host, other) in [(1, "h1", "h2"), (2, "h2", "h1")] {
         let at = if number == 1 { "t1001-1-2" } else { "t1001-2-1" };
