@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_lab::{run, wait_until};
 use ovstunnel_package::Built;
+use ovstunnel_pki::{Authority, Key, read_details};
+use time::OffsetDateTime;
 
 /// For anything that is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,6 +61,72 @@ fn limits_hold() -> Result<()> {
     Ok(())
 }
 
+/// The CA, and what a host gets that joins by a token.
+const PKI: &str = "/etc/ovstunnel/pki";
+const CERTIFICATE: &str = "/etc/ovstunnel/tls/h1.crt";
+
+const MANAGER: &str = r#"
+zone = "dc1"
+[hosts]
+certificate = "/etc/ovstunnel/pki/m1.crt"
+key = "/etc/ovstunnel/pki/m1.key"
+ca = "/etc/ovstunnel/pki/ca.crt"
+[tls]
+certificate = "/etc/ovstunnel/pki/m1.crt"
+key = "/etc/ovstunnel/pki/m1.key"
+client_ca = "/etc/ovstunnel/pki/ca.crt"
+[enrolment]
+authority = "/etc/ovstunnel/pki"
+"#;
+
+/// Serial number of the certificate in a file, and of the one that the daemon shows.
+fn serials() -> Result<(String, String)> {
+    let found = read_details(CERTIFICATE.as_ref())?.into_iter().next().context("no certificate")?;
+    let mut ask = Command::new("sh");
+    ask.args(["-c", "openssl s_client -connect 192.0.2.1:8443 </dev/null 2>/dev/null | openssl x509 -noout -serial"]);
+    let shown = run(ask, PATIENCE)?.trim().to_lowercase();
+    let shown = shown.strip_prefix("serial=").context("no certificate is shown")?;
+    Ok((found.serial.replace(':', "").to_lowercase(), shown.to_owned()))
+}
+
+/// A manager beside the daemon, of whose zone this host becomes one by a token.
+fn joined() -> Result<()> {
+    say(&format!("ovstunnelctl pki init --dir {PKI}"))?;
+    say(&format!("ovstunnelctl pki issue --dir {PKI} --manager m1 --address 192.0.2.1"))?;
+    fs::write("/etc/ovstunnel/manager.toml", MANAGER)?;
+    say("systemctl start ovstunnel-manager")?;
+    let token: serde_json::Value =
+        serde_json::from_str(&say("ovstunnelctl --json zone token create --hosts 1 --ttl 1h")?)?;
+    let token = token["text"].as_str().context("no token")?;
+    say(&format!("ovstunnelctl join --manager https://192.0.2.1:8444 --token {token} --name h1 --address 192.0.2.1"))?;
+    served()
+}
+
+/// The certificate of a host that joined long ago is renewed by the unit that the timer starts; the daemon reads it and is not restarted.
+fn its_certificate_is_renewed() -> Result<()> {
+    assert_eq!(say("systemctl is-enabled ovstunneld-renew.timer")?, "enabled");
+    joined()?;
+    // Of 120 days 35 are left: less than a third.
+    let then = OffsetDateTime::now_utc() - time::Duration::days(85);
+    let name = "h1".parse().map_err(anyhow::Error::msg)?;
+    Authority::open(PKI.as_ref())?.renew_certificate(&name, Key::Same, 120, then)?;
+    fs::copy(format!("{PKI}/h1.crt"), CERTIFICATE)?;
+    say("systemctl reload ovstunneld")?;
+    until("the old certificate to be shown", || serials().map(|(file, shown)| file == shown))?;
+    let (old, _) = serials()?;
+    let pid = || say("systemctl show --property=MainPID --value ovstunneld");
+    let (daemon, flows) = (pid()?, our_flows()?);
+    say("systemctl start ovstunneld-renew.service")?;
+    until("the new certificate to be shown", || serials().map(|(file, shown)| file == shown && file != old))
+        .with_context(|| say("journalctl --no-pager --lines=40").unwrap_or_default())?;
+    assert_eq!((pid()?, our_flows()?), (daemon, flows), "the daemon was restarted, or flows were changed");
+    // Once more it is not due.
+    let (new, _) = serials()?;
+    say("systemctl start ovstunneld-renew.service")?;
+    assert_eq!(serials()?, (new.clone(), new));
+    say("systemctl stop ovstunnel-manager").map(drop)
+}
+
 #[test]
 fn it_serves_from_scratch_and_the_data_plane_outlives_it() -> Result<()> {
     assert_eq!(fs::read_to_string("/proc/1/comm")?.trim(), "systemd", "this is for `scripts/kernel --systemd`");
@@ -97,6 +165,8 @@ fn it_serves_from_scratch_and_the_data_plane_outlives_it() -> Result<()> {
     let before = our_flows()?;
     say("systemctl restart openvswitch-switch")?;
     until("the flows to be back", || Ok(our_flows()? == before))?;
+    its_certificate_is_renewed()?;
+    let before = our_flows()?;
     say("dpkg --purge --no-triggers ovstunnel")?;
     assert_eq!(our_flows()?, before, "after the purge");
     ensure!(!fs::exists("/usr/sbin/ovstunneld")?, "it is still there");
