@@ -1,5 +1,7 @@
 //! The command line, and the help that documents the JSON. Must not promise what the report does not have.
 
+use std::path::PathBuf;
+
 use clap::{Parser, ValueEnum};
 
 /// What is told after the options.
@@ -66,6 +68,10 @@ pub struct Cli {
     #[arg(long, conflicts_with_all = ["hosts", "vms", "json", "plugin", "broken"])]
     pub zone: bool,
 
+    /// With `--zone`: make pictures of the manager's page in this folder while the first of those faults is there.
+    #[arg(long, value_name = "DIR", requires = "zone")]
+    pub pictures: Option<PathBuf>,
+
     /// Have so many managers of one zone on one MariaDB, kill the one that leads while NICs come and go, and count every frame.
     #[arg(long, value_name = "N", conflicts_with_all = ["hosts", "vms", "json", "plugin", "broken", "zone", "keep"],
         value_parser = clap::value_parser!(u8).range(2..=5))]
@@ -129,6 +135,7 @@ mod tests {
             "--zone --json",
             "--replicas 1",
             "--replicas 3 --zone",
+            "--pictures there",
         ] {
             assert!(Cli::try_parse_from(std::iter::once("demo").chain(bad.split(' '))).is_err(), "{bad}");
         }

@@ -58,7 +58,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 /// Plays it through and prints it; whether every count was right.
 fn run(cli: &Cli, interrupt: &Interrupt) -> Result<bool> {
     if cli.zone {
-        return zone::play(cli.keep, interrupt).map(|()| true);
+        return zone::play(cli.keep, cli.pictures.as_deref(), interrupt).map(|()| true);
     }
     if let Some(count) = cli.replicas {
         return replicas::play(count.into()).map(|()| true);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use ovstunnel_api::Ipv6Policy;
 use ovstunnel_client::FaultsWanted;
-use ovstunnel_e2e::{Cloud, Network, NodeConfig, Zone, program};
+use ovstunnel_e2e::{Browser, Cloud, Network, NodeConfig, Views, Zone, program};
 use ovstunnel_lab::{Interrupt, wait_until};
 use ovstunnel_manager_api::LinkRole;
 
@@ -83,7 +83,7 @@ const FAULTS: [Fault; 4] = [
 ];
 
 /// Plays the story; an error where a fault is not named.
-pub fn play(keep: bool, interrupt: &Interrupt) -> Result<()> {
+pub fn play(keep: bool, mut pictures: Option<&Path>, interrupt: &Interrupt) -> Result<()> {
     eprintln!("four hosts, a daemon on each, and a network over all of them");
     let cloud =
         Cloud::with_config("demo", HOSTS, NodeConfig { reconcile_interval: "2s".into(), ..NodeConfig::default() })?;
@@ -111,6 +111,7 @@ pub fn play(keep: bool, interrupt: &Interrupt) -> Result<()> {
         })?;
         show(&zone, "zone faults")?;
         show(&zone, &format!("zone why {} {}", fault.between.0, fault.between.1))?;
+        pictures.take().map_or(Ok(()), |folder| make_pictures(&cloud, &zone, folder))?;
         (fault.mend)(&cloud, &network, &zone)?;
         zone.wait_until_whole(&cloud, NETWORK)?;
         say(&format!("mended: {NETWORK} is whole again"))?;
@@ -126,6 +127,19 @@ pub fn play(keep: bool, interrupt: &Interrupt) -> Result<()> {
         Interrupt::wait_for_ever();
     }
     Ok(())
+}
+
+/// The page in a browser, as it is now: the zone, and the network of which something is wrong.
+fn make_pictures(cloud: &Cloud, zone: &Zone, folder: &Path) -> Result<()> {
+    let folder = std::path::absolute(folder).context("the folder of the pictures")?;
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let link = zone.ask(cloud, |client| async move { client.link(None).await })?;
+    let url = zone.url(cloud);
+    let network = format!("/networks/{NETWORK}?view=matrix");
+    let views = [("overview", "/"), ("matrix", network.as_str())];
+    let views = Views { url: &url, link: &link.path, views: &views, fault: None, pictures: Some(&folder) };
+    Browser::start(cloud.lab().fabric().command("node"), &views, &zone.dir().join("browser.log"))?.finish()?;
+    say(&format!("\npictures of the page are in {}", folder.display()))
 }
 
 /// Has the manager run again, and says where its page is and what can be tried.

@@ -143,7 +143,8 @@ fn what_cannot_run_says_so_with_status_2() {
 
 #[test]
 fn the_zone_s_story_names_each_fault() {
-    let mut demo = demo("--zone --keep");
+    let pictures = tempfile::tempdir().unwrap();
+    let mut demo = demo(&format!("--zone --keep --pictures {}", pictures.path().display()));
     let mut demo = demo.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut out = String::new();
@@ -167,6 +168,10 @@ fn the_zone_s_story_names_each_fault() {
         assert!(out.contains(words), "no {words} in\n{out}");
     }
     assert_eq!(out.matches("is whole again").count(), 4, "{out}");
+    for view in ["overview", "matrix"] {
+        let picture = std::fs::read(pictures.path().join(format!("{view}-1280-light.png"))).unwrap();
+        assert!(picture.starts_with(b"\x89PNG"), "{view}: {out}");
+    }
 }
 
 #[test]

@@ -13,29 +13,38 @@ use ovstunnel_lab::{Daemon, wait_until_every};
 const DEADLINE: Duration = Duration::from_secs(600);
 const LOOK: Duration = Duration::from_millis(50);
 
+/// What a browser is to look at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Views<'a> {
+    /// Where the manager can be reached.
+    pub url: &'a str,
+    /// The path of a one-time link, by which it signs in.
+    pub link: &'a str,
+    /// Name and path of each view.
+    pub views: &'a [(&'a str, &'a str)],
+    /// Path and words: there it then waits until the words appear, and until they are gone.
+    pub fault: Option<(&'a str, &'a str)>,
+    /// The folder that gets a picture of each view in each shape.
+    pub pictures: Option<&'a Path>,
+}
+
 /// A browser that looks at the page.
 #[derive(Debug)]
 pub struct Browser(Daemon);
 
 impl Browser {
-    /// Starts it with `node`, a command that runs Node.js where the manager can be reached at `url`. It signs in by `link`, the path of a one-time
-    /// link, and opens each of these views: name and path. If it is given a path and words it then waits there until the words appear, and
-    /// until they are gone. `log` gets what it says.
+    /// Starts it with `node`, a command that runs Node.js where the manager can be reached. `log` gets what it says.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(
-        mut node: Command,
-        (url, link): (&str, &str),
-        views: &[(&str, String)],
-        fault: Option<(&str, &str)>,
-        log: &Path,
-    ) -> Result<Browser> {
+    pub fn start(mut node: Command, views: &Views<'_>, log: &Path) -> Result<Browser> {
         node.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../browser/zone.js"));
-        node.env("PAGE_URL", url).env("PAGE_LINK", link).env("PAGE_VIEWS", serde_json::to_string(views)?);
-        if let Some((path, words)) = fault {
+        node.env("PAGE_URL", views.url).env("PAGE_LINK", views.link);
+        node.env("PAGE_VIEWS", serde_json::to_string(views.views)?);
+        if let Some((path, words)) = views.fault {
             node.env("PAGE_FAULT_AT", path).env("PAGE_FAULT", words);
         }
+        node.envs(views.pictures.map(|folder| ("PAGE_PICTURES", folder)));
         Ok(Browser(Daemon::start("the browser", node, log)?))
     }
 

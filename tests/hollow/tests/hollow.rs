@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use ovstunnel_client::FaultsWanted;
-use ovstunnel_e2e::Browser;
+use ovstunnel_e2e::{Browser, Views};
 use ovstunnel_hollow::{Hollow, Manager, Plan, Size};
 
 /// So many hosts are connected to at the same time, as the manager's configuration has it.
@@ -185,7 +185,9 @@ fn the_page_of_two_thousand_hosts_in_a_browser() -> Result<()> {
     let host = (0..100).find(is_well).context("a host without a fault")?;
     let place = format!("/faults?host={}", host_name(host));
     let fault = Some((place.as_str(), "has no tunnel to host"));
-    let mut browser = Browser::start(Command::new("node"), (&url, &link.path), &views, fault, &log)?;
+    let views: Vec<(&str, &str)> = views.iter().map(|(name, path)| (*name, path.as_str())).collect();
+    let views = Views { url: &url, link: &link.path, views: &views, fault, pictures: None };
+    let mut browser = Browser::start(Command::new("node"), &views, &log)?;
     browser.wait_for("watching")?;
     hollow.lack_a_tunnel(host, true)?;
     browser.wait_for("found")?;

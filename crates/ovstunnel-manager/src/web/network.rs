@@ -111,9 +111,10 @@ fn network_summary(network: &Network, who: &Who) -> Markup {
         }
         NetworkState::Broken if missing > 0 => {
             format!(
-                "{name} is not whole: {} of {} tunnels are not proven.",
+                "{name} is not whole: {} of {} tunnels {} not proven.",
                 grouped_number(missing),
-                grouped_number(network.wanted)
+                grouped_number(network.wanted),
+                if missing == 1 { "is" } else { "are" }
             )
         }
         NetworkState::Broken => format!("{name} is not whole."),

@@ -74,7 +74,7 @@ async fn each_view_says_what_the_api_says() {
         &eve,
         "/networks/key-1001",
         &[
-            "key-1001 is not whole: 1 of 2 tunnels are not proven.",
+            "key-1001 is not whole: 1 of 2 tunnels is not proven.",
             "aria-label=\"h1 to h2: one-sided\"",
             "aria-label=\"h2 to h1: proven\"",
         ],

@@ -2,7 +2,7 @@
 //! goes again by itself.
 
 use anyhow::Result;
-use ovstunnel_e2e::{Browser, Zone};
+use ovstunnel_e2e::{Browser, Views, Zone};
 
 use crate::zone::cloud;
 
@@ -30,12 +30,12 @@ fn a_fault_on_a_switch_comes_to_the_page_and_goes_by_itself() -> Result<()> {
         ("events", "/events"),
         ("holds", "/holds"),
     ];
-    let views = views.map(|(name, path)| (name, path.to_owned()));
     let link = zone.ask(&cloud, |client| async move { client.link(None).await })?;
     let (url, log) = (zone.url(&cloud), zone.dir().join("browser.log"));
     let node = cloud.lab().fabric().command("node");
-    let mut browser =
-        Browser::start(node, (&url, &link.path), &views, Some(("/faults", "has no tunnel to host 4")), &log)?;
+    let fault = Some(("/faults", "has no tunnel to host 4"));
+    let views = Views { url: &url, link: &link.path, views: &views, fault, pictures: None };
+    let mut browser = Browser::start(node, &views, &log)?;
     browser.wait_for("watching")?;
     // By the API: what somebody else takes away the daemon makes anew.
     cloud.call(2, |client| async move { client.delete_tunnel("xapi1", "t1001-2-4").await })??;
