@@ -79,6 +79,8 @@ pub enum Scenario {
     Start,
     /// Packets from VM to VM.
     Traffic,
+    /// One tunnel, a whole network and traffic, by tunnels of each kind.
+    Kinds,
     /// The small programs, CloudStack's calls end to end, and a NIC that the manager brings to a fourth real host.
     Programs,
     /// One tunnel, a whole network, VIFs, many bridges and a restart by a daemon that writes without programs.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ovstunnel_api::{Id, PostTunnel, PutBridge, PutTunnel, TunnelState};
+use ovstunnel_api::{Id, PostTunnel, PutBridge, PutTunnel, TunnelKind, TunnelState};
 use ovstunnel_e2e::Cloud;
 
 use crate::rows::{HOST, Network, Tunnel};
@@ -47,7 +47,16 @@ pub fn add(cloud: &Cloud, bridge: &str, tunnel: &Tunnel) -> Result<Duration> {
 
 /// Sets a network up by one PUT.
 pub fn set_up(cloud: &Cloud, network: &Network) -> Result<Duration> {
-    let (bridge, body) = (network.bridge.clone(), network_body(network));
+    put(cloud, network, network_body(network))
+}
+
+/// The same, with tunnels of this kind.
+pub fn set_up_of_kind(cloud: &Cloud, network: &Network, kind: TunnelKind) -> Result<Duration> {
+    put(cloud, network, PutBridge { kind: Some(kind), ..network_body(network) })
+}
+
+fn put(cloud: &Cloud, network: &Network, body: PutBridge) -> Result<Duration> {
+    let bridge = network.bridge.clone();
     let (took, answer) = cloud.call(1, |client| async move {
         let start = Instant::now();
         let answer = client.put_bridge(&bridge, &body).await;

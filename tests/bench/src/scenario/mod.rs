@@ -7,6 +7,7 @@ mod bridges;
 mod cloudstack;
 mod galera;
 mod healing;
+mod kinds;
 mod manager;
 mod native;
 mod network;
@@ -40,6 +41,7 @@ pub fn run(scenario: Scenario, scale: &Scale) -> Result<Found> {
         Scenario::Restart => restart::run(scale),
         Scenario::Start => start::run(scale),
         Scenario::Traffic => traffic::run(scale),
+        Scenario::Kinds => kinds::run(scale),
         Scenario::Programs => programs::run(scale),
         Scenario::Native => native::run(scale),
         Scenario::Peers => Ok(Found { lines: [peers::run(scale)?, ovn::run(scale)?].concat(), curves: vec![] }),

@@ -1,4 +1,4 @@
-//! From VM to VM over GRE: throughput and packets a second, with our flows and on a plain bridge without any.
+//! From VM to VM over a tunnel: throughput and packets a second, with our flows and on a plain bridge without any.
 //!
 //! Both networks are on the same two hosts, each with a VM on each, and send in turn.
 
@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use ovstunnel_api::Ipv6Policy;
-use ovstunnel_e2e::{Cloud, Network};
+use ovstunnel_api::{Ipv6Policy, TunnelKind};
+use ovstunnel_e2e::{Cloud, Network, NodeConfig};
 use ovstunnel_lab::{Vm, VmSpec};
 
 use crate::ground::config;
@@ -34,7 +34,7 @@ type Pair = (Vm, Vm);
 
 pub fn run(scale: &Scale) -> Result<Found> {
     let cloud = Cloud::with_config("traffic", 2, config())?;
-    let (ours, plain) = (our_pair(&cloud)?, plain_pair(&cloud)?);
+    let (ours, plain) = (our_pair(&cloud)?, plain_pair(&cloud, TunnelKind::Gre)?);
     let duration = Duration::from_millis(scale.traffic_millis);
     let kinds = [
         (
@@ -50,6 +50,17 @@ pub fn run(scale: &Scale) -> Result<Found> {
         lines.push(compare(&ours, &plain, scale, what, unit, |pair| send(pair, duration))?);
     }
     Ok(Found { lines, curves: vec![] })
+}
+
+/// Throughput by tunnels of another kind, beside a plain bridge with one of the same kind.
+pub fn line_of_kind(scale: &Scale, kind: TunnelKind, label: &str) -> Result<Line> {
+    let of_kind = NodeConfig { tunnel: format!("kind = \"{}\"", kind.interface_type()), ..config() };
+    let cloud = Cloud::with_config(&format!("t{}", kind.interface_type()), 2, of_kind)?;
+    let (ours, plain) = (our_pair(&cloud)?, plain_pair(&cloud, kind)?);
+    let what = format!("throughput from VM to VM over {label} (TCP)");
+    crate::progress(&what);
+    let duration = Duration::from_millis(scale.traffic_millis);
+    compare(&ours, &plain, scale, &what, Unit::BitsPerSecond, |pair| throughput(pair, duration))
 }
 
 fn compare(
@@ -90,13 +101,14 @@ fn our_pair(cloud: &Cloud) -> Result<Pair> {
     Ok((cloud.plug(&network, 1, 1)?, cloud.plug(&network, 2, 2)?))
 }
 
-/// A VM on each host on bridges without any flow but Open vSwitch's own, with a GRE tunnel between them.
-fn plain_pair(cloud: &Cloud) -> Result<Pair> {
+/// A VM on each host on bridges without any flow but Open vSwitch's own, with a tunnel between them.
+fn plain_pair(cloud: &Cloud, kind: TunnelKind) -> Result<Pair> {
+    let kind = format!("type={}", kind.interface_type());
     let (first, second) = (cloud.node(1)?.host(), cloud.node(2)?.host());
     for (host, other) in [(first, second), (second, first)] {
         let remote = format!("options:remote_ip={}", other.ip());
         host.vsctl(["add-br", "plain", "--", "set", "Bridge", "plain", "datapath_type=netdev"])?;
-        let set = ["--", "set", "Interface", "tplain", "type=gre", "options:key=77", &remote];
+        let set = ["--", "set", "Interface", "tplain", &kind, "options:key=77", &remote];
         host.vsctl(["add-port", "plain", "tplain"].iter().chain(&set))?;
         host.wait_for_ofport("tplain")?;
     }
