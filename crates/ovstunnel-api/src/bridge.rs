@@ -187,6 +187,9 @@ pub struct Bridge {
     /// of tunnels takes, 42 bytes for GRE, 50 for VXLAN and Geneve. Absent where it has no tunnel, or no way to another host is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_guest_mtu: Option<u32>,
+    /// `mtu_request` of the bridge's own interface, bytes: the MTU that its device is to have, whoever asked for it. Absent where nobody has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu_request: Option<u32>,
     /// The plugin's last call for it; absent where none is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,

@@ -166,6 +166,7 @@ pub(crate) fn bridge() -> Bridge {
         flows: flows(),
         health: healthy(),
         max_guest_mtu: Some(1458),
+        mtu_request: None,
         claim: None,
     }
 }

@@ -109,6 +109,7 @@ impl Host {
             flows: Flows { state: FlowsState::InSync, expected: 9, installed: Some(9) },
             health: well(),
             max_guest_mtu: Some(1458),
+            mtu_request: None,
             claim: None,
         }
     }

@@ -20,7 +20,7 @@ use super::State;
 pub(super) const LIMIT: usize = 1000;
 
 /// The fields that a bridge may have in an answer.
-pub(super) const FIELDS: [&str; 17] = [
+pub(super) const FIELDS: [&str; 18] = [
     "name",
     "key",
     "vpc",
@@ -37,6 +37,7 @@ pub(super) const FIELDS: [&str; 17] = [
     "flows",
     "health",
     "max_guest_mtu",
+    "mtu_request",
     "claim",
 ];
 

@@ -80,6 +80,7 @@ pub(crate) fn bridge_to_wire(
         flows: flows_to_wire(&record, observed, seen, settings),
         health: describe_health(&record, observed, seen, settings, known),
         max_guest_mtu: known.survey.max_guest_mtu(&record, &settings.tunnel_options),
+        mtu_request: observed.own_port().and_then(|port| port.interface()?.mtu_request),
         claim: record.claim.as_deref().and_then(parse_claim),
     })
 }

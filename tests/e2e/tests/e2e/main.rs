@@ -9,6 +9,7 @@ mod bad_switch;
 mod bad_tls;
 mod bad_tools;
 mod bfd;
+mod bridge_mtu;
 mod browser;
 mod cases;
 mod cloudstack;

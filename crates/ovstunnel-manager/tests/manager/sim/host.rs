@@ -290,6 +290,7 @@ impl SimHost {
             flows: Flows { state: FlowsState::InSync, expected: 1, installed: Some(1) },
             health: ok(),
             max_guest_mtu: None,
+            mtu_request: None,
             claim: bridge.claim.as_ref().map(claim),
         }
     }

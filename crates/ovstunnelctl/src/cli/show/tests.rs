@@ -67,6 +67,7 @@ fn net(name: &str, key: u32, tunnels: Vec<Tunnel>, flows: FlowsState) -> Bridge 
             FlowsState::InSync | FlowsState::Unknown => &[],
         }),
         max_guest_mtu: Some(1458),
+        mtu_request: None,
         claim: None,
     }
 }

@@ -110,6 +110,8 @@ pub(super) fn write_bridge(page: &mut Page, bridge: &Bridge) {
         let words = format!("{}, {}", second.kind, with_states(second.tunnels.iter().map(|t| t.state)));
         pairs.insert(6, ("Also received", words));
     }
+    pairs.extend(bridge.max_guest_mtu.map(|mtu| ("Guest MTU", format!("{mtu} at most"))));
+    pairs.extend(bridge.mtu_request.map(|mtu| ("Device MTU", format!("{mtu}, as asked for"))));
     page.pairs(&pairs);
     bridge.health.reasons.iter().for_each(|reason| write_reason(page, reason));
     bridge.vpc.iter().for_each(|vpc| write_vpc(page, vpc));
