@@ -20,7 +20,7 @@ use super::State;
 pub(super) const LIMIT: usize = 1000;
 
 /// The fields that a bridge may have in an answer.
-pub(super) const FIELDS: [&str; 18] = [
+pub(super) const FIELDS: [&str; 19] = [
     "name",
     "key",
     "vpc",
@@ -28,6 +28,7 @@ pub(super) const FIELDS: [&str; 18] = [
     "host_id",
     "ipv6",
     "kind",
+    "dst_port",
     "adopted",
     "tunnels",
     "second",

@@ -68,12 +68,14 @@ pub(crate) fn bridge_to_wire(
         host_id: record.host_id.as_ref().map(ToString::to_string),
         ipv6: record.ipv6,
         kind: record.encap.kind(),
+        dst_port: record.encap.udp_port(),
         adopted: record.adopted,
         tunnels: tunnels(observed, false),
-        second: record
-            .second
-            .as_ref()
-            .map(|second| SecondKind { kind: second.encap.kind(), tunnels: tunnels(observed, true) }),
+        second: record.second.as_ref().map(|second| SecondKind {
+            kind: second.encap.kind(),
+            dst_port: second.encap.udp_port(),
+            tunnels: tunnels(observed, true),
+        }),
         vifs: observed.vifs(prefixes).map(|port| vif_to_wire(observed, port)).collect(),
         uplink: record.uplink.as_ref().map(ToString::to_string),
         other_ports: others.map(|port| port.name.clone()).collect(),

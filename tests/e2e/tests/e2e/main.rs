@@ -85,5 +85,6 @@ mod zone_acts_kills;
 mod zone_faults;
 mod zone_kills;
 mod zone_kinds;
+mod zone_ports;
 mod zone_why;
 mod zone_why_guests;
