@@ -58,6 +58,9 @@ pub struct PostKind {
 pub struct SecondKind {
     /// The kind by which frames are received and not sent.
     pub kind: TunnelKind,
+    /// The UDP port at which they are received; absent where the kind has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dst_port: Option<u16>,
     /// Its tunnels, by port name: one beside each of the bridge's `tunnels`.
     pub tunnels: Vec<Tunnel>,
 }
@@ -161,6 +164,9 @@ pub struct Bridge {
     /// The kind of all its tunnels, of those to come too.
     #[serde(default)]
     pub kind: TunnelKind,
+    /// The UDP port to which its tunnels send and at which they take packets, the same on all hosts of the network; absent where the kind has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dst_port: Option<u16>,
     /// True when the bridge was there before us: a removal then takes our marks, tunnels and flows away and leaves it.
     pub adopted: bool,
     /// Its tunnels, by port name.
@@ -187,6 +193,9 @@ pub struct Bridge {
     /// of tunnels takes, 42 bytes for GRE, 50 for VXLAN and Geneve. Absent where it has no tunnel, or no way to another host is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_guest_mtu: Option<u32>,
+    /// `mtu_request` of the bridge's own interface, bytes: the MTU that its device is to have, whoever asked for it. Absent where nobody has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu_request: Option<u32>,
     /// The plugin's last call for it; absent where none is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,

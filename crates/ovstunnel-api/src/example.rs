@@ -111,7 +111,7 @@ pub(crate) fn post_kind() -> PostKind {
 
 pub(crate) fn second_kind() -> SecondKind {
     let tunnel = Tunnel { port: text("t9d1f4b7c02e5a3"), ofport: Some(6), ..tunnel() };
-    SecondKind { kind: TunnelKind::Vxlan, tunnels: vec![tunnel] }
+    SecondKind { kind: TunnelKind::Vxlan, dst_port: Some(4789), tunnels: vec![tunnel] }
 }
 
 pub(crate) fn bfd() -> Bfd {
@@ -162,10 +162,12 @@ pub(crate) fn bridge() -> Bridge {
         vifs: vec![vif()],
         uplink: None,
         second: None,
+        dst_port: None,
         other_ports: vec![],
         flows: flows(),
         health: healthy(),
         max_guest_mtu: Some(1458),
+        mtu_request: None,
         claim: None,
     }
 }

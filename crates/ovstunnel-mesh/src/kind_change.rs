@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ovstunnel_types::{BridgeName, GreKey, HostNumber, KindStep, TunnelKind};
 
 use crate::observed::{Bridge, Host, Mode};
+use crate::spoken::{Spoken, most_of};
 use crate::{Mesh, Request, Sending};
 
 /// How far a host's bridge is on the way to a kind, in order. Hosts of which no two are further apart than one stage all hear each other: who
@@ -87,6 +88,8 @@ pub enum Obstacle {
     Vpc(BridgeName),
     /// Its bridge is in the middle of a change between two other kinds.
     OtherChange(TunnelKind, TunnelKind),
+    /// It receives the new kind at this UDP port, and most others at that one: it would hear none of them.
+    OtherPort(u16, u16),
 }
 
 /// Beside what hosts say: those for which a change waits.
@@ -136,6 +139,7 @@ impl KindChange {
         let next = (lowest < Stage::Done).then(|| lowest.next_stage());
         let last: Vec<_> = parts.iter().filter(|(_, part)| next.is_some() && part.stage == lowest).collect();
         stuck.extend(last.iter().filter_map(|(number, part)| Some((**number, part.obstacle.clone()?))));
+        stuck.extend(other_ports(to, &parts).filter(|_| next.is_some() && lowest >= Stage::Prepared));
         stuck.sort_by_key(|(number, _)| *number);
         // Who is two stages behind somebody is not heard by him, or does not hear him: to catch up makes nothing worse, whatever those do that are known.
         let is_behind = lowest.behind(highest) >= 2 && stuck.iter().all(|(_, obstacle)| *obstacle != Obstacle::Unseen);
@@ -259,6 +263,15 @@ fn look_at<'a>(
         (true, false, Mode::Manage | Mode::Drain) => paused.get(&number).cloned(),
     };
     Ok(Some(Part { bridge, stage, obstacle }))
+}
+
+/// Those who receive the new kind at another UDP port than most.
+fn other_ports(to: TunnelKind, parts: &BTreeMap<HostNumber, Part<'_>>) -> impl Iterator<Item = (HostNumber, Obstacle)> {
+    let port = |(number, part): (&HostNumber, &Part<'_>)| Some((*number, Spoken::of_bridge(part.bridge).port_of(to)?));
+    let ports: Vec<(HostNumber, u16)> = parts.iter().filter_map(port).collect();
+    let most = most_of(ports.iter().map(|(_, port)| *port)).unwrap_or_default();
+    let others = ports.into_iter().filter(move |(_, port)| *port != most);
+    others.map(move |(number, port)| (number, Obstacle::OtherPort(port, most)))
 }
 
 fn newcomer_kind(to: TunnelKind, parts: &BTreeMap<HostNumber, Part<'_>>) -> (TunnelKind, bool) {

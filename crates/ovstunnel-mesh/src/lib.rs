@@ -18,6 +18,7 @@ mod moment;
 pub mod observed;
 mod plan;
 pub mod proof;
+pub mod spoken;
 
 pub use brakes::{Brakes, COUNTED_TOGETHER, Earlier, Goes, Hold, Holds, Scope};
 pub use desired::{AddressTaken, DesiredTunnel, Endpoints, Mesh};

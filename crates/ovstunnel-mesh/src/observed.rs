@@ -76,6 +76,8 @@ pub struct Bridge {
     pub kind: TunnelKind,
     /// While its kind changes, the other one by which it receives too.
     pub second: Option<TunnelKind>,
+    /// The UDP ports of the one and of the other, where they have any and the daemon says so.
+    pub ports: [Option<u16>; 2],
     /// Its tunnels, those of the second kind left out: of these each has one beside it.
     pub tunnels: Vec<Tunnel>,
     /// The plugin's last call for it; none where somebody else set it up.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use ovstunnel_types::{GreKey, HostNumber, NetworkNumber};
 
 use crate::observed::Host;
+use crate::spoken::{Spoken, most_of};
 use crate::{Mesh, Moment};
 
 pub use host::HostProof;
@@ -39,6 +40,8 @@ pub enum What {
     SeveralBridges,
     /// A bridge has another host's id.
     HostIdMismatch,
+    /// The tunnels of a host are of another kind than those of the others, or go to another UDP port: they do not hear each other.
+    KindMixed,
     /// A tunnel is missing.
     TunnelMissing,
     /// A pair has two tunnels in one direction: frames arrive twice.
@@ -89,6 +92,7 @@ impl What {
             What::BridgeMissing => "bridge_missing",
             What::SeveralBridges => "several_bridges",
             What::HostIdMismatch => "host_id_mismatch",
+            What::KindMixed => "kind_mixed",
             What::TunnelMissing => "tunnel_missing",
             What::TunnelTwice => "tunnel_twice",
             What::WrongAddress => "wrong_address",
@@ -233,15 +237,19 @@ fn combine_proofs<'a>(
     now: Moment,
 ) -> Proof {
     let (mut proven, mut findings, mut policies, mut mtus) = (0, Vec::new(), Vec::new(), Vec::new());
+    let parts: Vec<&HostProof> = parts.collect();
+    let spoken: Vec<(HostNumber, Spoken)> = parts.iter().filter_map(|part| Some((part.host, part.spoken?))).collect();
+    let usual = most_of(spoken.iter().map(|(_, spoken)| spoken.sends));
     for part in parts {
         proven += part.proven;
         findings.extend(part.findings.iter());
         policies.extend(part.ipv6.map(|policy| (part.host, policy)));
-        mtus.extend(part.comparable_mtu(mesh).map(|mtu| (part.host, mtu)));
+        mtus.extend(part.comparable_mtu(mesh, usual).map(|mtu| (part.host, mtu)));
     }
     let together: Vec<Finding> = needs::ipv6_findings(mesh.ipv6, &policies)
         .into_iter()
         .chain(needs::mtu_findings(mesh.guest_mtu, &mtus))
+        .chain(needs::kind_findings(mesh.kind, &spoken))
         .collect();
     findings.extend(together.iter());
     findings.sort_by_key(|finding| (finding.what, finding.host, finding.to));

@@ -1,7 +1,7 @@
 //! The one place that runs commands and reads the switch's database.
 //!
 //! What it does: a live mirror of Open vSwitch's database; steps carried out as one transaction and one bundle of flows for each bridge,
-//! by `ovs-vsctl` and `ovs-ofctl` or on connections of its own; a simulated switch with the same behaviour; xapi by `xe`; keys of IPsec by `ip`. What it must
+//! by `ovs-vsctl` and `ovs-ofctl` or on connections of its own; a simulated switch with the same behaviour; xapi by `xe`; keys of IPsec by `ip`; rules of nftables by `nft`. What it must
 //! not do: decide what the switch should look like (`ovstunnel-plan` does), or write by the mirror's connection.
 
 mod commands;
@@ -10,6 +10,7 @@ mod digest;
 pub mod fuzzing;
 mod mirror;
 mod native;
+mod nft;
 mod ofctl;
 mod real;
 mod rows;
@@ -27,6 +28,7 @@ pub use commands::{Command, PrintedPlan};
 pub use digest::FlowDigest;
 pub use mirror::{Db, Observer, SwitchView, TunnelAddresses, small_network};
 pub use native::{FlowNews, FlowsRead, FlowsTold, Writes};
+pub use nft::nftables_rules;
 pub use real::{CommandHook, Counted, Counter, Questions, RealSwitch, RunResult, Tools};
 pub use rows::{Row, Rows};
 pub use runner::{Finished, RunError};

@@ -26,7 +26,7 @@ pub use outcomes::Becomes;
 pub use pace::{Pace, Work};
 use rows::{
     add_bridge, add_port, bridge_uuid, edit_bridge, edit_port, edit_switch, receive_only, record_epoch, remove_bridge,
-    remove_port, report_tunnel, sorted_pairs, with_bfd,
+    remove_port, report_tunnel, set_mtu_request, sorted_pairs, with_bfd,
 };
 
 #[derive(Debug, Default)]
@@ -277,6 +277,7 @@ impl SimulatedSwitch {
         if let Some(row) = bridge_uuid(db, spec.name.as_str()).and_then(|uuid| db.bridges.get_mut(&uuid)) {
             row.fail_mode = spec.fail_mode.map(|mode| mode.as_str().to_owned());
         }
+        set_mtu_request(db, spec.name.as_str(), spec.mtu_request);
         self.lock_state().flows.insert(spec.name.to_string(), FlowsSeen::none());
     }
 

@@ -76,10 +76,9 @@ impl Transaction {
 
     fn create_bridge(&mut self, spec: &BridgeSpec) {
         let (n, name) = (self.next_row(), quote_atom(&spec.name));
-        self.push_words(joined_words(
-            [&format!("--id=@i{n}"), "create", "Interface"],
-            [format!("name={name}"), "type=internal".into()],
-        ));
+        let mut interface = vec![format!("name={name}"), "type=internal".into()];
+        interface.extend(spec.mtu_request.map(|mtu| format!("mtu_request={mtu}")));
+        self.push_words(joined_words([&format!("--id=@i{n}"), "create", "Interface"], interface));
         let port = [format!("name={name}"), format!("interfaces=@i{n}"), "protected=true".into()];
         self.push_words(joined_words([&format!("--id=@p{n}"), "create", "Port"], port));
         let mut columns = vec![format!("name={name}"), format!("ports=@p{n}"), "stp_enable=false".into()];
@@ -142,6 +141,10 @@ impl Transaction {
                 }
                 BridgeEdit::FailMode(None) => self.push_words(joined_words(["clear", "Bridge", bridge], ["fail_mode"])),
                 BridgeEdit::McastSnooping(on) => self.push_set("Bridge", bridge, format!("mcast_snooping_enable={on}")),
+                BridgeEdit::MtuRequest(Some(mtu)) => self.push_set("Interface", bridge, format!("mtu_request={mtu}")),
+                BridgeEdit::MtuRequest(None) => {
+                    self.push_words(joined_words(["clear", "Interface", bridge], ["mtu_request"]))
+                }
                 BridgeEdit::NoVlan => self.no_vlan(bridge),
                 BridgeEdit::Protect(on) => self.push_set("Port", bridge, format!("protected={on}")),
             }

@@ -3,7 +3,7 @@
 //! What it does: edits that keep and that give back. What it must not do: give back STP, which was switched off because it
 //! loses traffic (docs/adr/0005-removing-a-bridge.md).
 
-use crate::{BridgeEdit, DesiredBridge, FailMode, Mark, NO_HOST, ObservedBridge, ids};
+use crate::{BridgeEdit, DesiredBridge, FailMode, Mark, NO_HOST, ObservedBridge, bridge_mtu, ids};
 
 /// Beside the keys of `other_config` and `external_ids` themselves.
 const PROTECTED: &str = "protected";
@@ -62,6 +62,7 @@ pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
             ids::AGENT,
             ids::ENCAP,
             ids::SECOND,
+            ids::MTU,
         ],
     ]
     .concat();
@@ -98,6 +99,7 @@ pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
             None => BridgeEdit::DropConfig(key.to_owned()),
         });
     }
+    edits.extend(bridge_mtu::given_back(observed));
     let protected = observed.own_port().is_some_and(|port| port.protected) && kept_value(observed, PROTECTED).is_none();
     edits.extend(protected.then_some(BridgeEdit::Protect(false)));
     let let_in = kept_value(observed, PROTOCOLS).is_some() && observed.protocols.iter().any(|p| p == "OpenFlow14");

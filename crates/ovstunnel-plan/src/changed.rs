@@ -137,6 +137,10 @@ fn of_bridge(edit: &BridgeEdit, there: &ObservedBridge) -> Told {
             told("protocols", before, Some(if *on { "with OpenFlow14" } else { "without OpenFlow14" }.to_owned()))
         }
         BridgeEdit::NoVlan => told("vlan", there.own_port().map(vlan_text), None),
+        BridgeEdit::MtuRequest(mtu) => {
+            let before = there.own_port().and_then(|port| port.interface()?.mtu_request);
+            told("mtu_request", before.map(|mtu| mtu.to_string()), mtu.map(|mtu| mtu.to_string()))
+        }
         BridgeEdit::FailMode(mode) => {
             told("fail_mode", there.fail_mode.clone(), mode.map(|mode| mode.as_str().to_owned()))
         }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    BfdInterval, BridgeKind, BridgeName, Encap, GreKey, HostId, Ipv6Policy, NO_VLAN, NetworkUuid, ObservedBridge,
-    ObservedPort, PortName, RemoteIp, Second, TunnelEndpoint, TunnelOptions, Underlay, UplinkName,
+    BfdInterval, BridgeKind, BridgeMtu, BridgeName, Encap, GreKey, HostId, Ipv6Policy, NO_VLAN, NetworkUuid,
+    ObservedBridge, ObservedPort, PortName, RemoteIp, Second, TunnelEndpoint, TunnelOptions, Underlay, UplinkName,
 };
 
 /// Keys of `external_ids` and `other_config`. Part of the public contract.
@@ -52,6 +52,8 @@ pub mod ids {
     /// Bridge: while the kind of its tunnels is changed, the one by which frames are received and not sent, as [`crate::Encap`] writes it.
     /// Tunnel port: `true` where it is of that kind.
     pub const SECOND: &str = "ovstunnel-second";
+    /// Bridge: what we have written as `mtu_request` of its own interface.
+    pub const MTU: &str = "ovstunnel-mtu";
     /// Tunnel port: id of this host.
     pub const FROM: &str = "ovstunnel-from";
     /// Tunnel port: id of the host at the other end.
@@ -115,6 +117,8 @@ pub struct Settings {
     pub encap: Encap,
     /// What the packets of all tunnels have.
     pub tunnel_options: TunnelOptions,
+    /// What is done about the MTU of bridges' own devices.
+    pub bridge_mtu: BridgeMtu,
     /// What is known of the network that carries the tunnels; nothing as long as it is not known.
     pub underlay: Option<Arc<Underlay>>,
 }
@@ -131,6 +135,7 @@ impl Default for Settings {
             local_ip: None,
             encap: Encap::GRE,
             tunnel_options: TunnelOptions::default(),
+            bridge_mtu: BridgeMtu::Keep,
             underlay: None,
         }
     }

@@ -7,6 +7,7 @@
 mod adopt;
 mod announcement;
 mod bfd;
+mod bridge_mtu;
 mod bridge_plan;
 mod change;
 mod change_set;
@@ -38,6 +39,7 @@ mod witness;
 
 pub use announcement::Announcement;
 pub use bfd::BfdInterval;
+pub use bridge_mtu::BridgeMtu;
 pub use bridge_plan::{BridgePlan, Phase, Plan, PlanItem};
 pub use change::{
     Change, ChangeKind, CreateTunnel, Footprint, Rejected, SetBfd, SetupBridge, SetupVpc, TunnelSpec, UpdateVpc,

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::bridge_mtu::{mtu_edits, wanted_mtu};
 use crate::{
     BridgeEdit, BridgeKind, BridgeName, BridgePlan, BridgeSpec, Cookie, DesiredBridge, DesiredTunnel,
     EffectiveSettings, Encap, FailMode, FlowChange, FlowsSeen, Mark, ObservedBridge, ObservedInterface, ObservedPort,
@@ -29,12 +30,15 @@ pub fn plan_bridge(
 }
 
 fn plan_creation(desired: &DesiredBridge, settings: &EffectiveSettings) -> BridgePlan {
+    let mtu_request = wanted_mtu(desired, settings);
+    let marks = desired.external_ids().into_iter().filter_map(|(key, value)| Some((key, value?)));
     let spec = BridgeSpec {
         name: desired.name.clone(),
         datapath_type: settings.datapath_type.clone(),
-        external_ids: desired.external_ids().into_iter().filter_map(|(key, value)| Some((key, value?))).collect(),
+        external_ids: marks.chain(mtu_request.map(|mtu| (ids::MTU.to_owned(), mtu.to_string()))).collect(),
         other_config: desired.other_config().into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         fail_mode: desired.needs_flows().then_some(FailMode::Secure),
+        mtu_request,
     };
     let mut plan = BridgePlan::for_bridge(desired.name.as_str());
     plan.database.push(Step::CreateBridge(spec));
@@ -103,7 +107,8 @@ fn plan_change(
     settings: &EffectiveSettings,
 ) -> BridgePlan {
     let mut plan = BridgePlan::for_bridge(desired.name.as_str());
-    let edits = bridge_edits(desired, observed);
+    let mut edits = bridge_edits(desired, observed);
+    edits.extend(mtu_edits(desired, observed, settings));
     // Open vSwitch deletes all flows of a bridge whose `fail_mode` becomes another one (docs/ovs-facts.md).
     let flushed = edits.iter().any(|edit| matches!(edit, BridgeEdit::FailMode(_)));
     plan.add_edits(&desired.name, edits);

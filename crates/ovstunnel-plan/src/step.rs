@@ -24,6 +24,8 @@ pub struct BridgeSpec {
     pub other_config: BTreeMap<String, String>,
     /// Column `fail_mode`.
     pub fail_mode: Option<FailMode>,
+    /// Column `mtu_request` of its own interface.
+    pub mtu_request: Option<u32>,
 }
 
 /// What a bridge does where it has no flows.
@@ -70,6 +72,8 @@ pub enum BridgeEdit {
     NoVlan,
     /// `fail_mode`. When it becomes another one, Open vSwitch deletes all flows of the bridge.
     FailMode(Option<FailMode>),
+    /// `mtu_request` of the bridge's own interface.
+    MtuRequest(Option<u32>),
 }
 
 impl BridgeEdit {
@@ -286,6 +290,8 @@ impl fmt::Display for BridgeEdit {
             BridgeEdit::Protect(on) => write!(f, "own port protected={on}"),
             BridgeEdit::FailMode(Some(mode)) => write!(f, "fail_mode={}", mode.as_str()),
             BridgeEdit::FailMode(None) => f.write_str("no fail_mode"),
+            BridgeEdit::MtuRequest(Some(mtu)) => write!(f, "own interface mtu_request={mtu}"),
+            BridgeEdit::MtuRequest(None) => f.write_str("no mtu_request on the own interface"),
         }
     }
 }

@@ -44,6 +44,8 @@ pub struct Underlay {
     pub udp_ports: BTreeSet<u16>,
     /// Ethernet addresses of the own devices of bridges, by name.
     pub own: BTreeMap<String, Mac>,
+    /// MTU of the device by which packets to each other host leave, bytes, by that host's address.
+    pub mtus: BTreeMap<IpAddr, u32>,
 }
 
 impl Underlay {

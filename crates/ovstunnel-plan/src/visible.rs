@@ -75,6 +75,9 @@ fn bridge_edit_visible(edit: &BridgeEdit, bridge: &ObservedBridge) -> bool {
         BridgeEdit::FailMode(mode) => bridge.fail_mode.as_deref() == mode.map(|mode| mode.as_str()),
         BridgeEdit::McastSnooping(on) => bridge.mcast_snooping == *on,
         BridgeEdit::NoVlan => bridge.own_port().is_none_or(|port| port.vlan == Vlan::default()),
+        BridgeEdit::MtuRequest(mtu) => {
+            bridge.own_port().and_then(|port| port.interface()).is_none_or(|own| own.mtu_request == *mtu)
+        }
         BridgeEdit::Protect(on) => bridge.own_port().is_none_or(|port| port.protected == *on),
     }
 }

@@ -1,6 +1,7 @@
 //! Doors into the daemon for tests, benchmarks and fuzzers. Must not be used by the product.
 
 pub use crate::app::{assemble_forgetting, assemble_routes};
+pub use crate::doctor::{TunnelPacket, check_nftables};
 pub use crate::host::Interfaces;
 pub use crate::metrics::{Metrics, Surroundings};
 pub use crate::plugin::FUNCTIONS;

@@ -60,7 +60,7 @@ impl Picture {
                 for interface in members(port, "interfaces").iter().filter_map(|uuid| interfaces.get(uuid)) {
                     ofports.insert(interface["ofport"].to_string(), port_name.clone());
                     let up = interface["ofport"].as_i64().is_some_and(|n| n > 0) && empty(&interface["error"]);
-                    let columns = told(interface, &["type", "options"]);
+                    let columns = told(interface, &["type", "options", "mtu_request"]);
                     lines.insert(format!("interface {name}/{port_name}: up={up} {columns}"));
                 }
             }

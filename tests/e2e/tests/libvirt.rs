@@ -1,9 +1,11 @@
 //! A real libvirtd on each host with the hook of `examples/libvirt`, and real guests: what the guide's page for libvirt alone promises. `cargo
 //! test` leaves this file out (`test = false`): `scripts/test --libvirt` installs what it needs and names it. It must not pass without that.
 
+use std::fs;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
 use ovstunnel_api::Ipv6Policy;
 use ovstunnel_e2e::{Cloud, Guest, Hypervisor, Network, Zone, wait_for_exact_rules};
 use ovstunnel_lab::{Vm, VmSpec, wait_until};
@@ -92,6 +94,29 @@ impl Stage {
         Ok(())
     }
 
+    /// Has the first host's bridges fit the tunnels.
+    fn fit_bridges(&self) -> Result<()> {
+        let node = self.cloud.node(1)?;
+        let text = fs::read_to_string(node.config_file())?;
+        fs::write(node.config_file(), text.replace("[network]\n", "[network]\nbridge_mtu = \"fit\"\n"))?;
+        node.signal(Signal::SIGHUP)?;
+        wait_until("the configuration to be taken up", PATIENCE, || {
+            ensure!(node.log().contains("changed=\"network.bridge_mtu\""), "{}", node.log());
+            Ok(())
+        })
+    }
+
+    /// That libvirt's end of an interface on the first host, and the bridge it is plugged into, have what GRE leaves of 1500.
+    fn expect_mtu_of_tap(&self, tap: &str, bridge: &str) -> Result<()> {
+        let mtus = self
+            .cloud
+            .node(1)?
+            .host()
+            .run("cat", [tap, bridge].map(|device| format!("/sys/class/net/{device}/mtu")))?;
+        ensure!(mtus.split_whitespace().eq(["1458", "1458"]), "{tap} and {bridge}: {mtus:?}");
+        Ok(())
+    }
+
     fn hook_logs(&self) -> String {
         self.hypervisors.iter().map(Hypervisor::hook_log).collect()
     }
@@ -110,6 +135,7 @@ impl Stage {
 #[test]
 fn a_guest_starts_gets_an_interface_and_is_killed() -> Result<()> {
     let stage = Stage::new("libvirt")?;
+    stage.fit_bridges()?;
     let (libvirt, guest) = (&stage.hypervisors[0], &stage.guest);
     libvirt.create(guest)?;
     // The bridge was not there before the hook asked for it.
@@ -117,8 +143,7 @@ fn a_guest_starts_gets_an_interface_and_is_killed() -> Result<()> {
     stage.expect_rules(0, 1, 1)?;
     stage.wait_for_answers(0)?;
     // libvirt gives its own end of the interface the bridge's MTU, and the guest learns of none.
-    let mtu = |device: &str| stage.cloud.node(1)?.host().run("cat", [format!("/sys/class/net/{device}/mtu")]);
-    ensure!(mtu("vnet0")? == mtu("ovt1001")?, "{} and {}", mtu("vnet0")?, mtu("ovt1001")?);
+    stage.expect_mtu_of_tap("vnet0", "ovt1001")?;
     stage.expect_on_console("eth0 is up, MTU 1500")?;
     let nic = &stage.nics("web")?[0];
     let mac = guest.mac(0).to_string().to_lowercase();
@@ -129,6 +154,7 @@ fn a_guest_starts_gets_an_interface_and_is_killed() -> Result<()> {
     stage.wait_for_nic("db", &[1])?;
     stage.expect_rules(1, 1, 1)?;
     stage.wait_for_answers(1)?;
+    stage.expect_mtu_of_tap("vnet1", "ovt1002")?;
     stage.expect_on_console("eth1 is up, MTU 1458")?;
     ensure!(stage.nics("db")?[0].vm.as_deref() == Some("web1"), "{:?}", stage.nics("db"));
     libvirt.detach(guest, "db")?;

@@ -105,10 +105,12 @@ impl Host {
             vifs: (0..=self.changes_made.load(Ordering::Relaxed) % 64).map(vif).collect(),
             uplink: None,
             second: None,
+            dst_port: None,
             other_ports: Vec::new(),
             flows: Flows { state: FlowsState::InSync, expected: 9, installed: Some(9) },
             health: well(),
             max_guest_mtu: Some(1458),
+            mtu_request: None,
             claim: None,
         }
     }

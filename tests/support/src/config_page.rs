@@ -165,7 +165,7 @@ fn kind(field: &Field) -> &'static str {
         ["f64"] => "number",
         [
             "String" | "Level" | "Ipv6Policy" | "LogFormat" | "Role" | "Isolation" | "OnFailure" | "States" | "Url"
-            | "Writes" | "CreateTunnelExit" | "TunnelKind" | "Signature" | "IpsecMode" | "Family",
+            | "Writes" | "BridgeMtu" | "CreateTunnelExit" | "TunnelKind" | "Signature" | "IpsecMode" | "Family",
         ]
         | ["Option", "String"] => "text",
         ["XapiMode"] => "boolean or text",

@@ -120,6 +120,7 @@ fn read_bridge(bridge: &Bridge, origin: OffsetDateTime) -> Result<observed::Brid
         ipv6: bridge.ipv6,
         kind: bridge.kind,
         second: bridge.second.as_ref().map(|second| second.kind),
+        ports: [bridge.dst_port, bridge.second.as_ref().and_then(|second| second.dst_port)],
         tunnels: bridge.tunnels.iter().map(tunnel).collect::<Result<_, _>>()?,
         last_call: bridge.claim.as_ref().and_then(|claim| last_call(claim, origin)),
         vifs: bridge.vifs.len(),

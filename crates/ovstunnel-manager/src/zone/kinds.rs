@@ -30,6 +30,9 @@ pub fn obstacle_sentence(obstacle: &Obstacle) -> String {
             let bridges: Vec<&str> = bridges.iter().map(|bridge| bridge.as_str()).collect();
             format!("several bridges have the network's key: {}", bridges.join(", "))
         }
+        Obstacle::OtherPort(own, others) => format!(
+            "its new tunnels go to UDP port {own}, those of most hosts to {others}: give it the same `[tunnel] dst_port`, and `ovstunnelctl bridge kind` there with `--step abort`; it is prepared anew"
+        ),
         Obstacle::Vpc(bridge) => format!("its bridge {bridge} is a VPC's, whose flows name tunnels"),
         Obstacle::OtherChange(kind, second) => {
             format!("its bridge is in the middle of a change between {kind} and {second}; bring that to an end first")

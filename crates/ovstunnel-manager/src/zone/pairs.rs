@@ -185,7 +185,7 @@ fn of_host(what: What) -> Cell {
         What::HostUnknown | What::HostUnseen | What::HostSilent | What::SwitchUnreachable | What::AddressUnknown => {
             Cell::Unknown
         }
-        What::BridgeMissing | What::SeveralBridges => Cell::Bad,
+        What::BridgeMissing | What::SeveralBridges | What::KindMixed => Cell::Bad,
         _ => Cell::Limited,
     }
 }
@@ -195,7 +195,7 @@ impl State {
     fn findings(&self, key: GreKey) -> impl Iterator<Item = &Finding> {
         let known = self.networks.get(&key).into_iter();
         let whole_mesh = known.clone().flat_map(|known| known.proof.findings.iter());
-        let is_together = |what| matches!(what, What::MtuSmall | What::MtuMixed | What::Ipv6Mixed);
+        let is_together = |what| matches!(what, What::KindMixed | What::MtuSmall | What::MtuMixed | What::Ipv6Mixed);
         let together = whole_mesh.filter(move |finding| is_together(finding.what));
         let own = known.flat_map(|known| self.prover.findings_of(known.mesh.network));
         own.chain(together)

@@ -115,6 +115,7 @@ mod tests {
             ipv6: Ipv6Policy::Drop,
             kind: TunnelKind::Gre,
             second: None,
+            ports: [None; 2],
             tunnels: tunnels.iter().map(tunnel).collect(),
             last_call: None,
             vifs: 1,

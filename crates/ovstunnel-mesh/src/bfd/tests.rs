@@ -109,6 +109,7 @@ fn bridge(key: i64, tunnels: Vec<Tunnel>) -> Bridge {
         unmet: vec![],
         kind: TunnelKind::Gre,
         second: None,
+        ports: [None; 2],
         max_guest_mtu: None,
     }
 }

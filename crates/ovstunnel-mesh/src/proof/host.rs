@@ -8,6 +8,7 @@ use super::{Finding, What, needs};
 use crate::Mesh;
 use crate::difference::other_id;
 use crate::observed::{Bridge, Host, Tunnel, Unmet};
+use crate::spoken::Spoken;
 
 /// What a host's own words prove, and what they tell against.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +21,8 @@ pub struct HostProof {
     pub ipv6: Option<Ipv6Policy>,
     /// Largest MTU of a guest whose frames cross its tunnels in one piece, bytes.
     pub max_guest_mtu: Option<u32>,
-    /// The kind of its tunnels.
-    pub kind: TunnelKind,
+    /// By which tunnels it sends and receives; none where it has no bridge.
+    pub spoken: Option<Spoken>,
     /// What is wrong.
     pub findings: Vec<Finding>,
 }
@@ -50,14 +51,8 @@ impl Basis {
 impl HostProof {
     /// Judges one host. Of one that has left, only that it has nothing of the network.
     pub(super) fn new(number: HostNumber, host: Option<&Host>, mesh: &Mesh) -> HostProof {
-        let mut part = HostProof {
-            host: number,
-            proven: 0,
-            ipv6: None,
-            max_guest_mtu: None,
-            kind: TunnelKind::Gre,
-            findings: Vec::new(),
-        };
+        let mut part =
+            HostProof { host: number, proven: 0, ipv6: None, max_guest_mtu: None, spoken: None, findings: Vec::new() };
         if mesh.has_member(number) {
             part.judge_member(host, mesh);
         } else {
@@ -66,11 +61,12 @@ impl HostProof {
         part
     }
 
-    /// Largest MTU of a guest, to be compared with those of other hosts: while their kinds differ because the network is changing its own,
-    /// what it will be by that kind. Where guests have an MTU that is known, what it is.
-    pub(super) fn comparable_mtu(&self, mesh: &Mesh) -> Option<u32> {
-        let to = mesh.kind.filter(|_| mesh.guest_mtu.is_none()).unwrap_or(self.kind);
-        self.max_guest_mtu.map(|mtu| (mtu + self.kind.overhead()).saturating_sub(to.overhead()))
+    /// Largest MTU of a guest, to be compared with those of other hosts: while their kinds differ, what it will be by that which
+    /// the network is to have, or which most hosts have. Where guests have an MTU that is known, what it is.
+    pub(super) fn comparable_mtu(&self, mesh: &Mesh, usual: Option<TunnelKind>) -> Option<u32> {
+        let kind = self.spoken?.sends;
+        let to = mesh.kind.or(usual).filter(|_| mesh.guest_mtu.is_none()).unwrap_or(kind);
+        self.max_guest_mtu.map(|mtu| (mtu + kind.overhead()).saturating_sub(to.overhead()))
     }
 
     fn add_finding(&mut self, what: What, to: Option<HostNumber>, evidence: String, remedy: &str) {
@@ -135,7 +131,8 @@ impl HostProof {
 
     fn judge_bridge(&mut self, bridge: &Bridge, mesh: &Mesh) {
         let name = &bridge.name;
-        (self.ipv6, self.max_guest_mtu, self.kind) = (Some(bridge.ipv6), bridge.max_guest_mtu, bridge.kind);
+        (self.ipv6, self.max_guest_mtu, self.spoken) =
+            (Some(bridge.ipv6), bridge.max_guest_mtu, Some(Spoken::of_bridge(bridge)));
         if let Some(id) = other_id(self.host, bridge) {
             let evidence = format!("bridge {name} has the host id {id}");
             self.add_finding(

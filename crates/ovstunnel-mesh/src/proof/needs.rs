@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use ovstunnel_types::{HostNumber, Ipv6Policy};
+use ovstunnel_types::{HostNumber, Ipv6Policy, TunnelKind};
 
 use super::{Finding, What};
 use crate::observed::{Bridge, Unmet};
+use crate::spoken::{Spoken, most_of};
 
 /// Words of requirements without which each frame still reaches each host once, as long as they are no more than degraded: something
 /// is not as it should be and may break later, or a VM's own device is not there to take anything. Each other word counts, one that is not
@@ -68,6 +69,31 @@ pub(super) fn ipv6_findings(said: Option<Ipv6Policy>, policies: &[(HostNumber, I
         }
     };
     others.map(finding).collect()
+}
+
+/// Hosts that do not hear those who send as most do, or are not heard by them. While a kind is recorded, all hosts are led there, and what
+/// they say of it comes one after the other: then only ports are judged.
+pub(super) fn kind_findings(recorded: Option<TunnelKind>, spoken: &[(HostNumber, Spoken)]) -> Vec<Finding> {
+    let Some(most) = most_of(spoken.iter().map(|(_, spoken)| *spoken)) else { return Vec::new() };
+    let finding = |(host, one): &(HostNumber, Spoken)| {
+        let remedy = match one.sends == most.sends {
+            true => {
+                "give all hosts the same `[tunnel] dst_port`, and make this one's bridge anew, or have the network's kind change to another one and back: a \
+                 bridge keeps the port that it has"
+            }
+            false => "record the kind that the network is to have, and all hosts change to it",
+        };
+        let (own, others) = (one.words(), most.words());
+        Finding {
+            what: What::KindMixed,
+            host: *host,
+            to: None,
+            evidence: format!("its tunnels are {own}, those of other hosts {others}: they do not hear each other"),
+            remedy: remedy.to_owned(),
+        }
+    };
+    let counts = |one: &Spoken| recorded.is_none() || one.sends == most.sends;
+    spoken.iter().filter(|(_, one)| counts(one) && !one.hear_each_other(&most)).map(finding).collect()
 }
 
 /// Hosts whose tunnels carry less than the network's guests send: what the network says, or, where it says nothing, what most hosts

@@ -258,6 +258,24 @@ fn it_waits_for_each_host_that_cannot_take_the_step() {
 }
 
 #[test]
+fn it_waits_before_anybody_sends_to_a_port_that_not_all_have() {
+    let (mut zone, mut answered) = (Zone::meshed(1..=3), Answered::new());
+    zone.kind = Some(Vxlan);
+    assert_eq!(walk(&mut zone, &mut answered).len(), 3, "where nobody has it there is no port yet");
+    for (number, port) in [(1, 4789), (2, 8472), (3, 4789)] {
+        zone.hosts.get_mut(&number).unwrap().ports = [None, Some(port)];
+    }
+    assert_eq!(walk(&mut zone, &mut answered), Vec::<String>::new());
+    assert_eq!(zone.difference().kind.unwrap().waits_for, [(host(2), Obstacle::OtherPort(8472, 4789))]);
+    // The way back is open, and so is the way on once all have the same.
+    zone.kind = Some(Gre);
+    assert!(zone.difference().kind.unwrap().waits_for.is_empty());
+    zone.kind = Some(Vxlan);
+    zone.hosts.get_mut(&2).unwrap().ports = [None, Some(4789)];
+    assert_eq!(walk(&mut zone, &mut answered).len(), 3);
+}
+
+#[test]
 fn who_has_done_the_step_already_is_not_waited_for() {
     let mut zone = Zone::meshed(1..=3);
     zone.kind = Some(Vxlan);

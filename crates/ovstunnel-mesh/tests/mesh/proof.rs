@@ -238,6 +238,39 @@ fn tunnels_that_carry_less_than_others_are_named() {
 }
 
 #[test]
+fn hosts_that_do_not_hear_each_other_by_kind_or_port_are_named() {
+    let zone = Zone::meshed(1..=4);
+    let of = |spoken: [(TunnelKind, Option<u16>); 4]| {
+        let mut hosts = seen(&zone);
+        for (n, (kind, port)) in (1..).zip(spoken) {
+            let mtu = 1500 - kind.overhead();
+            change(&mut hosts, n, |b| (b[0].kind, b[0].ports[0], b[0].max_guest_mtu) = (kind, port, Some(mtu)));
+        }
+        prove_once(&zone.mesh(), &hosts, at(1))
+    };
+    let (gre, vxlan) = ((TunnelKind::Gre, None), (TunnelKind::Vxlan, Some(4789)));
+    let other = (TunnelKind::Vxlan, Some(8472));
+    // That guests' MTU is another one by the kind is not told beside it.
+    let proof = of([gre, gre, vxlan, gre]);
+    assert_eq!(findings(&proof), ["kind_mixed 3"]);
+    let evidence = proof.first_reason().map(|reason| reason.evidence.as_str());
+    assert_eq!(
+        evidence,
+        Some("its tunnels are vxlan to UDP port 4789, those of other hosts gre: they do not hear each other")
+    );
+    let proof = of([other, vxlan, vxlan, vxlan]);
+    assert_eq!(findings(&proof), ["kind_mixed 1"]);
+    let evidence = proof.first_reason().map(|reason| reason.evidence.as_str());
+    assert!(
+        evidence
+            .is_some_and(|told| told.contains("vxlan to UDP port 8472, those of other hosts vxlan to UDP port 4789"))
+    );
+    // A daemon that is too old to say its port is taken at its kind.
+    assert_eq!(findings(&of([(TunnelKind::Vxlan, None), vxlan, vxlan, other])), ["kind_mixed 4"]);
+    assert_eq!(findings(&of([vxlan; 4])), [""; 0]);
+}
+
+#[test]
 fn hosts_at_different_steps_of_a_change_are_whole() {
     let mut zone = Zone::meshed(1..=3);
     zone.kind = Some(TunnelKind::Vxlan);

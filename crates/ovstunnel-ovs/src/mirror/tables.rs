@@ -196,6 +196,7 @@ impl InterfaceColumns {
             || self.external_ids.is_some()
             || self.ofport.is_some()
             || self.error.is_some()
+            || self.mtu_request.is_some()
             || self.bfd.is_some()
     }
 }

@@ -181,7 +181,11 @@ impl<'a> Transaction<'a> {
 
     fn create_bridge(&mut self, spec: &BridgeSpec) {
         let name = spec.name.as_str();
-        let interface = self.insert_row(Table::Interface, name, json!({"type": "internal"}));
+        let mut own = json!({"type": "internal"});
+        if let Some(mtu) = spec.mtu_request {
+            own["mtu_request"] = mtu.into();
+        }
+        let interface = self.insert_row(Table::Interface, name, own);
         let port = self.insert_row(Table::Port, name, json!({"interfaces": interface, "protected": true}));
         let mut columns = json!({
             "ports": &port, "stp_enable": false,
@@ -229,8 +233,9 @@ impl<'a> Transaction<'a> {
 
     fn edit_bridge(&mut self, name: &str, edits: &[BridgeEdit]) -> Result<(), NoSuchRow> {
         for edit in edits {
-            // Of its own port, the others of the bridge.
+            // Of its own port and interface, the others of the bridge.
             let table = match edit {
+                BridgeEdit::MtuRequest(_) => Table::Interface,
                 BridgeEdit::NoVlan | BridgeEdit::Protect(_) => Table::Port,
                 _ => Table::Bridge,
             };
@@ -238,6 +243,10 @@ impl<'a> Transaction<'a> {
             match edit {
                 BridgeEdit::NoVlan => self.no_vlan(&row),
                 BridgeEdit::Protect(on) => self.update_row("Port", &row, json!({"protected": on})),
+                BridgeEdit::MtuRequest(mtu) => {
+                    let mtu = mtu.map_or_else(|| ovsdb_set([]), Into::into);
+                    self.update_row("Interface", &row, json!({"mtu_request": mtu}));
+                }
                 BridgeEdit::SetId(key, value) => self.set_key("Bridge", Some(&row), "external_ids", (key, value)),
                 BridgeEdit::DropId(key) => self.drop_key("Bridge", Some(&row), "external_ids", key),
                 BridgeEdit::SetConfig(key, value) => self.set_key("Bridge", Some(&row), "other_config", (key, value)),

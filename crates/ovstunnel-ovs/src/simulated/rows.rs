@@ -98,6 +98,9 @@ pub(super) fn edit_bridge(db: &mut Db, name: &str, edit: &BridgeEdit) {
             _ => {}
         }
     }
+    if let BridgeEdit::MtuRequest(mtu) = edit {
+        set_mtu_request(db, name, *mtu);
+    }
     let Some(row) = db.bridges.get_mut(&uuid) else { return };
     match edit {
         BridgeEdit::SetId(key, value) => set_pair(&mut row.external_ids, key, Some(value)),
@@ -110,9 +113,16 @@ pub(super) fn edit_bridge(db: &mut Db, name: &str, edit: &BridgeEdit) {
         BridgeEdit::OpenFlow14(false) => drop(row.protocols.remove("OpenFlow14")),
         BridgeEdit::FailMode(mode) => row.fail_mode = mode.map(|mode| mode.as_str().to_owned()),
         BridgeEdit::McastSnooping(on) => row.mcast_snooping = *on,
-        BridgeEdit::Protect(_) | BridgeEdit::NoVlan => {}
+        BridgeEdit::Protect(_) | BridgeEdit::NoVlan | BridgeEdit::MtuRequest(_) => {}
     }
     db.touch_rows(&[uuid], &[], &[]);
+}
+
+/// Of a bridge's own interface.
+pub(super) fn set_mtu_request(db: &mut Db, bridge: &str, mtu: Option<u32>) {
+    for own in db.interfaces.values_mut().filter(|row| row.name == bridge) {
+        own.mtu_request = mtu;
+    }
 }
 
 /// What vswitchd notes at a tunnel that it has looked at.

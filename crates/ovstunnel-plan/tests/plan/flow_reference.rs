@@ -22,6 +22,7 @@ fn settings() -> Settings {
     let underlay = Underlay {
         ends: [end("br-phy", "0a:00:00:00:00:01", [10, 0, 0, 1])].into(),
         others: [end("vif1.0", "fe:ff:ff:ff:ff:ff", [169, 254, 7, 1])].into(),
+        mtus: Default::default(),
         udp_ports: [4789].into(),
         own: [("b".to_owned(), "0a:00:00:00:00:09".parse().unwrap())].into(),
     };

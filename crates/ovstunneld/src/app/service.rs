@@ -290,6 +290,7 @@ pub(crate) fn plan_settings(config: &Config) -> Settings {
         local_ip: config.tunnel.local_ip,
         encap: config.tunnel.encap(),
         tunnel_options: config.tunnel.options(),
+        bridge_mtu: config.network.bridge_mtu,
         underlay: None,
     }
 }

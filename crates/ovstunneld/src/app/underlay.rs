@@ -137,6 +137,8 @@ pub(super) async fn next_change(monitor: &mut Option<Monitor>) -> bool {
 #[derive(Debug, Default)]
 struct Ends {
     by_remote: BTreeMap<IpAddr, TunnelEnd>,
+    /// MTU of the device by which packets to each of those leave.
+    mtus: BTreeMap<IpAddr, u32>,
     /// What the kernel has answered since it last told of a change.
     devices: Vec<Device>,
     routes: BTreeMap<IpAddr, Option<Route>>,
@@ -173,9 +175,11 @@ impl Ends {
         let by_name: BTreeMap<&str, &Device> = devices.iter().map(|device| (device.name.as_str(), device)).collect();
         let mac_of = |name: &str| by_name.get(name).copied().and_then(mac);
         self.by_remote.retain(|remote, _| wanted.tunnels.remotes.contains(remote));
+        self.mtus.retain(|remote, _| wanted.tunnels.remotes.contains(remote));
         for (remote, route) in routes.iter().filter_map(|(remote, route)| Some((remote, route.as_ref()?))) {
             let (Some(address), Some(mac)) = (route.source, mac_of(&route.device)) else { continue };
             if !route.local {
+                self.mtus.extend((route.mtu > 0).then_some((*remote, route.mtu)));
                 self.by_remote.insert(*remote, TunnelEnd { device: route.device.clone(), mac, address });
             }
         }
@@ -206,7 +210,8 @@ impl Ends {
         let own = |name: &String| Some((name.clone(), mac_of(name)?));
         let others = others.difference(&ends).cloned().collect();
         let udp_ports = wanted.tunnels.udp_ports.clone();
-        Underlay { ends, others, udp_ports, own: wanted.bridges.iter().filter_map(own).collect() }
+        let own = wanted.bridges.iter().filter_map(own).collect();
+        Underlay { ends, others, udp_ports, own, mtus: self.mtus.clone() }
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use ovstunnel_api::Ipv6Policy;
 use ovstunnel_ovs::Writes;
-use ovstunnel_plan::RemoteIp;
+use ovstunnel_plan::{BridgeMtu, RemoteIp};
 use ovstunnel_server::config::values::path;
 use ovstunnel_server::config::{self, Api, ConfigError, Log, Tls};
 use ovstunnel_types::{CreateTunnelExit, Encap, Tos, TunnelKind, TunnelOptions};
@@ -96,6 +96,10 @@ pub struct Network {
     /// number of tunnels. A burst of one second's worth passes. 0 means any number. Needs a switch with meters.
     #[serde(deserialize_with = "values::pps")]
     pub vif_broadcast_pps: u32,
+    /// The MTU of bridges' own devices, which libvirt gives to each interface that it plugs: `"keep"` leaves it alone, `"fit"` makes it what guests'
+    /// MTU may be (`max_guest_mtu`). No guest is told by it, and a larger frame then reaches no VM of the same host either: guests' MTU has to be
+    /// right before.
+    pub bridge_mtu: BridgeMtu,
 }
 
 /// `[tunnel]`: how this host reaches the others.
@@ -266,6 +270,7 @@ impl Default for Network {
             ipv6_drop_opaque: false,
             vif_prefixes: ["vif", "tap", "vnet"].map(str::to_owned).to_vec(),
             vif_broadcast_pps: 0,
+            bridge_mtu: BridgeMtu::Keep,
         }
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use bytesize::ByteSize;
+use ovstunnel_plan::BridgeMtu;
 use ovstunnel_server::config::{LogFormat, Role, TlsClient};
 use ovstunnel_types::{Tos, TunnelOptions};
 
@@ -113,6 +114,7 @@ fn every_key_can_be_set() {
         vif_prefixes = ["p-"]
         vif_broadcast_pps = 200
         ipv6_drop_opaque = true
+        bridge_mtu = "fit"
         [xapi]
         enabled = true
         xe = "/xe"
@@ -143,7 +145,8 @@ fn every_key_can_be_set() {
             ipv6: Ipv6Policy::Allow,
             vif_prefixes: vec!["p-".into()],
             vif_broadcast_pps: 200,
-            ipv6_drop_opaque: true
+            ipv6_drop_opaque: true,
+            bridge_mtu: BridgeMtu::Fit
         }
     );
     let (xe, inventory) = ("/xe".into(), "/i".into());
@@ -208,6 +211,7 @@ fn bad_values_are_refused_with_line_key_and_rule() {
         ("network", "ipv6 = \"deny\"", "network.ipv6", "`allow`"),
         ("network", "vif_broadcast_pps = -1", "network.vif_broadcast_pps", "from 0 (no limit) to 1000000"),
         ("network", "vif_broadcast_pps = 1000001", "network.vif_broadcast_pps", "from 0 (no limit) to 1000000"),
+        ("network", "bridge_mtu = \"1450\"", "network.bridge_mtu", "`fit`"),
         ("network", "vif_prefixes = []", "network.vif_prefixes", "at least one"),
         ("network", "vif_prefixes = [\"\"]", "network.vif_prefixes[0]", "1 to 14"),
         ("network", "vif_prefixes = [\"vif\", \"a b\"]", "network.vif_prefixes[1]", "1 to 14"),

@@ -8,18 +8,22 @@ use futures_util::{FutureExt, StreamExt};
 use ovstunnel_api::{Bridge, Tunnel, TunnelState};
 use ovstunnel_ovs::{DatapathPorts, Row, Rows};
 use ovstunnel_plan::{DesiredBridge, DesiredTunnel, ObservedBridge, Trace, View};
-use ovstunnel_types::TunnelOptions;
+use ovstunnel_types::{Carrier, TunnelOptions};
 use serde_json::Value;
 use tokio::time::{Duration, Instant};
 
 use super::Now;
 use super::addresses::OnBridge;
 use super::health::Read;
+use super::nftables::TunnelPacket;
 use super::openvswitch::Datapath;
 use super::traffic::{Packets, Since};
 use super::underlay::{Remote, VifMtu};
 use crate::host::{Device, Route};
 use crate::witness;
+
+/// IP protocol.
+const UDP: u8 = 17;
 
 /// Bridges whose flows are read at the same time.
 const AT_ONCE: usize = 4;
@@ -134,6 +138,20 @@ pub(crate) fn remote_addresses(bridges: &[Bridge]) -> Vec<IpAddr> {
 pub(super) fn tunnel_remotes(bridges: &[ObservedBridge]) -> Vec<(IpAddr, String)> {
     let ours = bridges.iter().flat_map(|bridge| bridge.ports.values()).filter_map(DesiredTunnel::from_record);
     ours.map(|tunnel| (tunnel.remote_ip.get(), tunnel.name.to_string())).collect()
+}
+
+/// What other hosts' tunnels send to those of these bridges of which the kernel has the datapath.
+pub(super) fn packets_in_kernel(bridges: &[ObservedBridge]) -> BTreeSet<TunnelPacket> {
+    let in_kernel = bridges.iter().filter(|bridge| bridge.datapath_type != "netdev");
+    let tunnels = in_kernel.flat_map(|bridge| bridge.ports.values()).filter_map(DesiredTunnel::from_record);
+    let packet = |tunnel: DesiredTunnel| {
+        let (protocol, port) = match tunnel.encap.kind().carrier() {
+            Carrier::Ip(protocol) => (protocol, None),
+            Carrier::Udp(_) => (UDP, tunnel.encap.udp_port()),
+        };
+        TunnelPacket { protocol, port, from: tunnel.remote_ip.get() }
+    };
+    tunnels.map(packet).collect()
 }
 
 /// What the tunnels to each host have counted.

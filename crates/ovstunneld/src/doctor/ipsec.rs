@@ -77,7 +77,7 @@ pub(super) fn check_ipsec(facts: &Facts) -> Vec<Finding> {
         Err(why) => findings.push(warn(
             "ipsec",
             format!("with which hosts there are keys is not known: {why}"),
-            "install iproute2",
+            "install iproute2; where the kernel does not permit it, `systemctl edit ovstunneld` with `CapabilityBoundingSet=CAP_NET_ADMIN` under `[Service]`",
         )),
         Ok(keys) if facts.monitor => findings.extend(without_keys(&facts.remotes, keys)),
         Ok(_) => {}

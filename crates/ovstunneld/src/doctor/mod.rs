@@ -12,6 +12,7 @@ mod facts;
 mod health;
 mod ipsec;
 mod kvm;
+mod nftables;
 mod openvswitch;
 mod others;
 mod probe;
@@ -41,6 +42,7 @@ use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
 pub(crate) use self::facts::remote_addresses;
+pub use self::nftables::{TunnelPacket, check_nftables};
 use crate::config::check::UNIT;
 use crate::config::{Config, XapiMode};
 use crate::health::{Survey, unexpected_now};
@@ -233,6 +235,7 @@ impl Doctor {
             Err(error) => findings.push(unread_finding("device_address", &ovstunnel_types::text::error_chain(&error))),
         }
         findings.extend(self.of_udp_ports(now).await);
+        findings.extend(of_nftables(now, &observed).await);
         findings.extend(self.of_encryption(now, &observed).await);
         findings.extend(self.of_rows(now).await);
         if probe {
@@ -342,6 +345,15 @@ impl Doctor {
             }
         }
     }
+}
+
+/// Whether the host's own rules drop what the kernel is to take out of tunnels: a userspace datapath has it before any rule.
+async fn of_nftables(now: &Now<'_>, bridges: &[ObservedBridge]) -> Vec<Finding> {
+    let packets = facts::packets_in_kernel(bridges);
+    if packets.is_empty() || now.switch.real_switch().is_none() {
+        return Vec::new();
+    }
+    check_nftables(&packets, &ovstunnel_ovs::nftables_rules().await)
 }
 
 /// A check that could not be made.

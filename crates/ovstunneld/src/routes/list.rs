@@ -20,7 +20,7 @@ use super::State;
 pub(super) const LIMIT: usize = 1000;
 
 /// The fields that a bridge may have in an answer.
-pub(super) const FIELDS: [&str; 17] = [
+pub(super) const FIELDS: [&str; 19] = [
     "name",
     "key",
     "vpc",
@@ -28,6 +28,7 @@ pub(super) const FIELDS: [&str; 17] = [
     "host_id",
     "ipv6",
     "kind",
+    "dst_port",
     "adopted",
     "tunnels",
     "second",
@@ -37,6 +38,7 @@ pub(super) const FIELDS: [&str; 17] = [
     "flows",
     "health",
     "max_guest_mtu",
+    "mtu_request",
     "claim",
 ];
 

@@ -68,18 +68,21 @@ pub(crate) fn bridge_to_wire(
         host_id: record.host_id.as_ref().map(ToString::to_string),
         ipv6: record.ipv6,
         kind: record.encap.kind(),
+        dst_port: record.encap.udp_port(),
         adopted: record.adopted,
         tunnels: tunnels(observed, false),
-        second: record
-            .second
-            .as_ref()
-            .map(|second| SecondKind { kind: second.encap.kind(), tunnels: tunnels(observed, true) }),
+        second: record.second.as_ref().map(|second| SecondKind {
+            kind: second.encap.kind(),
+            dst_port: second.encap.udp_port(),
+            tunnels: tunnels(observed, true),
+        }),
         vifs: observed.vifs(prefixes).map(|port| vif_to_wire(observed, port)).collect(),
         uplink: record.uplink.as_ref().map(ToString::to_string),
         other_ports: others.map(|port| port.name.clone()).collect(),
         flows: flows_to_wire(&record, observed, seen, settings),
         health: describe_health(&record, observed, seen, settings, known),
         max_guest_mtu: known.survey.max_guest_mtu(&record, &settings.tunnel_options),
+        mtu_request: observed.own_port().and_then(|port| port.interface()?.mtu_request),
         claim: record.claim.as_deref().and_then(parse_claim),
     })
 }

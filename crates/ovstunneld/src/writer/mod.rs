@@ -110,7 +110,8 @@ impl Task {
                     let now = tuning.borrow_and_update().clone();
                     self.executor.settings = Arc::clone(&now.settings);
                     match now.differs_in_underlay_only(&before) {
-                        true => self.follow_underlay().await,
+                        true if now.concerns_bridges(&before) => self.follow_underlay().await,
+                        true => {}
                         // Its first tick is at once: every bridge is looked at.
                         false => tick = interval_of(now.interval),
                     }

@@ -149,7 +149,7 @@ impl Task {
         self.follow_change(&repairs.plan, repairs.desired, repairs.in_error).await;
     }
 
-    /// Has the flows of all managed bridges follow the underlay. A switch that cannot be reached, or has just come up, is
+    /// Has all managed bridges, by their flows and the MTU of their own devices, follow the underlay. A switch that cannot be reached, or has just come up, is
     /// looked at as a whole in any case.
     pub(super) async fn follow_underlay(&mut self) {
         let health = self.executor.switch.watch_health().borrow().clone();

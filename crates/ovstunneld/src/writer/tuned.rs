@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use ovstunnel_plan::{Settings, Underlay};
+use ovstunnel_plan::{BridgeMtu, Settings, Underlay};
 use tokio::sync::watch;
 
 use super::Tuning;
@@ -24,8 +24,10 @@ impl Tuned {
             if tuning.settings.underlay.as_deref() == Some(&underlay) {
                 return false;
             }
-            tracing::info!(ends = ?underlay.ends.iter().map(|end| (&end.device, end.address)).collect::<Vec<_>>(),
-                "the underlay or the Ethernet address of a bridge has changed");
+            if !differ_in_mtus_only(&underlay, tuning.settings.underlay.as_deref()) {
+                tracing::info!(ends = ?underlay.ends.iter().map(|end| (&end.device, end.address)).collect::<Vec<_>>(),
+                    "the underlay or the Ethernet address of a bridge has changed");
+            }
             let underlay = Some(Arc::new(underlay));
             tuning.settings = Arc::new(Settings { underlay, ..(*tuning.settings).clone() });
             true
@@ -44,4 +46,16 @@ impl Tuning {
         let settings = Settings { underlay: before.settings.underlay.clone(), ..(*self.settings).clone() };
         self.interval == before.interval && settings == *before.settings && self.settings != before.settings
     }
+
+    /// Whether bridges can be other ones because of the underlay: the MTU of ways counts only where their own devices are to fit it.
+    pub(super) fn concerns_bridges(&self, before: &Tuning) -> bool {
+        let underlay = |tuning: &'_ Tuning| tuning.settings.underlay.clone();
+        let (now, before) = (underlay(self), underlay(before));
+        let same = now.is_some_and(|now| differ_in_mtus_only(&now, before.as_deref()));
+        self.settings.bridge_mtu == BridgeMtu::Fit || !same
+    }
+}
+
+fn differ_in_mtus_only(now: &Underlay, before: Option<&Underlay>) -> bool {
+    before.is_some_and(|before| Underlay { mtus: before.mtus.clone(), ..now.clone() } == *before)
 }

@@ -28,6 +28,7 @@ mod log_trouble;
 mod masters;
 mod meters;
 mod networks;
+mod nftables;
 mod outcomes;
 mod papers;
 mod plugin;

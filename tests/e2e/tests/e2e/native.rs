@@ -47,6 +47,7 @@ impl Way {
                         external_ids: external_ids.clone(),
                         other_config: [("mac-table-size".to_owned(), "5000".to_owned())].into(),
                         fail_mode: *fail_mode,
+                        mtu_request: fail_mode.map(|_| 1400),
                     })
                 })?,
                 Op::Edit(n, edits) => {
@@ -108,7 +109,7 @@ impl Way {
                 "name,stp_enable,rstp_enable,fail_mode,protocols,datapath_type,mcast_snooping_enable,external_ids,other_config",
             ),
             ("Port", "name,protected,tag,trunks,vlan_mode,external_ids"),
-            ("Interface", "name,type,options,external_ids"),
+            ("Interface", "name,type,options,external_ids,mtu_request"),
         ];
         let of_switch = |key| {
             [

@@ -1,8 +1,9 @@
 //! Take-over from the Python plugin under traffic and the rollback, on each switch and each datapath: the short form of
-//! `takeover`, which the slow machine of `scripts/kernel` has the time for. Must not count on the speed of anything.
+//! `takeover`, which the slow machine of `scripts/kernel` has the time for. For each kind of tunnel that a host may be configured for: what is
+//! taken over is GRE, and becomes of that kind step by step. Must not count on the speed of anything.
 
-use anyhow::{Result, ensure};
-use ovstunnel_api::{Code, Outcome, TakeoverState};
+use anyhow::{Result, anyhow, ensure};
+use ovstunnel_api::{Code, KindStep, Outcome, PostKind, TakeoverState, TunnelKind};
 use ovstunnel_e2e::{NodeConfig, Old, expect_state, flows_of_others, problem};
 use ovstunnel_lab::{Pinger, wait_until};
 
@@ -16,7 +17,22 @@ fn lost(pingers: &[Pinger]) -> Vec<u64> {
 
 #[test]
 fn three_hosts_are_taken_over_and_one_given_back() -> Result<()> {
-    let old = Old::with_vms("onetake", 1, &[], NodeConfig::default())?;
+    taken_over_and_given_back(TunnelKind::Gre)
+}
+
+#[test]
+fn what_is_taken_over_becomes_vxlan_and_is_given_back() -> Result<()> {
+    taken_over_and_given_back(TunnelKind::Vxlan)
+}
+
+#[test]
+fn what_is_taken_over_becomes_geneve_and_is_given_back() -> Result<()> {
+    taken_over_and_given_back(TunnelKind::Geneve)
+}
+
+fn taken_over_and_given_back(kind: TunnelKind) -> Result<()> {
+    let tunnel = format!("kind = \"{kind}\"");
+    let old = Old::with_vms(&format!("one{kind}"), 1, &[], NodeConfig { tunnel, ..NodeConfig::default() })?;
     println!("{}", old.cloud.lab().switch());
     let foreign = old.foreign()?;
     let (pingers, streams) = old.traffic()?;
@@ -34,7 +50,44 @@ fn three_hosts_are_taken_over_and_one_given_back() -> Result<()> {
     old.expect_taken_over(&foreign)?;
     let again = old.take_over(1)?;
     expect_state(&again, Outcome::Unchanged, TakeoverState::Unchanged)?;
+    expect_kind(&old, TunnelKind::Gre)?;
+    if kind != TunnelKind::Gre {
+        becomes(&old, kind)?;
+        old.expect_taken_over(&foreign)?;
+    }
     the_way_back(&old, &foreign[0])
+}
+
+/// That each host sends by tunnels of this kind, and has no other.
+fn expect_kind(old: &Old, kind: TunnelKind) -> Result<()> {
+    for number in Old::HOSTS {
+        let types = ["--bare", "--columns=type", "find", "Interface", "options:remote_ip!=\"\""];
+        let types = old.host(number)?.vsctl(types)?;
+        let types: Vec<&str> = types.split_whitespace().collect();
+        ensure!(types == [kind.interface_type(); 2], "host {number}: {types:?}");
+    }
+    Ok(())
+}
+
+/// The network of all three changes its kind while it carries frames.
+fn becomes(old: &Old, to: TunnelKind) -> Result<()> {
+    let traffic = old.settled_traffic()?;
+    for step in [KindStep::Prepare, KindStep::Switch, KindStep::Finish] {
+        for number in Old::HOSTS {
+            let (name, body) = (old.network.bridge.clone(), PostKind { to, step, force: false });
+            let ask = || {
+                let (name, body) = (name.clone(), body.clone());
+                let asked = old.cloud.call(number, |client| async move { client.post_kind(&name, &body).await })?;
+                asked.map_err(|error| anyhow!(error))
+            };
+            // The last step waits until Open vSwitch has told that every other host is heard.
+            wait_until(format!("host {number} to {step}"), Old::PATIENCE, ask)?;
+        }
+        Old::let_pass(&traffic.0, PINGS)?;
+    }
+    println!("the network is of kind {to}; lost of each ping: {:?}", lost(&traffic.0));
+    Old::expect_once(traffic, false)?;
+    expect_kind(old, to)
 }
 
 /// What was taken over is released: a plain bridge, whose VM talks to the other of its host and to nobody else.

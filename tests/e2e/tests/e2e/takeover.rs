@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use ovstunnel_api::{Code, Outcome, TakeoverState};
+use ovstunnel_api::{Code, Outcome, TakeoverState, TunnelKind};
 use ovstunnel_e2e::{Dice, NodeConfig, Old, Snapshot, expect_state, flows_of_others, problem};
 use ovstunnel_lab::{Switch, wait_until};
 
@@ -23,7 +23,25 @@ const PATIENCE: Duration = Old::PATIENCE;
 
 #[test]
 fn a_host_is_taken_over_and_nothing_is_lost_or_comes_twice() -> Result<()> {
-    let old = Old::new("old1", &[1], NodeConfig::default())?;
+    nothing_is_lost_or_comes_twice(TunnelKind::Gre)
+}
+
+#[test]
+#[ignore = "takes long: scripts/test --long"]
+fn a_host_of_kind_vxlan_takes_over_and_loses_nothing() -> Result<()> {
+    nothing_is_lost_or_comes_twice(TunnelKind::Vxlan)
+}
+
+#[test]
+#[ignore = "takes long: scripts/test --long"]
+fn a_host_of_kind_geneve_takes_over_and_loses_nothing() -> Result<()> {
+    nothing_is_lost_or_comes_twice(TunnelKind::Geneve)
+}
+
+/// Whatever the kind of new bridges is, what is taken over is GRE and stays so: the hosts that are still the plugin's know no other.
+fn nothing_is_lost_or_comes_twice(kind: TunnelKind) -> Result<()> {
+    let config = NodeConfig { tunnel: format!("kind = \"{kind}\""), ..NodeConfig::default() };
+    let old = Old::new(&format!("old{kind}"), &[1], config)?;
     let foreign = old.foreign()?;
     let traffic = old.settled_traffic()?;
     let before = Snapshot::of(old.host(1)?)?;
@@ -37,6 +55,9 @@ fn a_host_is_taken_over_and_nothing_is_lost_or_comes_twice() -> Result<()> {
         let bridge = &answer.bridges[0];
         assert_eq!((bridge.key, bridge.host_id.clone()), (Some(1001), Some(number.to_string())));
         assert_eq!((bridge.tunnels.len(), bridge.vifs.len(), bridge.plugin_flows, bridge.other_flows), (2, 2, 11, 5));
+        let name = old.network.bridge.clone();
+        let ours = old.cloud.call(number, |client| async move { client.bridge(&name).await })??;
+        assert_eq!((ours.kind, ours.tunnels.len()), (TunnelKind::Gre, 2));
         Ok(())
     };
     take_over(1)?;

@@ -95,8 +95,9 @@ impl State {
     fn all_findings(&self) -> impl Iterator<Item = (GreKey, &Finding)> {
         self.networks.iter().filter(|(_, known)| !known.proof.is_whole()).flat_map(|(key, known)| {
             // Of what only all hosts together tell there is one for each host, and the proof has it.
-            let together =
-                |finding: &&Finding| matches!(finding.what, What::Ipv6Mixed | What::MtuMixed | What::MtuSmall);
+            let together = |finding: &&Finding| {
+                matches!(finding.what, What::Ipv6Mixed | What::KindMixed | What::MtuMixed | What::MtuSmall)
+            };
             let whole = known.proof.findings.iter().filter(together);
             self.prover.findings_of(known.mesh.network).chain(whole).map(|finding| (*key, finding))
         })

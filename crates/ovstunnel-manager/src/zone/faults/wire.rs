@@ -237,7 +237,7 @@ impl State {
                 let log = FaultCommand { host: place.host.clone(), run };
                 names().map(|name| here(format!("ovstunnelctl zone plan {name}"))).chain([log]).collect()
             }
-            What::Ipv6Mixed | What::MtuMixed | What::MtuSmall | What::SeveralBridges => {
+            What::Ipv6Mixed | What::KindMixed | What::MtuMixed | What::MtuSmall | What::SeveralBridges => {
                 names().map(|name| here(format!("ovstunnelctl zone network show {name}"))).collect()
             }
             _ => self.see_host(place),

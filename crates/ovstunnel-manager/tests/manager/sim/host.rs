@@ -286,10 +286,12 @@ impl SimHost {
             vifs: bridge.vifs.iter().enumerate().filter(|_| !is_blind).map(vif).collect(),
             uplink: None,
             second: None,
+            dst_port: None,
             other_ports: vec![],
             flows: Flows { state: FlowsState::InSync, expected: 1, installed: Some(1) },
             health: ok(),
             max_guest_mtu: None,
+            mtu_request: None,
             claim: bridge.claim.as_ref().map(claim),
         }
     }

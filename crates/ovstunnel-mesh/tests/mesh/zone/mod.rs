@@ -43,6 +43,8 @@ pub struct Machine {
     /// By which kind its bridge sends, and by which it receives too.
     pub kind: TunnelKind,
     pub second: Option<TunnelKind>,
+    /// The UDP ports of the one and of the other.
+    pub ports: [Option<u16>; 2],
     /// The network's bridge, with port, other end and address of each tunnel.
     pub bridge: Option<Vec<(PortName, HostId, RemoteIp)>>,
 }
@@ -59,6 +61,7 @@ impl Machine {
             vifs: 0,
             kind: TunnelKind::Gre,
             second: None,
+            ports: [None; 2],
             bridge: None,
         }
     }
@@ -143,6 +146,7 @@ impl Machine {
             ipv6: Ipv6Policy::Drop,
             kind: self.kind,
             second: self.second,
+            ports: self.ports,
             tunnels: tunnels.collect(),
             last_call: None,
             vifs: self.vifs,

@@ -173,7 +173,8 @@ impl World {
                 bridge.other_config = spec.other_config.clone();
                 bridge.datapath_type.clone_from(&spec.datapath_type);
                 bridge.fail_mode = spec.fail_mode.map(|mode| mode.as_str().to_owned());
-                bridge.ports.get_mut(spec.name.as_str()).unwrap().protected = true;
+                let own = bridge.ports.get_mut(spec.name.as_str()).unwrap();
+                (own.protected, own.interfaces[0].mtu_request) = (true, spec.mtu_request);
                 self.flows.insert(spec.name.to_string(), FlowsSeen::none());
             }
             Step::EditBridge { bridge, edits } => edits.iter().for_each(|edit| self.edit_bridge(bridge.as_str(), edit)),
@@ -240,6 +241,7 @@ impl World {
             }
             BridgeEdit::McastSnooping(on) => bridge.mcast_snooping = *on,
             BridgeEdit::NoVlan => bridge.ports.get_mut(name).unwrap().vlan = Vlan::default(),
+            BridgeEdit::MtuRequest(mtu) => bridge.ports.get_mut(name).unwrap().interfaces[0].mtu_request = *mtu,
             BridgeEdit::Protect(on) => bridge.ports.get_mut(name).unwrap().protected = *on,
         }
     }

@@ -60,6 +60,7 @@ fn net(name: &str, key: u32, tunnels: Vec<Tunnel>, flows: FlowsState) -> Bridge 
         ],
         uplink: None,
         second: None,
+        dst_port: None,
         other_ports: Vec::new(),
         flows: Flows { state: flows, expected: 4, installed: Some(3) },
         health: health(match flows {
@@ -67,6 +68,7 @@ fn net(name: &str, key: u32, tunnels: Vec<Tunnel>, flows: FlowsState) -> Bridge 
             FlowsState::InSync | FlowsState::Unknown => &[],
         }),
         max_guest_mtu: Some(1458),
+        mtu_request: None,
         claim: None,
     }
 }

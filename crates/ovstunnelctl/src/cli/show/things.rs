@@ -2,7 +2,7 @@
 
 use ovstunnel_api::{
     Bfd, BfdState, Bridge, BridgeAnswer, Interface, Ipv6Policy, Outcome, PlanAnswer, PlannedCommand, ReconcileAnswer,
-    Tier, Tunnel, TunnelAnswer, TunnelState, Vpc,
+    Tier, Tunnel, TunnelAnswer, TunnelKind, TunnelState, Vpc,
 };
 
 use super::words::{
@@ -95,7 +95,7 @@ pub(super) fn write_bridge(page: &mut Page, bridge: &Bridge) {
         ("Network", bridge.network_uuid.clone().unwrap_or_else(dash)),
         ("Host id", bridge.host_id.clone().unwrap_or_else(dash)),
         ("IPv6", ipv6_word(bridge.ipv6).to_owned()),
-        ("Tunnel kind", bridge.kind.to_string()),
+        ("Tunnel kind", with_port(bridge.kind, bridge.dst_port)),
         ("Adopted", if bridge.adopted { "yes: destroy leaves the bridge itself" } else { "no" }.to_owned()),
         ("Flows", flows_word(&bridge.flows)),
         ("Health", health_word(&bridge.health) + &as_of(page, bridge)),
@@ -107,15 +107,26 @@ pub(super) fn write_bridge(page: &mut Page, bridge: &Bridge) {
         pairs.insert(9, ("Uplink", uplink.clone()));
     }
     if let Some(second) = &bridge.second {
-        let words = format!("{}, {}", second.kind, with_states(second.tunnels.iter().map(|t| t.state)));
+        let kind = with_port(second.kind, second.dst_port);
+        let words = format!("{kind}, {}", with_states(second.tunnels.iter().map(|t| t.state)));
         pairs.insert(6, ("Also received", words));
     }
+    pairs.extend(bridge.max_guest_mtu.map(|mtu| ("Guest MTU", format!("{mtu} at most"))));
+    pairs.extend(bridge.mtu_request.map(|mtu| ("Device MTU", format!("{mtu}, as asked for"))));
     page.pairs(&pairs);
     bridge.health.reasons.iter().for_each(|reason| write_reason(page, reason));
     bridge.vpc.iter().for_each(|vpc| write_vpc(page, vpc));
     if !bridge.tunnels.is_empty() {
         page.line("");
         tunnel_rows(page, bridge.tunnels.iter().map(|t| (None, t)), false);
+    }
+}
+
+/// A kind, with its UDP port where it has one.
+fn with_port(kind: TunnelKind, port: Option<u16>) -> String {
+    match port {
+        Some(port) => format!("{kind}, UDP port {port}"),
+        None => kind.to_string(),
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const LOG: u64 = 4 << 20;
 
 /// Keys of the configuration whose values are no secrets.
-const SHOWN: [&str; 43] = [
+const SHOWN: [&str; 44] = [
     "listen",
     "socket",
     "certificate",
@@ -28,6 +28,7 @@ const SHOWN: [&str; 43] = [
     "ipv6_drop_opaque",
     "vif_prefixes",
     "vif_broadcast_pps",
+    "bridge_mtu",
     "local_ip",
     "kind",
     "dst_port",

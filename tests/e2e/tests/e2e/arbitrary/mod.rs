@@ -97,6 +97,7 @@ fn bridge_edit() -> impl Strategy<Value = BridgeEdit> {
         1 => any::<bool>().prop_map(BridgeEdit::Protect),
         1 => Just(BridgeEdit::NoVlan),
         1 => mode.prop_map(BridgeEdit::FailMode),
+        1 => option::of(68u32..2000).prop_map(BridgeEdit::MtuRequest),
     ]
 }
 
