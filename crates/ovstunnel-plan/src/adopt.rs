@@ -62,6 +62,8 @@ pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
             ids::AGENT,
             ids::ENCAP,
             ids::SECOND,
+            ids::NEIGHBOURS,
+            ids::WITHDRAWN,
         ],
     ]
     .concat();

@@ -102,6 +102,7 @@ fn plan_change(
     flows: &FlowsSeen,
     settings: &EffectiveSettings,
 ) -> BridgePlan {
+    let desired = &*desired.settled(observed, flows, settings);
     let mut plan = BridgePlan::for_bridge(desired.name.as_str());
     let edits = bridge_edits(desired, observed);
     // Open vSwitch deletes all flows of a bridge whose `fail_mode` becomes another one (docs/ovs-facts.md).

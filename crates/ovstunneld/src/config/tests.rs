@@ -113,6 +113,7 @@ fn every_key_can_be_set() {
         vif_prefixes = ["p-"]
         vif_broadcast_pps = 200
         ipv6_drop_opaque = true
+        answer_neighbours = true
         [xapi]
         enabled = true
         xe = "/xe"
@@ -143,7 +144,8 @@ fn every_key_can_be_set() {
             ipv6: Ipv6Policy::Allow,
             vif_prefixes: vec!["p-".into()],
             vif_broadcast_pps: 200,
-            ipv6_drop_opaque: true
+            ipv6_drop_opaque: true,
+            answer_neighbours: true
         }
     );
     let (xe, inventory) = ("/xe".into(), "/i".into());

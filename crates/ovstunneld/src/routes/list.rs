@@ -20,7 +20,7 @@ use super::State;
 pub(super) const LIMIT: usize = 1000;
 
 /// The fields that a bridge may have in an answer.
-pub(super) const FIELDS: [&str; 17] = [
+pub(super) const FIELDS: [&str; 18] = [
     "name",
     "key",
     "vpc",
@@ -33,6 +33,7 @@ pub(super) const FIELDS: [&str; 17] = [
     "second",
     "vifs",
     "uplink",
+    "neighbours",
     "other_ports",
     "flows",
     "health",

@@ -1,8 +1,8 @@
 //! Bridges, tunnels, interfaces, plans and what a change did.
 
 use ovstunnel_api::{
-    Bfd, BfdState, Bridge, BridgeAnswer, Interface, Ipv6Policy, Outcome, PlanAnswer, PlannedCommand, ReconcileAnswer,
-    Tier, Tunnel, TunnelAnswer, TunnelState, Vpc,
+    Bfd, BfdState, Bridge, BridgeAnswer, Interface, Ipv6Policy, NeighbourState, Outcome, PlanAnswer, PlannedCommand,
+    ReconcileAnswer, Tier, Tunnel, TunnelAnswer, TunnelState, Vpc,
 };
 
 use super::words::{
@@ -110,12 +110,30 @@ pub(super) fn write_bridge(page: &mut Page, bridge: &Bridge) {
         let words = format!("{}, {}", second.kind, with_states(second.tunnels.iter().map(|t| t.state)));
         pairs.insert(6, ("Also received", words));
     }
+    if !bridge.neighbours.is_empty() {
+        pairs.push(("Answers for", neighbours_word(bridge)));
+    }
     page.pairs(&pairs);
     bridge.health.reasons.iter().for_each(|reason| write_reason(page, reason));
     bridge.vpc.iter().for_each(|vpc| write_vpc(page, vpc));
     if !bridge.tunnels.is_empty() {
         page.line("");
         tunnel_rows(page, bridge.tunnels.iter().map(|t| (None, t)), false);
+    }
+}
+
+/// How many addresses there are, and which of them are not answered for.
+fn neighbours_word(bridge: &Bridge) -> String {
+    let all = &bridge.neighbours;
+    if all.iter().all(|one| one.state == NeighbourState::Off) {
+        return format!("no address, though it knows {}: [network] answer_neighbours is off", all.len());
+    }
+    let withdrawn: Vec<&str> =
+        all.iter().filter(|one| one.state == NeighbourState::Withdrawn).map(|one| one.ip.as_str()).collect();
+    let answered = format!("{} addresses", all.len() - withdrawn.len());
+    match withdrawn.as_slice() {
+        [] => answered,
+        withdrawn => format!("{answered}; withdrawn: {}", withdrawn.join(", ")),
     }
 }
 
