@@ -36,6 +36,59 @@ pub struct PutBridge {
     /// The complete set of tunnels: missing ones are made, others removed. When absent, the tunnels stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnels: Option<Vec<PutTunnel>>,
+    /// The complete set of addresses for which the switch answers ARP requests of this host's VIFs, at most 1000, told anew: what was
+    /// withdrawn of them is answered for again. When absent, they stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neighbours: Option<Vec<PutNeighbour>>,
+}
+
+/// An address for which the switch answers, in the body of `PUT /v1/bridges/{bridge}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!(crate::example::put_neighbour()))]
+pub struct PutNeighbour {
+    /// A VM's IPv4 address.
+    #[schema(value_type = String, format = Ipv4)]
+    pub ip: String,
+    /// Ethernet address of the VM's card that has it.
+    #[schema(pattern = "^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$")]
+    pub mac: String,
+}
+
+/// An address for which the switch answers, as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!(crate::example::neighbour()))]
+pub struct Neighbour {
+    /// The address.
+    pub ip: String,
+    /// Ethernet address of the card that has it, as it was told.
+    pub mac: String,
+    /// Whether it is answered for.
+    pub state: NeighbourState,
+}
+
+/// Whether the switch answers for an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(example = "answered")]
+pub enum NeighbourState {
+    /// A request of a VIF here is answered.
+    Answered,
+    /// Somebody else has been seen with the address: requests are flooded until the addresses are told anew.
+    Withdrawn,
+    /// The configuration has no address answered for (`[network] answer_neighbours`).
+    Off,
+}
+
+impl NeighbourState {
+    /// As it is on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NeighbourState::Answered => "answered",
+            NeighbourState::Withdrawn => "withdrawn",
+            NeighbourState::Off => "off",
+        }
+    }
 }
 
 /// Body of `POST /v1/bridges/{bridge}/kind`.
@@ -179,6 +232,9 @@ pub struct Bridge {
     /// The port that may lead out of the network beside the tunnels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uplink: Option<String>,
+    /// Addresses for which the switch answers, in their order; absent where it was told of none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub neighbours: Vec<Neighbour>,
     /// Ports that are neither the bridge's own, nor our tunnels, nor VIFs.
     pub other_ports: Vec<String>,
     /// State of our flows.

@@ -10,12 +10,12 @@ pub(crate) use forwarding::*;
 use crate::{
     Bfd, BfdState, Bridge, BridgeAnswer, BridgeGone, BridgeList, BridgeSelection, Changed, Claim, ClaimSays, Code,
     CountersAnswer, DoctorAnswer, EpochAnswer, EpochState, Finding, Flows, FlowsState, Health, HealthState, Id,
-    Interface, Ipv6Policy, KindStep, Level, LogAnswer, Outcome, OutcomeAnswer, PlanAnswer, PlannedCommand,
-    PluginAnswer, PostKind, PostProbe, PostTunnel, ProbeAction, ProbeAnswer, ProbedTunnel, Problem, PutBfd, PutBridge,
-    PutEpoch, PutLog, PutTunnel, PutXapiNetwork, Ready, Reason, ReconcileAnswer, ReconcileRun, RefusedTunnel,
-    SecondKind, Severity, SpanningTree, SupportAnswer, SupportPart, TakeoverAnswer, TakeoverBridge, TakeoverPlan,
-    TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer, TunnelCounters, TunnelKind, TunnelState,
-    UnexpectedPackets, Vif, VifAnswer, Vpc, WatchSnapshot, XapiNetwork, XapiNetworkAnswer,
+    Interface, Ipv6Policy, KindStep, Level, LogAnswer, Neighbour, NeighbourState, Outcome, OutcomeAnswer, PlanAnswer,
+    PlannedCommand, PluginAnswer, PostKind, PostProbe, PostTunnel, ProbeAction, ProbeAnswer, ProbedTunnel, Problem,
+    PutBfd, PutBridge, PutEpoch, PutLog, PutNeighbour, PutTunnel, PutXapiNetwork, Ready, Reason, ReconcileAnswer,
+    ReconcileRun, RefusedTunnel, SecondKind, Severity, SpanningTree, SupportAnswer, SupportPart, TakeoverAnswer,
+    TakeoverBridge, TakeoverPlan, TakeoverRequest, TakeoverState, Tier, Tunnel, TunnelAnswer, TunnelCounters,
+    TunnelKind, TunnelState, UnexpectedPackets, Vif, VifAnswer, Vpc, WatchSnapshot, XapiNetwork, XapiNetworkAnswer,
 };
 
 const BRIDGE: &str = "xapi12";
@@ -42,6 +42,15 @@ pub(crate) fn put_tunnel() -> PutTunnel {
     PutTunnel { to: Id::Number(2), remote_ip: text(REMOTE), from: None }
 }
 
+pub(crate) fn put_neighbour() -> PutNeighbour {
+    PutNeighbour { ip: text("10.1.1.7"), mac: text("02:00:4c:1d:00:07") }
+}
+
+pub(crate) fn neighbour() -> Neighbour {
+    let PutNeighbour { ip, mac } = put_neighbour();
+    Neighbour { ip, mac, state: NeighbourState::Answered }
+}
+
 pub(crate) fn put_bridge() -> PutBridge {
     PutBridge {
         key: KEY.into(),
@@ -51,6 +60,7 @@ pub(crate) fn put_bridge() -> PutBridge {
         uplink: None,
         kind: None,
         tunnels: Some(vec![put_tunnel()]),
+        neighbours: None,
     }
 }
 
@@ -163,6 +173,7 @@ pub(crate) fn bridge() -> Bridge {
         uplink: None,
         second: None,
         dst_port: None,
+        neighbours: vec![],
         other_ports: vec![],
         flows: flows(),
         health: healthy(),

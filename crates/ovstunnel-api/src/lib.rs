@@ -29,8 +29,8 @@ mod xapi_network;
 
 pub use bfd::{Bfd, PutBfd};
 pub use bridge::{
-    Bridge, BridgeAnswer, BridgeList, BridgeSelection, Flows, PostKind, PutBridge, PutTunnel, SecondKind, Tier, Vif,
-    Vpc,
+    Bridge, BridgeAnswer, BridgeList, BridgeSelection, Flows, Neighbour, NeighbourState, PostKind, PutBridge,
+    PutNeighbour, PutTunnel, SecondKind, Tier, Vif, Vpc,
 };
 pub use counters::{CountersAnswer, TunnelCounters, UnexpectedPackets};
 pub use doctor::{DoctorAnswer, Finding, Level, SupportAnswer, SupportPart};

@@ -49,6 +49,7 @@ impl Wire {
                     host_id: Some(host_id(host)),
                     ipv6: *ipv6,
                     uplink: None,
+                    neighbours: None,
                     kind: *kind,
                     tunnels: Some(put_tunnels(tunnels)),
                 };

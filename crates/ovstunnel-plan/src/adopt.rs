@@ -63,6 +63,8 @@ pub(crate) fn give_back(observed: &ObservedBridge) -> Vec<BridgeEdit> {
             ids::ENCAP,
             ids::SECOND,
             ids::MTU,
+            ids::NEIGHBOURS,
+            ids::WITHDRAWN,
         ],
     ]
     .concat();

@@ -1,12 +1,13 @@
 //! What a request wants, what it works on, and why it may be rejected. Must not look at the switch; a change set does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use std::sync::Arc;
 
 use crate::{
-    BfdInterval, BridgeName, GreKey, HostFacts, HostId, Ipv6Policy, KindStep, NetworkUuid, Policies, PortName,
+    BfdInterval, BridgeName, GreKey, HostFacts, HostId, Ipv6Policy, KindStep, Mac, NetworkUuid, Policies, PortName,
     RemoteIp, Topology, TunnelKind, UplinkName, VpcId,
 };
 
@@ -40,6 +41,8 @@ pub struct SetupBridge {
     pub tunnel_kind: Option<TunnelKind>,
     /// The complete set of tunnels; as they are when absent.
     pub tunnels: Option<Vec<TunnelSpec>>,
+    /// Addresses for which the switch answers, told anew; as they are when absent.
+    pub neighbours: Option<BTreeMap<Ipv4Addr, Mac>>,
     /// What is known of the host, where the bridge is there and not ours yet.
     pub host: HostFacts,
     /// CloudStack's KVM agent asks for it; whoever has it, keeps it when this is false.

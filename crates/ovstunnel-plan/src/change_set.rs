@@ -213,6 +213,9 @@ impl<'m> ChangeSet<'m> {
             }
             next.tunnels = complete_set(specs, setup.key, &next)?;
         }
+        if let Some(known) = &setup.neighbours {
+            next.neighbours = next.neighbours.told_anew(known, observed.as_ref());
+        }
         if renumbered {
             twice::leads_elsewhere(&next)?;
         }

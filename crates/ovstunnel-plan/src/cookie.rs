@@ -17,6 +17,8 @@ pub(crate) mod temporary {
     pub(crate) const LEARN_NOT: &str = "cookie=0x6f76736200000002";
     /// Of flows that count and drop the frames of a probe.
     pub(crate) const PROBE: &str = "cookie=0x6f76736200000003";
+    /// Of flows that the switch makes by itself: who has asked for which address.
+    pub(crate) const ASKED: u64 = 0x6f76_7362_0000_0004;
 }
 
 /// What a flow is for.
@@ -40,6 +42,12 @@ pub enum Purpose {
     Second,
     /// Delivers what comes from tunnels for the moment in which their two kinds are turned around.
     Carry,
+    /// Watches who says that an address is his, and hands requests on; the number is a part of the address, or 0.
+    Watch,
+    /// Answers for a VM; the number is a part of its address, an OpenFlow port, or 0.
+    Answer,
+    /// Has an address flooded for again; the number says which list of addresses it was told with.
+    Withdrawn,
     /// VPC: what a table does with a frame for which it has nothing else.
     VpcEnd,
     /// VPC: classifies what comes from the tunnels of a tier.
@@ -70,6 +78,9 @@ impl Purpose {
             Purpose::Bfd => 7,
             Purpose::Second => 8,
             Purpose::Carry => 9,
+            Purpose::Watch => 10,
+            Purpose::Answer => 11,
+            Purpose::Withdrawn => 12,
             Purpose::VpcEnd => 16,
             Purpose::VpcTunnels => 17,
             Purpose::VpcVif => 18,

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    BfdInterval, BridgeKind, BridgeMtu, BridgeName, Encap, GreKey, HostId, Ipv6Policy, NO_VLAN, NetworkUuid,
-    ObservedBridge, ObservedPort, PortName, RemoteIp, Second, TunnelEndpoint, TunnelOptions, Underlay, UplinkName,
+    BfdInterval, BridgeKind, BridgeMtu, BridgeName, Encap, GreKey, HostId, Ipv6Policy, NO_VLAN, Neighbours,
+    NetworkUuid, ObservedBridge, ObservedPort, PortName, RemoteIp, Second, TunnelEndpoint, TunnelOptions, Underlay,
+    UplinkName,
 };
 
 /// Keys of `external_ids` and `other_config`. Part of the public contract.
@@ -54,6 +55,10 @@ pub mod ids {
     pub const SECOND: &str = "ovstunnel-second";
     /// Bridge: what we have written as `mtu_request` of its own interface.
     pub const MTU: &str = "ovstunnel-mtu";
+    /// Bridge: addresses of VMs for which the switch answers, behind the number of the list.
+    pub const NEIGHBOURS: &str = "ovstunnel-neighbours";
+    /// Bridge: those of them that are withdrawn, behind the number of the list.
+    pub const WITHDRAWN: &str = "ovstunnel-withdrawn";
     /// Tunnel port: id of this host.
     pub const FROM: &str = "ovstunnel-from";
     /// Tunnel port: id of the host at the other end.
@@ -111,6 +116,8 @@ pub struct Settings {
     pub datapath_type: String,
     /// Where IPv6 is dropped, whether that which can have IPv6 behind it, unseen by Open vSwitch, is dropped too.
     pub ipv6_drop_opaque: bool,
+    /// Whether the switch answers ARP requests for addresses that it was told.
+    pub answer_neighbours: bool,
     /// The address of this host that all tunnels to addresses of its family are to use; nothing leaves it to the kernel's routes.
     pub local_ip: Option<RemoteIp>,
     /// How tunnels of bridges are made that become ours from now on; those that are ours keep what they have.
@@ -132,6 +139,7 @@ impl Default for Settings {
             vif_broadcast_pps: 0,
             datapath_type: String::new(),
             ipv6_drop_opaque: false,
+            answer_neighbours: false,
             local_ip: None,
             encap: Encap::GRE,
             tunnel_options: TunnelOptions::default(),
@@ -296,6 +304,8 @@ pub struct DesiredBridge {
     pub tunnels: BTreeMap<PortName, DesiredTunnel>,
     /// While their kind changes, the other kind, of which each pair has a tunnel that receives.
     pub second: Option<Second>,
+    /// Addresses for which the switch answers.
+    pub neighbours: Neighbours,
 }
 
 impl DesiredBridge {
@@ -317,6 +327,7 @@ impl DesiredBridge {
             encap: encap.unwrap_or_default(),
             tunnels,
             second,
+            neighbours: Neighbours::from_record(bridge),
         };
         recorded.pair();
         Some(recorded)
@@ -379,7 +390,7 @@ impl DesiredBridge {
             (ids::SECOND, self.second.as_ref().map(|second| second.encap.to_string())),
             (ids::XS_NETWORK_UUID, network),
         ];
-        let marks = marks.into_iter().map(|(key, value)| (key.to_owned(), value));
+        let marks = marks.into_iter().chain(self.neighbours.marks()).map(|(key, value)| (key.to_owned(), value));
         self.kind.external_ids().into_iter().chain(marks).collect()
     }
 

@@ -4,17 +4,21 @@
 //! anything else does not parse, and the caller treats it as one that somebody has changed.
 
 mod action;
+mod arp;
 mod ipv4;
 mod ipv6;
+mod learn;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::str::FromStr;
 
-pub use action::Action;
+pub use action::{Action, Moved};
+pub use arp::ArpMatch;
 pub use ipv4::{Ipv4Match, PortMask};
 pub use ipv6::Ipv6Match;
+pub use learn::Learn;
 
 use crate::{Cookie, Mac, Purpose};
 
@@ -30,6 +34,9 @@ pub enum MacMatch {
 /// The text of [`MacMatch::Group`] in both tools' syntax.
 const GROUP: &str = "01:00:00:00:00:00/01:00:00:00:00:00";
 
+/// The text of [`Match::untagged`].
+const UNTAGGED: &str = "0x0000/0x1fff";
+
 /// What a flow matches; what is `None` or false matches anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Match {
@@ -39,8 +46,14 @@ pub struct Match {
     pub tun_id: Option<u64>,
     /// The tier that the frame is in (register 0): the tier's key.
     pub tier: Option<u32>,
+    /// How far the frame has come among the flows that answer for VMs (register 1).
+    pub stage: Option<u32>,
+    /// Only frames without a VLAN tag.
+    pub untagged: bool,
     /// Destination Ethernet address.
     pub dl_dst: Option<MacMatch>,
+    /// Only ARP, and of that only this.
+    pub arp: Option<ArpMatch>,
     /// Only IPv4, and of that only this.
     pub ipv4: Option<Ipv4Match>,
     /// Only IPv6, and of that only this.
@@ -83,24 +96,33 @@ impl fmt::Display for Flow {
 impl fmt::Display for Match {
     /// Each field with a comma before it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Match { in_port, tun_id, tier, dl_dst, ipv4, ipv6, ethertype } = self;
+        let Match { in_port, tun_id, tier, stage, untagged, dl_dst, arp, ipv4, ipv6, ethertype } = self;
+        arp.iter().try_for_each(|_| f.write_str(",arp"))?;
         ipv6.iter().try_for_each(|ipv6| ipv6.write_protocol(f))?;
         ethertype.iter().try_for_each(|kind| write!(f, ",dl_type={kind:#06x}"))?;
         ipv4.iter().try_for_each(|ipv4| ipv4.write_protocol(f))?;
         in_port.iter().try_for_each(|port| write!(f, ",in_port={port}"))?;
         tun_id.iter().try_for_each(|id| write!(f, ",tun_id={id:#x}"))?;
         tier.iter().try_for_each(|tier| write!(f, ",reg0={tier:#x}"))?;
+        stage.iter().try_for_each(|stage| write!(f, ",reg1={stage:#x}"))?;
+        untagged.then(|| write!(f, ",vlan_tci={UNTAGGED}")).transpose()?;
         match dl_dst {
             Some(MacMatch::Group) => write!(f, ",dl_dst={GROUP}")?,
             Some(MacMatch::Exactly(mac)) => write!(f, ",dl_dst={mac}")?,
             None => {}
         }
+        arp.iter().try_for_each(|arp| arp.write_fields(f))?;
         ipv4.iter().try_for_each(|ipv4| ipv4.write_fields(f))?;
         ipv6.iter().try_for_each(|ipv6| ipv6.write_fields(f))
     }
 }
 
 impl Match {
+    /// Takes up a field of an ARP packet.
+    fn read_arp_field(&mut self, name: &str, value: &str) -> Option<()> {
+        self.arp.as_mut()?.parse_field(name, value)
+    }
+
     /// Takes up a field of a packet: one that IPv4 and IPv6 both have is of the one that the line began with.
     fn read_packet_field(&mut self, name: &str, value: &str) -> Option<()> {
         let of_ipv4 = self.ipv6.is_none().then(|| Ipv4Match::parse_field(&mut self.ipv4, name, value)).flatten();
@@ -165,6 +187,9 @@ impl Flow {
             "in_port" => self.matches.in_port = Some(value.parse().map_err(|_| bad())?),
             "tun_id" => self.matches.tun_id = Some(number(value).ok_or_else(bad)?),
             "reg0" => self.matches.tier = Some(number(value).and_then(|n| n.try_into().ok()).ok_or_else(bad)?),
+            "reg1" => self.matches.stage = Some(number(value).and_then(|n| n.try_into().ok()).ok_or_else(bad)?),
+            "vlan_tci" if value == UNTAGGED => self.matches.untagged = true,
+            "arp" if value.is_empty() => self.matches.arp = Some(ArpMatch::default()),
             "dl_dst" if value == GROUP => self.matches.dl_dst = Some(MacMatch::Group),
             "dl_dst" => self.matches.dl_dst = Some(MacMatch::Exactly(value.parse().map_err(|_| bad())?)),
             "mpls" if value.is_empty() => self.matches.ethertype = Some(0x8847),
@@ -173,6 +198,7 @@ impl Flow {
                 self.matches.ethertype = Some(number(value).and_then(|n| n.try_into().ok()).ok_or_else(bad)?);
             }
             "duration" | "n_packets" | "n_bytes" | "idle_age" | "hard_age" => {}
+            _ if self.matches.arp.is_some() => self.matches.read_arp_field(name, value).ok_or_else(bad)?,
             _ => self.matches.read_packet_field(name, value).ok_or_else(bad)?,
         }
         Ok(())

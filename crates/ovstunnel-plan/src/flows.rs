@@ -38,6 +38,7 @@ pub fn wanted_flows(
     seen: &FlowsSeen,
     settings: &EffectiveSettings,
 ) -> BTreeSet<Flow> {
+    let desired = &*desired.settled(observed, seen, settings);
     let mut flows = bridge_flows(desired, Some(observed), settings);
     flows.extend(underlay::kept_guards(seen, settings));
     flows
@@ -66,6 +67,10 @@ fn network_flows(
     // What is behind an uplink hears the mesh as VMs do, also where no VM is.
     if !vif_ports.is_empty() || observed.is_some_and(|bridge| desired.uplink_on(bridge)) {
         flows.insert(Flow::of_entry(1100, Purpose::TunnelOpen, 0, from_tunnels, vec![Action::Normal]));
+    }
+    if settings.answer_neighbours {
+        let vifs = vif_ports.iter().map(|port| (*port, None));
+        flows.extend(desired.neighbours.flows(vifs, &BTreeMap::new()));
     }
     for port in vif_ports {
         let from_vif = Match { in_port: Some(port), dl_dst: Some(MacMatch::Group), ..Match::default() };

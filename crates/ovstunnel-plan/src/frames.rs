@@ -240,6 +240,7 @@ mod tests {
             encap: Default::default(),
             tunnels: Default::default(),
             second: None,
+            neighbours: Default::default(),
         };
         let learnt = Learnt::parse(" port  VLAN  MAC                Age\n    3     0  02:bb:00:00:00:09    7\n");
         Frames::for_bridge(&bridge, &desired, &Settings::default(), &learnt).all().collect()

@@ -22,6 +22,7 @@ mod frames;
 mod health;
 mod ipsec;
 mod kind;
+mod neighbours;
 mod observed;
 mod plan;
 mod probe;
@@ -51,7 +52,7 @@ pub use cookie::{Cookie, Purpose};
 pub use desired::{DesiredBridge, DesiredTunnel, Mark, NO_HOST, Settings, ids};
 pub use desired_cache::DesiredCache;
 pub use effective::{Capabilities, EffectiveSettings};
-pub use flow::{Action, Flow, FlowParseError, Ipv4Match, Ipv6Match, MacMatch, Match, PortMask};
+pub use flow::{Action, ArpMatch, Flow, FlowParseError, Ipv4Match, Ipv6Match, Learn, MacMatch, Match, Moved, PortMask};
 pub use flows::{FlowChange, FlowsSeen, bridge_flows, wanted_flows};
 pub use frames::{Followed, Frame, Frames, Out};
 pub use health::{
@@ -60,6 +61,7 @@ pub use health::{
 };
 pub use ipsec::{InTheWay, ipsec_in_the_way};
 pub use kind::BridgeKind;
+pub use neighbours::{Neighbours, is_of_an_answer};
 pub use observed::{
     FlowLimit, ObservedBridge, ObservedInterface, ObservedMirror, ObservedPort, TunnelHealth, View, Vlan,
 };

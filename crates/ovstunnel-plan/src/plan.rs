@@ -106,6 +106,7 @@ fn plan_change(
     flows: &FlowsSeen,
     settings: &EffectiveSettings,
 ) -> BridgePlan {
+    let desired = &*desired.settled(observed, flows, settings);
     let mut plan = BridgePlan::for_bridge(desired.name.as_str());
     let mut edits = bridge_edits(desired, observed);
     edits.extend(mtu_edits(desired, observed, settings));

@@ -223,6 +223,7 @@ fn bridge_body(network: &Network, index: usize) -> PutBridge {
         host_id: Some(id(index)),
         ipv6: Some(network.ipv6),
         uplink: None,
+        neighbours: None,
         kind: None,
         tunnels: None,
     }

@@ -146,6 +146,7 @@ impl Cloud {
             host_id: Some(Id::Number(self.node(number)?.id())),
             ipv6: Some(network.ipv6),
             uplink: None,
+            neighbours: None,
             kind: None,
             tunnels: Some(others.map(tunnel).collect::<Result<_>>()?),
         })

@@ -238,6 +238,7 @@ impl Worker {
                     host_id: Some(Id::Number(from)),
                     ipv6: Some(self.network.ipv6),
                     uplink: None,
+                    neighbours: None,
                     kind: None,
                     tunnels: Some(hosts.iter().map(tunnel).collect()),
                 };

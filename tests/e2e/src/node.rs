@@ -47,6 +47,8 @@ pub struct NodeConfig {
     pub vif_broadcast_pps: u32,
     /// `[network] ipv6_drop_opaque`.
     pub ipv6_drop_opaque: bool,
+    /// `[network] answer_neighbours`.
+    pub answer_neighbours: bool,
     /// `[ovs] writes`; nothing for what the environment's `OVSTUNNEL_WRITES` says.
     pub writes: Option<&'static str>,
     /// The lines of `[tunnel]`.
@@ -70,6 +72,7 @@ impl Default for NodeConfig {
             ipv6: Ipv6Policy::Drop,
             vif_broadcast_pps: 0,
             ipv6_drop_opaque: false,
+            answer_neighbours: false,
             writes: None,
             tunnel: String::new(),
             over_ipv6: false,
@@ -122,6 +125,7 @@ impl Node {
             log_level,
             vif_broadcast_pps,
             ipv6_drop_opaque,
+            answer_neighbours,
             pool,
             writes,
             tunnel,
@@ -135,7 +139,7 @@ impl Node {
             "[api]\nlisten = \"{ip}:{PORT}\"\nsocket = \"{dir}/ovstunneld.sock\"\n\
              [tls]\ncertificate = \"{pki}/{name}.crt\"\nkey = \"{pki}/{name}.key\"\nclient_ca = \"{pki}/ca.crt\"\n\
              [ovs]\nrundir = \"{rundir}\"\nbin_dir = \"{bin_dir}\"\ntimeout = \"{timeout}\"\ndatapath_type = \"{datapath}\"\nwrites = \"{writes}\"\n\
-             [network]\nipv6 = \"{ipv6}\"\nvif_broadcast_pps = {vif_broadcast_pps}\nipv6_drop_opaque = {ipv6_drop_opaque}\n\
+             [network]\nipv6 = \"{ipv6}\"\nvif_broadcast_pps = {vif_broadcast_pps}\nipv6_drop_opaque = {ipv6_drop_opaque}\nanswer_neighbours = {answer_neighbours}\n\
              {tunnel}\
              [log]\nfile = \"{dir}/ovstunnel.log\"\nlevel = \"{log_level}\"\n\
              [reconcile]\ninterval = \"{reconcile_interval}\"\n{xapi}",

@@ -15,6 +15,7 @@ pub fn tunnels_to(key: i64, hosts: &[u8]) -> PutBridge {
         host_id: Some(Id::Number(1)),
         ipv6: None,
         uplink: None,
+        neighbours: None,
         kind: None,
         tunnels: Some(hosts.iter().map(tunnel).collect()),
     }

@@ -104,6 +104,7 @@ impl Host {
             tunnels: (10..).zip(others.skip(usize::from(lacks))).map(tunnel).collect(),
             vifs: (0..=self.changes_made.load(Ordering::Relaxed) % 64).map(vif).collect(),
             uplink: None,
+            neighbours: Vec::new(),
             second: None,
             dst_port: None,
             other_ports: Vec::new(),

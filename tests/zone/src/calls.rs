@@ -40,6 +40,7 @@ pub fn put_bridge(network: &Network, host: usize, others: &[usize]) -> Result<Ca
         host_id: Some(id(host)),
         ipv6: None,
         uplink: None,
+        neighbours: None,
         kind: None,
         tunnels: Some(others.iter().map(tunnel).collect()),
     };

@@ -20,8 +20,16 @@ fn a_change_and_its_plan_have_different_types() {
         foreign("GET /healthz", 200, "ok"),
     ]);
     let client = client(&daemon, DEFAULT_TIMEOUT);
-    let body =
-        PutBridge { key: 1001, network_uuid: None, host_id: None, ipv6: None, uplink: None, kind: None, tunnels: None };
+    let body = PutBridge {
+        key: 1001,
+        network_uuid: None,
+        host_id: None,
+        ipv6: None,
+        uplink: None,
+        kind: None,
+        tunnels: None,
+        neighbours: None,
+    };
     runtime().block_on(async {
         client.healthz().await.unwrap();
         assert_eq!(client.put_bridge("xapi12", &body).await.unwrap().outcome, Outcome::Created);

@@ -149,6 +149,7 @@ async fn a_daemon_that_is_too_old_is_named() {
             host_id: Some(ovstunnel_api::Id::Number(number)),
             ipv6: None,
             uplink: None,
+            neighbours: None,
             kind: None,
             tunnels: Some(vec![]),
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
-use ovstunnel_plan::{Action, Flow, FlowsSeen, Match, is_of_a_probe};
+use ovstunnel_plan::{Action, Flow, FlowsSeen, Match, is_of_a_probe, is_of_an_answer};
 
 use crate::FlowDigest;
 
@@ -25,7 +25,7 @@ pub struct Tables {
     pub hidden: Vec<String>,
     /// Whether there is no flow but those that Open vSwitch gives each bridge.
     pub bare: bool,
-    /// By which it is known whether flows of probes have come or gone. They are left out of all else here: they end by themselves.
+    /// By which it is known whether flows of probes, and of requests that were answered, have come or gone. They are left out of all else here: they end by themselves.
     pub probes: u64,
     /// Flows of the first table, but for Open vSwitch's own one.
     first: Vec<String>,
@@ -34,7 +34,7 @@ pub struct Tables {
 impl Tables {
     /// Reads what is printed, with the moments before and after it was asked; nothing where a line is not understood.
     pub(crate) fn parse(printed: &str, at: (Instant, Instant)) -> Option<Self> {
-        let (of_probes, lines): (Vec<&str>, Vec<&str>) = printed.lines().partition(|line| is_of_a_probe(line));
+        let (of_probes, lines): (Vec<&str>, Vec<&str>) = printed.lines().partition(|line| passes(line));
         let mut probes = DefaultHasher::new();
         of_probes.iter().for_each(|line| without_statistics(line).1.hash(&mut probes));
         let digest = FlowDigest::parse(lines.iter().copied(), at)?;
@@ -71,6 +71,11 @@ impl Tables {
             self.first.iter().filter_map(|line| Some(plain_flow(&line.parse().ok()?))).collect();
         flows.iter().any(|flow| flow.table == 0 && !there.contains(&plain_flow(flow)))
     }
+}
+
+/// Whether a printed flow ends by itself and says nothing of ours.
+fn passes(line: &str) -> bool {
+    is_of_a_probe(line) || is_of_an_answer(line)
 }
 
 /// A flow but for its cookie.

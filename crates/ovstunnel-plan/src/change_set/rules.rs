@@ -39,6 +39,7 @@ pub(super) fn first_record(
         encap: encap.unwrap_or(settings.encap),
         tunnels,
         second: None,
+        neighbours: Default::default(),
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a flow does with a frame, in the words of `ovs-ofctl`. Must not know which flow has which actions.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 
+use super::learn::Learn;
 use crate::Mac;
 
 /// One action. No action at all is `drop`.
@@ -19,10 +21,48 @@ pub enum Action {
     SetInPort(u32),
     /// From here on the frame is one of this tier: the tier's key in register 0.
     SetTier(u32),
+    /// How far it has come among the flows that answer for VMs: register 1.
+    SetStage(u32),
     /// Its source Ethernet address.
     SetSource(Mac),
     /// Its destination Ethernet address.
     SetDestination(Mac),
+    /// One field gets the value of another.
+    Move(Moved),
+    /// It is an ARP reply.
+    SetArpReply,
+    /// The sender's Ethernet address within ARP.
+    SetArpMac(Mac),
+    /// The sender's address within ARP.
+    SetArpIp(Ipv4Addr),
+    /// Out by the port that it came in by.
+    Back,
+    /// A flow is made of it.
+    Learn(Learn),
+}
+
+/// Which field of a frame another gets the value of, for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Moved {
+    /// The sender's Ethernet address within ARP, to the target's.
+    ArpMac,
+    /// The sender's address within ARP, to the target's.
+    ArpIp,
+    /// The source Ethernet address, to the destination's.
+    Source,
+}
+
+impl Moved {
+    const ALL: [Moved; 3] = [Moved::ArpMac, Moved::ArpIp, Moved::Source];
+
+    /// As Open vSwitch prints it.
+    fn text(self) -> &'static str {
+        match self {
+            Moved::ArpMac => "NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[]",
+            Moved::ArpIp => "NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[]",
+            Moved::Source => "NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]",
+        }
+    }
 }
 
 impl fmt::Display for Action {
@@ -34,8 +74,15 @@ impl fmt::Display for Action {
             Action::Resubmit(table) => write!(f, "resubmit(,{table})"),
             Action::SetInPort(port) => write!(f, "set_field:{port}->in_port"),
             Action::SetTier(tier) => write!(f, "set_field:{tier:#x}->reg0"),
+            Action::SetStage(stage) => write!(f, "set_field:{stage:#x}->reg1"),
             Action::SetSource(mac) => write!(f, "set_field:{mac}->eth_src"),
             Action::SetDestination(mac) => write!(f, "set_field:{mac}->eth_dst"),
+            Action::Move(moved) => write!(f, "move:{}", moved.text()),
+            Action::SetArpReply => f.write_str("set_field:2->arp_op"),
+            Action::SetArpMac(mac) => write!(f, "set_field:{mac}->arp_sha"),
+            Action::SetArpIp(ip) => write!(f, "set_field:{ip}->arp_spa"),
+            Action::Back => f.write_str("IN_PORT"),
+            Action::Learn(learn) => learn.fmt(f),
         }
     }
 }
@@ -70,12 +117,25 @@ fn parse_action(text: &str) -> Option<Action> {
     if let Some(table) = text.strip_prefix("resubmit(,").and_then(|rest| rest.strip_suffix(')')) {
         return table.parse().ok().map(Action::Resubmit);
     }
+    if text == "IN_PORT" {
+        return Some(Action::Back);
+    }
+    if text.starts_with("learn(") {
+        return Learn::parse(text).map(Action::Learn);
+    }
     let (verb, value) = text.split_once(':')?;
     match (verb, value.split_once("->")) {
         ("meter", None) => value.parse().ok().map(Action::Meter),
         ("output", None) => value.parse().ok().map(Action::Output),
         ("set_field", Some((value, "in_port"))) => value.parse().ok().map(Action::SetInPort),
         ("set_field", Some((value, "reg0"))) => super::number(value)?.try_into().ok().map(Action::SetTier),
+        ("set_field", Some((value, "reg1"))) | ("load", Some((value, "NXM_NX_REG1[]"))) => {
+            super::number(value)?.try_into().ok().map(Action::SetStage)
+        }
+        ("set_field", Some(("2", "arp_op"))) => Some(Action::SetArpReply),
+        ("set_field", Some((value, "arp_sha"))) => value.parse().ok().map(Action::SetArpMac),
+        ("set_field", Some((value, "arp_spa"))) => value.parse().ok().map(Action::SetArpIp),
+        ("move", Some(_)) => Moved::ALL.into_iter().find(|moved| moved.text() == value).map(Action::Move),
         ("set_field", Some((value, "eth_src"))) => value.parse().ok().map(Action::SetSource),
         ("set_field", Some((value, "eth_dst"))) => value.parse().ok().map(Action::SetDestination),
         _ => None,

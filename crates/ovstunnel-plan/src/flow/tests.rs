@@ -124,8 +124,18 @@ fn any_match() -> impl Strategy<Value = Match> {
             ipv4,
             ipv6,
             ethertype,
+            ..Match::default()
         },
     )
+}
+
+fn any_arp() -> impl Strategy<Value = Match> {
+    let ip = || prop::option::of(any::<std::net::Ipv4Addr>());
+    let arp = (prop::option::of(any::<u8>()), ip(), ip(), prop::option::of(any_mac()));
+    let arp = arp.prop_map(|(op, sender_ip, target_ip, sender_mac)| ArpMatch { op, sender_ip, target_ip, sender_mac });
+    (any_match(), arp, prop::option::of(any::<u32>()), any::<bool>()).prop_map(|(matches, arp, stage, untagged)| {
+        Match { arp: Some(arp), stage, untagged, ipv4: None, ipv6: None, ethertype: None, ..matches }
+    })
 }
 
 fn any_action() -> impl Strategy<Value = Action> {
@@ -137,19 +147,30 @@ fn any_action() -> impl Strategy<Value = Action> {
         any::<u32>().prop_map(Action::SetTier),
         any_mac().prop_map(Action::SetSource),
         any_mac().prop_map(Action::SetDestination),
+        any::<u32>().prop_map(Action::SetStage),
+        any_mac().prop_map(Action::SetArpMac),
+        any::<std::net::Ipv4Addr>().prop_map(Action::SetArpIp),
+        prop::sample::select(vec![Moved::ArpMac, Moved::ArpIp, Moved::Source]).prop_map(Action::Move),
+        any::<u64>().prop_map(|cookie| Action::Learn(Learn::Withdrawn(Cookie(cookie)))),
+        prop::sample::select(vec![Action::SetArpReply, Action::Back, Action::Learn(Learn::Asked)]),
     ]
 }
 
 fn any_flow() -> impl Strategy<Value = Flow> {
-    (any::<u8>(), any::<u16>(), any::<u64>(), any_match(), prop::collection::vec(any_action(), 0..4)).prop_map(
-        |(table, priority, cookie, matches, actions)| Flow {
+    (
+        any::<u8>(),
+        any::<u16>(),
+        any::<u64>(),
+        prop_oneof![any_match(), any_arp()],
+        prop::collection::vec(any_action(), 0..4),
+    )
+        .prop_map(|(table, priority, cookie, matches, actions)| Flow {
             table,
             priority,
             cookie: Cookie(cookie),
             matches,
             actions,
-        },
-    )
+        })
 }
 
 proptest! {

@@ -95,7 +95,8 @@ fn fail_mode(facts: &Facts<'_>) -> Option<Reason> {
 
 fn flow_limit(facts: &Facts<'_>) -> Option<Reason> {
     let (limit, name) = (facts.observed.flow_limit?, &facts.observed.name);
-    let needed = bridge_flows(facts.desired, Some(facts.observed), facts.settings).len();
+    let needed = bridge_flows(facts.desired, Some(facts.observed), facts.settings);
+    let needed = needed.iter().filter(|flow| flow.table == 0).count();
     let needed = u64::try_from(needed).unwrap_or(u64::MAX);
     let beyond = if limit.evicts { "takes the place of another" } else { "is refused" };
     let evidence = format!(

@@ -173,6 +173,7 @@ fn adopt_bridge(bridge: &ObservedBridge, key: GreKey, tunnels: &[&ObservedPort],
             encap: Encap::of_kind(TUNNELS),
             tunnels: adopted,
             second: None,
+            neighbours: Default::default(),
         })),
         _ => Finding::Left(reasons),
     }

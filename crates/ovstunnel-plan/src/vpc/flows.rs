@@ -30,6 +30,7 @@ pub(crate) fn vpc_flows(
     settings: &EffectiveSettings,
 ) -> BTreeSet<Flow> {
     let mut pipeline = Pipeline::default();
+    let mut answered = BTreeSet::new();
     add_table_ends(&mut pipeline);
     if let Some(topology) = &vpc.topology {
         let layout = Layout::new(&topology.value, desired, observed, settings);
@@ -40,9 +41,23 @@ pub(crate) fn vpc_flows(
             let items = vpc.policies.as_ref().map(|policies| policies.value.items_of(tier.tier.network));
             guard_tier(&mut pipeline, tier.tier, items.unwrap_or_default());
         });
+        if settings.answer_neighbours {
+            answered = answers(desired, &layout);
+        }
         layout.topology.nics.iter().for_each(|nic| to_card(&mut pipeline, &layout, nic));
     }
-    pipeline.into_flows()
+    let mut flows = pipeline.into_flows();
+    flows.append(&mut answered);
+    flows
+}
+
+/// What answers for the cards of a tier to its VIFs.
+fn answers(desired: &DesiredBridge, layout: &Layout<'_>) -> BTreeSet<Flow> {
+    let of_tier = |tier: &TierPorts<'_>| {
+        let key = tier.tier.key.get();
+        tier.vifs.iter().map(|vif| (*vif, Some(key))).collect::<Vec<_>>()
+    };
+    desired.answered().flows(layout.tiers.values().flat_map(of_tier), &desired.tiers_by_ip())
 }
 
 /// What happens to a frame for which a table has nothing else.

@@ -138,6 +138,27 @@ fn of_a_change_of_kind() -> BTreeSet<Place> {
     meanwhile.filter(of_it).map(|flow| place(&flow)).collect()
 }
 
+/// What answers for two addresses, one of which is withdrawn.
+fn of_answers() -> BTreeSet<Place> {
+    let mut world = network();
+    let bridge = world.bridges.get_mut("b").unwrap();
+    let told = "7 10.1.1.2=02:00:00:00:00:02 10.1.1.3=02:00:00:00:00:03";
+    bridge.external_ids.insert(ids::NEIGHBOURS.into(), told.into());
+    bridge.external_ids.insert(ids::WITHDRAWN.into(), "7 10.1.1.3".into());
+    let settings = Settings { answer_neighbours: true, ..settings() };
+    let settings = EffectiveSettings::for_switch(&settings, Capabilities::ALL);
+    let desired = DesiredBridge::from_record(&world.bridges["b"]).unwrap();
+    let flows = bridge_flows(&desired, Some(&world.bridges["b"]), &settings);
+    let others = flows_of(&world, "b");
+    // Cookies end in the address, and in the page at the purpose.
+    flows.difference(&others).map(place).collect()
+}
+
+#[test]
+fn the_page_has_each_flow_of_answers() {
+    assert_eq!(listed("Answers for VMs", 12), of_answers());
+}
+
 #[test]
 fn the_page_has_each_flow_of_a_change_of_kind() {
     assert_eq!(listed("While the kind of tunnels changes", 12), of_a_change_of_kind());

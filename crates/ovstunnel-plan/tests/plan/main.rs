@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod agent;
+mod answers;
 mod bridge_mtu;
 mod flow_changes;
 mod flow_reference;

@@ -66,6 +66,7 @@ fn any_setup() -> impl Strategy<Value = Change> {
             host_id,
             ipv6,
             uplink: None,
+            neighbours: None,
             tunnel_kind,
             tunnels,
             host: HostFacts::default(),

@@ -70,9 +70,24 @@ async fn list_bridges(client: &Client, list: &BridgeList) -> Result<Bridges, Cli
 }
 
 async fn set_up(client: &Client, setup: Setup, json: bool) -> Result<Report, Failure> {
-    let Setup { name, key, network_uuid, host_id, ipv6, uplink, no_uplink, kind, tunnels, no_tunnels, dry_run, yes } =
-        setup;
+    let Setup {
+        name,
+        key,
+        network_uuid,
+        host_id,
+        ipv6,
+        uplink,
+        no_uplink,
+        kind,
+        tunnels,
+        no_tunnels,
+        neighbours,
+        no_neighbours,
+        dry_run,
+        yes,
+    } = setup;
     let tunnels = (no_tunnels || !tunnels.is_empty()).then_some(tunnels);
+    let neighbours = (no_neighbours || !neighbours.is_empty()).then_some(neighbours);
     let uplink = uplink.map(Some).or_else(|| no_uplink.then_some(None));
     let body = PutBridge {
         key,
@@ -82,6 +97,7 @@ async fn set_up(client: &Client, setup: Setup, json: bool) -> Result<Report, Fai
         uplink,
         kind: kind.map(Into::into),
         tunnels,
+        neighbours,
     };
     if dry_run {
         return Report::new(json, &client.dry_run().put_bridge(&name, &body).await?, show::plan_page);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
-use ovstunnel_api::{Id, PutTunnel};
+use ovstunnel_api::{Id, PutNeighbour, PutTunnel};
 
 /// A host's id: digits that a number would print again are one, anything else is text.
 pub(super) fn id(text: &str) -> Result<Id, String> {
@@ -24,6 +24,16 @@ pub(super) fn tunnel(text: &str) -> Result<PutTunnel, String> {
             Ok(PutTunnel { to: id(to)?, remote_ip: ip.to_owned(), from: None })
         }
         _ => Err("expected TO=IP, for example 2=192.0.2.12".to_owned()),
+    }
+}
+
+/// `IP=MAC`.
+pub(super) fn neighbour(text: &str) -> Result<PutNeighbour, String> {
+    match text.split_once('=') {
+        Some((ip, mac)) if !ip.is_empty() && !mac.is_empty() => {
+            Ok(PutNeighbour { ip: ip.to_owned(), mac: mac.to_owned() })
+        }
+        _ => Err("expected IP=MAC, for example 10.1.1.7=02:00:4c:1d:00:07".to_owned()),
     }
 }
 

@@ -287,6 +287,7 @@ pub(crate) fn plan_settings(config: &Config) -> Settings {
         vif_broadcast_pps: config.network.vif_broadcast_pps,
         datapath_type: config.ovs.datapath_type.clone(),
         ipv6_drop_opaque: config.network.ipv6_drop_opaque,
+        answer_neighbours: config.network.answer_neighbours,
         local_ip: config.tunnel.local_ip,
         encap: config.tunnel.encap(),
         tunnel_options: config.tunnel.options(),

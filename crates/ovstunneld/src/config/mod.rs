@@ -89,6 +89,9 @@ pub struct Network {
     /// Whether networks that drop IPv6 also drop what can have IPv6 behind it where Open vSwitch does not look: MPLS, the VLAN
     /// tag 0x9100 and LLC. No Linux guest takes IPv6 from there; guests lose MPLS, IS-IS and other LLC between each other.
     pub ipv6_drop_opaque: bool,
+    /// Whether the switch answers ARP requests of this host's VMs for addresses that it was told (`neighbours` of
+    /// `PUT /v1/bridges/{bridge}`), so that they are not flooded. An address for which somebody else is seen is flooded for again.
+    pub answer_neighbours: bool,
     /// How the port names of VMs' interfaces begin; at least one, each of 1 to 14 characters.
     #[serde(deserialize_with = "values::prefixes")]
     pub vif_prefixes: Vec<String>,
@@ -268,6 +271,7 @@ impl Default for Network {
         Network {
             ipv6: Ipv6Policy::Drop,
             ipv6_drop_opaque: false,
+            answer_neighbours: false,
             vif_prefixes: ["vif", "tap", "vnet"].map(str::to_owned).to_vec(),
             vif_broadcast_pps: 0,
             bridge_mtu: BridgeMtu::Keep,

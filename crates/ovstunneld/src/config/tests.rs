@@ -115,6 +115,7 @@ fn every_key_can_be_set() {
         vif_broadcast_pps = 200
         ipv6_drop_opaque = true
         bridge_mtu = "fit"
+        answer_neighbours = true
         [xapi]
         enabled = true
         xe = "/xe"
@@ -146,7 +147,8 @@ fn every_key_can_be_set() {
             vif_prefixes: vec!["p-".into()],
             vif_broadcast_pps: 200,
             ipv6_drop_opaque: true,
-            bridge_mtu: BridgeMtu::Fit
+            bridge_mtu: BridgeMtu::Fit,
+            answer_neighbours: true
         }
     );
     let (xe, inventory) = ("/xe".into(), "/i".into());

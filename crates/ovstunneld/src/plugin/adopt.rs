@@ -50,6 +50,7 @@ pub(super) fn set_up(
             host_id,
             ipv6: None,
             uplink: None,
+            neighbours: None,
             tunnel_kind: None,
             tunnels: None,
             host,

@@ -29,6 +29,7 @@ pub(super) async fn setup_bridge(call: Call<'_>, arguments: Arguments<'_>) -> Re
         host_id: Some(host.clone()),
         ipv6: None,
         uplink: None,
+        neighbours: None,
         tunnel_kind: None,
         tunnels: None,
         host: HostFacts::default(),

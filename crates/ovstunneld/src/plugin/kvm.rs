@@ -87,6 +87,7 @@ impl Network {
             host_id: host,
             ipv6: None,
             uplink: None,
+            neighbours: None,
             tunnel_kind: None,
             tunnels: None,
             host: HostFacts::default(),

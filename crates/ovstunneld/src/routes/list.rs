@@ -20,7 +20,7 @@ use super::State;
 pub(super) const LIMIT: usize = 1000;
 
 /// The fields that a bridge may have in an answer.
-pub(super) const FIELDS: [&str; 19] = [
+pub(super) const FIELDS: [&str; 20] = [
     "name",
     "key",
     "vpc",
@@ -34,6 +34,7 @@ pub(super) const FIELDS: [&str; 19] = [
     "second",
     "vifs",
     "uplink",
+    "neighbours",
     "other_ports",
     "flows",
     "health",

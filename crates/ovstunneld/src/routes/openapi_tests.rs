@@ -57,7 +57,7 @@ fn read(name: &str, example: Value) -> Result<(), serde_json::Error> {
         };
     }
     by_name!(
-        AclDecision AddressTable Bfd Bridge BridgeAnswer BridgeGone BridgeList BridgeSelection Changed Claim CountersAnswer DoctorAnswer EpochAnswer EpochState Finding Flows FollowedFrame FrameOut Health Id Interface KnownAddress LimitCounted LogAnswer OutcomeAnswer PlanAnswer PlannedCommand PluginAnswer PluginArguments PostKind PostProbe PostTunnel ProbeAnswer ProbedTunnel Problem PutBfd PutBridge PutEpoch PutLog PutTunnel PutXapiNetwork Ready Reason ReconcileAnswer ReconcileRun RefusedTunnel SecondKind SpanningTree SupportAnswer SupportPart
+        AclDecision AddressTable Bfd Bridge BridgeAnswer BridgeGone BridgeList BridgeSelection Changed Claim CountersAnswer DoctorAnswer EpochAnswer EpochState Finding Flows FollowedFrame FrameOut Health Id Interface KnownAddress LimitCounted LogAnswer Neighbour OutcomeAnswer PlanAnswer PlannedCommand PluginAnswer PluginArguments PostKind PostProbe PostTunnel ProbeAnswer ProbedTunnel Problem PutBfd PutBridge PutEpoch PutLog PutNeighbour PutTunnel PutXapiNetwork Ready Reason ReconcileAnswer ReconcileRun RefusedTunnel SecondKind SpanningTree SupportAnswer SupportPart
         TakeoverAnswer TakeoverBridge TakeoverPlan TakeoverRequest Tier Tunnel TunnelAnswer TunnelCounters UnexpectedPackets Vif VifAnswer VifLimit Vpc
         WatchSnapshot XapiNetwork XapiNetworkAnswer
     )

@@ -3,12 +3,14 @@
 //! What it does: names field, rule and value of what is wrong. What it must not do: look at the switch; what only its
 //! state can tell, the writer says.
 
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::str::FromStr;
 
-use ovstunnel_api::{Id, PostTunnel, PutBfd, PutBridge};
+use ovstunnel_api::{Id, PostTunnel, PutBfd, PutBridge, PutNeighbour};
 use ovstunnel_plan::{
-    BfdInterval, BridgeName, Change, CreateTunnel, GreKey, HostFacts, Invalid, PortName, RemoteIp, SetBfd, SetupBridge,
-    TunnelSpec,
+    BfdInterval, BridgeName, Change, CreateTunnel, GreKey, HostFacts, Invalid, Mac, Neighbours, PortName, RemoteIp,
+    SetBfd, SetupBridge, TunnelSpec,
 };
 use ovstunnel_server::problem::ApiError;
 
@@ -76,9 +78,28 @@ pub(super) fn setup_change(bridge: BridgeName, body: &PutBridge, local: &[LocalA
         })?,
         tunnel_kind: body.kind,
         tunnels,
+        neighbours: body.neighbours.as_deref().map(parse_neighbours).transpose()?,
         host: HostFacts::default(),
         agent: false,
     }))
+}
+
+/// The addresses for which the switch answers.
+fn parse_neighbours(told: &[PutNeighbour]) -> Result<BTreeMap<Ipv4Addr, Mac>, ApiError> {
+    if told.len() > Neighbours::MAX {
+        let rule = format!("must be at most {}", Neighbours::MAX);
+        return Err(ApiError::invalid("neighbours", rule, Some(&told.len().to_string())));
+    }
+    let mut known = BTreeMap::new();
+    for (n, PutNeighbour { ip, mac }) in told.iter().enumerate() {
+        let (ip_field, mac_field) = (format!("neighbours[{n}].ip"), format!("neighbours[{n}].mac"));
+        let address = ip.parse().ok().filter(Neighbours::can_be_of_a_vm);
+        let address = address.ok_or_else(|| ApiError::invalid(&ip_field, Neighbours::ADDRESS, Some(ip)))?;
+        if known.insert(address, parse_field(&mac_field, mac)?).is_some() {
+            return Err(ApiError::invalid(ip_field, "must not stand twice", Some(ip)));
+        }
+    }
+    Ok(known)
 }
 
 /// How often BFD sends where nobody says, milliseconds: a cut is seen after three of them.

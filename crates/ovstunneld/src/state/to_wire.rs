@@ -1,10 +1,11 @@
 //! From what is observed to the wire's types. Must not judge: states are told as they are.
 
+use std::net::Ipv4Addr;
 use std::time::SystemTime;
 
 use ovstunnel_api::{
-    Bfd, BfdState, Bridge, Claim, ClaimSays, Flows, FlowsState, Health, RefusedTunnel, SecondKind, Tier, Tunnel,
-    TunnelState, Vif, Vpc,
+    Bfd, BfdState, Bridge, Claim, ClaimSays, Flows, FlowsState, Health, Neighbour, NeighbourState, RefusedTunnel,
+    SecondKind, Tier, Tunnel, TunnelState, Vif, Vpc,
 };
 use ovstunnel_plan::{
     BfdInterval, Changed, DesiredBridge, DesiredTunnel, EffectiveSettings, Facts, FlowChange, FlowsSeen,
@@ -78,6 +79,7 @@ pub(crate) fn bridge_to_wire(
         }),
         vifs: observed.vifs(prefixes).map(|port| vif_to_wire(observed, port)).collect(),
         uplink: record.uplink.as_ref().map(ToString::to_string),
+        neighbours: neighbours_to_wire(&record, observed, seen, settings),
         other_ports: others.map(|port| port.name.clone()).collect(),
         flows: flows_to_wire(&record, observed, seen, settings),
         health: describe_health(&record, observed, seen, settings, known),
@@ -85,6 +87,30 @@ pub(crate) fn bridge_to_wire(
         mtu_request: observed.own_port().and_then(|port| port.interface()?.mtu_request),
         claim: record.claim.as_deref().and_then(parse_claim),
     })
+}
+
+/// The addresses for which the switch answers, each with whether it does.
+fn neighbours_to_wire(
+    record: &DesiredBridge,
+    observed: &ObservedBridge,
+    seen: &FlowsSeen,
+    settings: &EffectiveSettings,
+) -> Vec<Neighbour> {
+    if record.kind.vpc().is_some() && !settings.answer_neighbours {
+        return Vec::new();
+    }
+    let told = record.answered().settled(observed, seen);
+    let state = |ip: &Ipv4Addr| match (settings.answer_neighbours, told.withdrawn.contains(ip)) {
+        (false, _) => NeighbourState::Off,
+        (true, true) => NeighbourState::Withdrawn,
+        (true, false) => NeighbourState::Answered,
+    };
+    let one = |(ip, mac): (&Ipv4Addr, &ovstunnel_plan::Mac)| Neighbour {
+        ip: ip.to_string(),
+        mac: mac.to_string(),
+        state: state(ip),
+    };
+    told.known.iter().map(one).collect()
 }
 
 fn describe_health(

@@ -27,6 +27,7 @@ pub fn network_body(network: &Network) -> PutBridge {
         host_id: Some(Id::Number(HOST)),
         ipv6: None,
         uplink: None,
+        neighbours: None,
         kind: None,
         tunnels: Some(network.tunnels.iter().map(tunnel).collect()),
     }

@@ -8,6 +8,7 @@ use ovstunnel_api::{HealthState, Ipv6Policy, Level, TunnelKind};
 use ovstunnel_e2e::{Away, Cloud, Network, NodeConfig, Place};
 use ovstunnel_lab::{Datapath, Host, Probe, Vm, VmSpec, unhurried, wait_until};
 
+use crate::answers::answered_and_withdrawn;
 use crate::kind_changes::changes_though_switches_die;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -55,6 +56,11 @@ fn a_kind_changes_though_its_switches_die() -> Result<()> {
     let place = Place::new("kinddies", NodeConfig::default())?;
     changes_though_switches_die(&place, TunnelKind::Vxlan)?;
     place.cloud.lab().expect_no_duplicates()
+}
+
+#[test]
+fn a_known_address_is_answered_and_withdrawn() -> Result<()> {
+    answered_and_withdrawn("known")
 }
 
 /// Each is done by `ovs-vsctl` or `ovs-ofctl` on the first host.

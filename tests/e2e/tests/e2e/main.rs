@@ -2,6 +2,7 @@
 //! carry all that it is linked with.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod answers;
 mod apply;
 mod arbitrary;
 mod bad_input;

@@ -46,6 +46,7 @@ fn hosts_of_a_pool_make_a_network_and_its_mesh_by_the_api_alone() -> Result<()> 
             host_id: Some(Id::Number(own)),
             ipv6: None,
             uplink: None,
+            neighbours: None,
             kind: None,
             tunnels: Some(vec![tunnel]),
         };

@@ -59,6 +59,7 @@ fn live(cloud: &Cloud, node: &Node, client: &Client, worker: usize, cycle: usize
         host_id: Some(Id::Number(1)),
         ipv6: Some(Ipv6Policy::Drop),
         uplink: None,
+        neighbours: None,
         kind: None,
         tunnels: Some(vec![tunnel(cycle), tunnel(cycle + 1)]),
     };

@@ -66,6 +66,7 @@ fn recorded(topology: Option<Topology>, policies: Option<Policies>) {
         encap: Default::default(),
         tunnels: BTreeMap::new(),
         second: None,
+        neighbours: Default::default(),
     };
     let written = desired.external_ids().into_iter().filter_map(|(key, value)| Some((key, value?)));
     let mut observed = model::bridge(written.collect());

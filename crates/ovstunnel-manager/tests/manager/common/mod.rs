@@ -204,6 +204,7 @@ pub async fn set_up(host: &Host, own: u64, others: &[u64]) {
         host_id: Some(Id::Number(own)),
         ipv6: None,
         uplink: None,
+        neighbours: None,
         kind: None,
         tunnels: Some(others.iter().map(tunnel).collect()),
     };

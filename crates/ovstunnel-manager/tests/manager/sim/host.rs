@@ -285,6 +285,7 @@ impl SimHost {
             tunnels: bridge.tunnels.iter().map(tunnel).collect(),
             vifs: bridge.vifs.iter().enumerate().filter(|_| !is_blind).map(vif).collect(),
             uplink: None,
+            neighbours: Vec::new(),
             second: None,
             dst_port: None,
             other_ports: vec![],

@@ -4,12 +4,13 @@
 //! time-out too, is one that somebody has changed: of that only the cookie is known.
 
 use ipnet::Ipv6Net;
-use ovstunnel_plan::{Action, Cidr, Cookie, Flow, Ipv4Match, Ipv6Match, Mac, MacMatch, Match, PortMask};
+use ovstunnel_plan::{Action, ArpMatch, Cidr, Cookie, Flow, Ipv4Match, Ipv6Match, Mac, MacMatch, Match, PortMask};
 
 use super::encode::GROUP;
+use super::extension::{read_learn, read_load, read_move};
 use super::wire::{
-    APPLY_ACTIONS, ETH_IPV4, ETH_IPV6, EXPERIMENTER, METER, NICIRA, NORMAL, NX_IN_PORT, OUTPUT, RESUBMIT_TABLE, Reader,
-    SET_FIELD, field,
+    APPLY_ACTIONS, ETH_ARP, ETH_IPV4, ETH_IPV6, EXPERIMENTER, IN_PORT, LEARN, LOAD, METER, MOVE, NICIRA, NORMAL,
+    NX_IN_PORT, OUTPUT, RESUBMIT_TABLE, Reader, SET_FIELD, field,
 };
 
 /// Ports above this one are no device.
@@ -70,19 +71,35 @@ fn take_field(found: &mut Match, name: (u16, u8), value: &[u8], mask: Option<&[u
     match name {
         field::IN_PORT => found.in_port = Some(device_port(exactly()?.u32()?)?),
         field::TUNNEL_ID => found.tun_id = Some(exactly()?.u64()?),
+        field::REG1 => found.stage = Some(exactly()?.u32()?),
+        field::VLAN_VID if mask.is_none() && value == [0, 0] => found.untagged = true,
         field::REG0 => found.tier = Some(exactly()?.u32()?),
         field::ETH_DST if value == GROUP && mask == Some(&GROUP) => found.dl_dst = Some(MacMatch::Group),
         field::ETH_DST => found.dl_dst = Some(MacMatch::Exactly(decode_mac(exactly()?.0)?)),
         field::ETH_TYPE => match exactly()?.u16()? {
             ETH_IPV4 => found.ipv4 = Some(Ipv4Match::default()),
+            ETH_ARP => found.arp = Some(ArpMatch::default()),
             ETH_IPV6 => found.ipv6 = Some(Ipv6Match::default()),
             kind => found.ethertype = Some(kind),
         },
-        _ => match (&mut found.ipv4, &mut found.ipv6) {
-            (Some(ipv4), None) => take_ipv4_field(ipv4, name, value, mask)?,
-            (None, Some(ipv6)) => take_ipv6_field(ipv6, name, value, mask)?,
+        _ => match (&mut found.ipv4, &mut found.ipv6, &mut found.arp) {
+            (Some(ipv4), None, None) => take_ipv4_field(ipv4, name, value, mask)?,
+            (None, None, Some(arp)) if mask.is_none() => take_arp_field(arp, name, value)?,
+            (None, Some(ipv6), None) => take_ipv6_field(ipv6, name, value, mask)?,
             _ => return None,
         },
+    }
+    Some(())
+}
+
+fn take_arp_field(arp: &mut ArpMatch, name: (u16, u8), value: &[u8]) -> Option<()> {
+    let address = || Reader(value).u32().map(std::net::Ipv4Addr::from);
+    match name {
+        field::ARP_OP => arp.op = Some(Reader(value).u16()?.try_into().ok()?),
+        field::ARP_SPA => arp.sender_ip = Some(address()?),
+        field::ARP_TPA => arp.target_ip = Some(address()?),
+        field::ARP_SHA => arp.sender_mac = Some(decode_mac(value)?),
+        _ => return None,
     }
     Some(())
 }
@@ -160,13 +177,12 @@ fn decode_action(rest: &mut Reader<'_>) -> Option<Action> {
     match kind {
         OUTPUT => match body.u32()? {
             NORMAL => Some(Action::Normal),
+            IN_PORT => Some(Action::Back),
             port => device_port(port).map(Action::Output),
         },
         EXPERIMENTER => {
-            let resubmit = (body.u32()?, body.u16()?, body.u16()?) == (NICIRA, RESUBMIT_TABLE, NX_IN_PORT);
-            let table = body.u8()?;
-            // Tables end at 254: 255 is the one that the frame is in.
-            (resubmit && table != u8::MAX).then_some(Action::Resubmit(table))
+            (body.u32()? == NICIRA).then_some(())?;
+            decode_extension(body)
         }
         SET_FIELD => {
             let (class, number, size) = (body.u16()?, body.u8()?, body.u8()?);
@@ -175,10 +191,31 @@ fn decode_action(rest: &mut Reader<'_>) -> Option<Action> {
                 _ if number & 1 == 1 => None,
                 field::NX_IN_PORT => Reader(value).u16().map(u32::from).and_then(device_port).map(Action::SetInPort),
                 field::REG0 => Reader(value).u32().map(Action::SetTier),
+                field::REG1 => Reader(value).u32().map(Action::SetStage),
+                field::ARP_OP if value == [0, 2] => Some(Action::SetArpReply),
+                field::ARP_SHA => decode_mac(value).map(Action::SetArpMac),
+                field::ARP_SPA => Reader(value).u32().map(|ip| Action::SetArpIp(ip.into())),
                 field::ETH_SRC => decode_mac(value).map(Action::SetSource),
                 field::ETH_DST => decode_mac(value).map(Action::SetDestination),
                 _ => None,
             }
+        }
+        _ => None,
+    }
+}
+
+/// An action of Open vSwitch's own.
+fn decode_extension(body: Reader<'_>) -> Option<Action> {
+    let (mut rest, whole) = (body, body.0);
+    match rest.u16()? {
+        MOVE => read_move(whole).map(Action::Move),
+        LOAD => read_load(whole).map(Action::SetStage),
+        LEARN => read_learn(whole).map(Action::Learn),
+        RESUBMIT_TABLE => {
+            let from_here = rest.u16()? == NX_IN_PORT;
+            let table = rest.u8()?;
+            // Tables end at 254: 255 is the one that the frame is in.
+            (from_here && table != u8::MAX).then_some(Action::Resubmit(table))
         }
         _ => None,
     }
@@ -195,7 +232,7 @@ mod tests {
     use super::*;
 
     /// One of each match and action.
-    const LINES: [&str; 11] = [
+    const LINES: [&str; 14] = [
         "cookie=0x6f76737400000001,table=0,priority=1000,tun_id=0x3e9,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=drop",
         "cookie=0x6f76737400000002,table=0,priority=1200,in_port=7,actions=meter:7,NORMAL",
         "cookie=0x6f76737400000003,table=2,priority=1100,reg0=0x3e9,tun_id=0,actions=output:1,output:65534,output:4",
@@ -206,6 +243,13 @@ mod tests {
         "cookie=0x6f76737406000001,table=0,priority=9000,udp6,dl_dst=02:00:00:00:00:01,ipv6_dst=2001:db8::1,tp_dst=4789,actions=drop",
         "cookie=0x6f76737406000002,table=0,priority=9000,ipv6,nw_proto=47,ipv6_dst=fe80::/10,actions=drop",
         "cookie=0x6f76737408000007,table=0,priority=9200,in_port=7,actions=set_field:5->in_port,resubmit(,0)",
+        "cookie=0x6f7673740a000000,table=0,priority=1260,arp,reg1=0,vlan_tci=0x0000/0x1fff,actions=set_field:1->reg1,resubmit(,10)",
+        "cookie=0x6f7673740a010102,table=10,priority=1000,arp,arp_spa=10.1.1.2,arp_sha=02:00:00:00:00:02,actions=\
+         learn(table=11,priority=1000,cookie=0x6f7673740c000007,eth_type=0x806,NXM_OF_ARP_TPA[]=NXM_OF_ARP_SPA[],load:0x2->NXM_NX_REG1[])",
+        "cookie=0x6f7673740b010102,table=13,priority=1000,arp,arp_tpa=10.1.1.2,arp_op=1,actions=\
+         learn(table=12,hard_timeout=120,priority=1000,cookie=0x6f76736200000004,NXM_OF_IN_PORT[],eth_type=0x806,NXM_OF_ARP_TPA[],load:0x2->NXM_NX_REG1[]),\
+         move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[],move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[],set_field:2->arp_op,set_field:02:00:00:00:00:02->arp_sha,\
+         set_field:10.1.1.2->arp_spa,move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],IN_PORT",
         "cookie=0x6f76737400000008,table=4,priority=1000,ip,actions=set_field:02:00:00:00:00:01->eth_src,\
          set_field:02:00:00:00:00:02->eth_dst,set_field:0x3e9->reg0,resubmit(,5)",
     ];

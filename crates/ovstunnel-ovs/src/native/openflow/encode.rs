@@ -4,12 +4,14 @@
 //! long for a message is refused.
 
 use ovstunnel_plan::{
-    Action, Cookie, Flow, FlowChange, Ipv4Match, Ipv6Match, MacMatch, Match, PluginFlow, PluginGroup, PortMask,
+    Action, ArpMatch, Cookie, Flow, FlowChange, Ipv4Match, Ipv6Match, MacMatch, Match, PluginFlow, PluginGroup,
+    PortMask,
 };
 
+use super::extension::{learn_body, move_body};
 use super::wire::{
-    ANY, APPLY_ACTIONS, Bytes, ETH_IPV4, ETH_IPV6, EXPERIMENTER, METER, NICIRA, NORMAL, NX_IN_PORT, OUTPUT,
-    RESUBMIT_TABLE, SET_FIELD, field, openflow14_port,
+    ANY, APPLY_ACTIONS, Bytes, ETH_ARP, ETH_IPV4, ETH_IPV6, EXPERIMENTER, IN_PORT, METER, NICIRA, NORMAL, NX_IN_PORT,
+    OUTPUT, RESUBMIT_TABLE, SET_FIELD, field, openflow14_port,
 };
 
 /// What a message does to flows.
@@ -99,7 +101,7 @@ struct Fields(Bytes);
 
 impl Fields {
     fn from_match(matches: &Match) -> Self {
-        let Match { in_port, tun_id, tier, dl_dst, ipv4, ipv6, ethertype } = matches;
+        let Match { in_port, tun_id, tier, stage, untagged, dl_dst, arp, ipv4, ipv6, ethertype } = matches;
         let mut fields = Fields::default();
         in_port.iter().for_each(|number| fields.push_exact(field::IN_PORT, &openflow14_port(*number).to_be_bytes()));
         match dl_dst {
@@ -107,13 +109,25 @@ impl Fields {
             Some(MacMatch::Exactly(mac)) => fields.push_exact(field::ETH_DST, &mac.octets()),
             None => {}
         }
-        let kind = ethertype.or(ipv6.map(|_| ETH_IPV6)).or(ipv4.map(|_| ETH_IPV4));
+        let kind = ethertype.or(ipv6.map(|_| ETH_IPV6)).or(ipv4.map(|_| ETH_IPV4)).or(arp.map(|_| ETH_ARP));
         kind.iter().for_each(|kind| fields.push_exact(field::ETH_TYPE, &kind.to_be_bytes()));
+        if *untagged {
+            fields.push_exact(field::VLAN_VID, &[0, 0]);
+        }
+        arp.iter().for_each(|arp| fields.push_arp(arp));
         ipv4.iter().for_each(|ipv4| fields.push_ipv4(ipv4));
         ipv6.iter().for_each(|ipv6| fields.push_ipv6(ipv6));
         tun_id.iter().for_each(|id| fields.push_exact(field::TUNNEL_ID, &id.to_be_bytes()));
         tier.iter().for_each(|tier| fields.push_exact(field::REG0, &tier.to_be_bytes()));
+        stage.iter().for_each(|stage| fields.push_exact(field::REG1, &stage.to_be_bytes()));
         fields
+    }
+
+    fn push_arp(&mut self, ArpMatch { op, sender_ip, target_ip, sender_mac }: &ArpMatch) {
+        op.iter().for_each(|op| self.push_exact(field::ARP_OP, &u16::from(*op).to_be_bytes()));
+        sender_ip.iter().for_each(|ip| self.push_exact(field::ARP_SPA, &ip.octets()));
+        target_ip.iter().for_each(|ip| self.push_exact(field::ARP_TPA, &ip.octets()));
+        sender_mac.iter().for_each(|mac| self.push_exact(field::ARP_SHA, &mac.octets()));
     }
 
     fn push_ipv4(&mut self, Ipv4Match { proto, src, dst, dst_port }: &Ipv4Match) {
@@ -190,6 +204,13 @@ fn encode_instructions(body: &mut Bytes, actions: &[Action]) -> Option<()> {
                 set_field(&mut written, field::NX_IN_PORT, &u16::try_from(*number).ok()?.to_be_bytes());
             }
             Action::SetTier(tier) => set_field(&mut written, field::REG0, &tier.to_be_bytes()),
+            Action::SetStage(stage) => set_field(&mut written, field::REG1, &stage.to_be_bytes()),
+            Action::SetArpReply => set_field(&mut written, field::ARP_OP, &[0, 2]),
+            Action::SetArpMac(mac) => set_field(&mut written, field::ARP_SHA, &mac.octets()),
+            Action::SetArpIp(ip) => set_field(&mut written, field::ARP_SPA, &ip.octets()),
+            Action::Move(moved) => extension(&mut written, &move_body(*moved)),
+            Action::Learn(learn) => extension(&mut written, &learn_body(*learn)),
+            Action::Back => encode_output(&mut written, IN_PORT),
             Action::SetSource(mac) => set_field(&mut written, field::ETH_SRC, &mac.octets()),
             Action::SetDestination(mac) => set_field(&mut written, field::ETH_DST, &mac.octets()),
         }
@@ -202,6 +223,13 @@ fn encode_instructions(body: &mut Bytes, actions: &[Action]) -> Option<()> {
 
 fn encode_output(to: &mut Bytes, port: u32) {
     to.u16(OUTPUT).u16(16).u32(port).u16(0).zeros(6);
+}
+
+/// An action of Open vSwitch's own.
+fn extension(to: &mut Bytes, body: &[u8]) {
+    let length = (8 + body.len()).next_multiple_of(8);
+    to.u16(EXPERIMENTER).u16(u16::try_from(length).unwrap_or_default()).u32(NICIRA);
+    to.bytes(body).zeros(length - 8 - body.len());
 }
 
 fn set_field(to: &mut Bytes, field: (u16, u8), value: &[u8]) {

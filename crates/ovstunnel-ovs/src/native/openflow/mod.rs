@@ -8,6 +8,7 @@ mod connection;
 mod decode;
 mod encode;
 mod errors;
+mod extension;
 mod kept;
 mod monitor;
 mod wire;

@@ -28,6 +28,7 @@ pub(super) mod field {
     pub const ETH_DST: (u16, u8) = (0x8000, 3);
     pub const ETH_SRC: (u16, u8) = (0x8000, 4);
     pub const ETH_TYPE: (u16, u8) = (0x8000, 5);
+    pub const VLAN_VID: (u16, u8) = (0x8000, 6);
     pub const IP_PROTO: (u16, u8) = (0x8000, 10);
     pub const IPV4_SRC: (u16, u8) = (0x8000, 11);
     pub const IPV4_DST: (u16, u8) = (0x8000, 12);
@@ -35,15 +36,21 @@ pub(super) mod field {
     pub const TCP_DST: (u16, u8) = (0x8000, 14);
     pub const UDP_DST: (u16, u8) = (0x8000, 16);
     pub const SCTP_DST: (u16, u8) = (0x8000, 18);
+    pub const ARP_OP: (u16, u8) = (0x8000, 21);
+    pub const ARP_SPA: (u16, u8) = (0x8000, 22);
+    pub const ARP_TPA: (u16, u8) = (0x8000, 23);
+    pub const ARP_SHA: (u16, u8) = (0x8000, 24);
     pub const TUNNEL_ID: (u16, u8) = (0x8000, 38);
     /// The port by which a frame came in, as a field that can be set.
     pub const NX_IN_PORT: (u16, u8) = (0x0000, 0);
     /// Register 0, one of Open vSwitch's own fields.
     pub const REG0: (u16, u8) = (0x0001, 0);
+    pub const REG1: (u16, u8) = (0x0001, 1);
 }
 
 /// Ethernet types that flows have words for.
 pub(super) const ETH_IPV4: u16 = 0x0800;
+pub(super) const ETH_ARP: u16 = 0x0806;
 pub(super) const ETH_IPV6: u16 = 0x86dd;
 
 /// Kinds of instructions and actions.
@@ -52,11 +59,17 @@ pub(super) const METER: u16 = 6;
 pub(super) const OUTPUT: u16 = 0;
 pub(super) const SET_FIELD: u16 = 25;
 pub(super) const EXPERIMENTER: u16 = 0xffff;
-/// Nicira's number, under which Open vSwitch has its extensions, and that of `resubmit(,table)` among them.
+/// Nicira's number, under which Open vSwitch has its extensions, and those of `move`, `load`, `resubmit(,table)` and `learn` among them.
 pub(super) const NICIRA: u32 = 0x2320;
+pub(super) const MOVE: u16 = 6;
+pub(super) const LOAD: u16 = 7;
 pub(super) const RESUBMIT_TABLE: u16 = 14;
+pub(super) const LEARN: u16 = 16;
 /// In Open vSwitch's own actions: the port that the frame came in by.
 pub(super) const NX_IN_PORT: u16 = 0xfff8;
+
+/// In OpenFlow's: the same.
+pub(super) const IN_PORT: u32 = 0xffff_fff8;
 
 /// Kinds of multipart messages: of flows that are asked for, and of a flow monitor.
 pub(super) const FLOWS: u16 = 1;

@@ -319,6 +319,7 @@ pub fn setup(bridge: &str, key: i64, tunnels: Option<&[(&str, &str)]>) -> Change
         host_id: Some("1".parse().unwrap()),
         ipv6: None,
         uplink: None,
+        neighbours: None,
         host: HostFacts::default(),
         agent: false,
         tunnel_kind: None,

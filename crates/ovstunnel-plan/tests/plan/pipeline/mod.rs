@@ -51,6 +51,7 @@ fn matches(wanted: &Match, packet: &Packet) -> bool {
     dl_dst
         && wanted.ipv6.is_none()
         && wanted.ethertype.is_none()
+        && wanted.arp.is_none()
         && wanted.in_port.is_none_or(|port| port == packet.in_port)
         && wanted.tun_id.is_none_or(|id| id == packet.tun_id)
         && wanted.tier.is_none_or(|tier| tier == packet.tier)
@@ -80,6 +81,13 @@ fn table(flows: &BTreeSet<Flow>, mut packet: Packet, number: u8, depth: usize, o
             Action::Resubmit(next) => table(flows, packet, *next, depth + 1, out),
             Action::SetInPort(port) => packet.in_port = *port,
             Action::SetTier(tier) => packet.tier = *tier,
+            Action::SetStage(_)
+            | Action::Move(_)
+            | Action::SetArpReply
+            | Action::SetArpMac(_)
+            | Action::SetArpIp(_)
+            | Action::Back
+            | Action::Learn(_) => panic!("a packet here is no ARP"),
             Action::SetSource(mac) => packet.dl_src = Some(*mac),
             Action::SetDestination(mac) => packet.dl_dst = Some(*mac),
         }

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use ovstunnel_api::{Bridge, Id, Ipv6Policy, PutBridge, PutTunnel, TunnelKind};
+use ovstunnel_api::{Bridge, Id, Ipv6Policy, NeighbourState, PutBridge, PutNeighbour, PutTunnel, TunnelKind};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -44,6 +44,9 @@ pub(super) struct Entry {
     /// The complete set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tunnels: Option<Vec<PutTunnel>>,
+    /// The complete set, told anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    neighbours: Option<Vec<PutNeighbour>>,
 }
 
 fn null_or_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
@@ -59,6 +62,9 @@ impl Entry {
             remote_ip: tunnel.remote_ip.clone(),
             from: (bridge.host_id.as_ref() != Some(&tunnel.from)).then(|| id(&tunnel.from)),
         });
+        // What is withdrawn is not told again by the way.
+        let told = bridge.neighbours.iter().filter(|one| one.state != NeighbourState::Withdrawn);
+        let told = told.map(|one| PutNeighbour { ip: one.ip.clone(), mac: one.mac.clone() });
         Some(Entry {
             name: bridge.name.clone(),
             key: i64::from(bridge.key?),
@@ -68,13 +74,14 @@ impl Entry {
             uplink: bridge.uplink.clone().map(Some),
             kind: Some(bridge.kind),
             tunnels: Some(tunnels.collect()),
+            neighbours: (!bridge.neighbours.is_empty()).then(|| told.collect()),
         })
     }
 
     /// The body of the request that sets it up.
     pub(super) fn request_body(&self) -> PutBridge {
-        let Entry { name: _, key, network_uuid, host_id, ipv6, uplink, kind, tunnels } = self.clone();
-        PutBridge { key, network_uuid, host_id, ipv6, uplink, kind, tunnels }
+        let Entry { name: _, key, network_uuid, host_id, ipv6, uplink, kind, tunnels, neighbours } = self.clone();
+        PutBridge { key, network_uuid, host_id, ipv6, uplink, kind, tunnels, neighbours }
     }
 }
 

@@ -61,6 +61,7 @@ fn net(name: &str, key: u32, tunnels: Vec<Tunnel>, flows: FlowsState) -> Bridge 
         uplink: None,
         second: None,
         dst_port: None,
+        neighbours: Vec::new(),
         other_ports: Vec::new(),
         flows: Flows { state: flows, expected: 4, installed: Some(3) },
         health: health(match flows {

@@ -1,8 +1,8 @@
 //! Bridges, tunnels, interfaces, plans and what a change did.
 
 use ovstunnel_api::{
-    Bfd, BfdState, Bridge, BridgeAnswer, Interface, Ipv6Policy, Outcome, PlanAnswer, PlannedCommand, ReconcileAnswer,
-    Tier, Tunnel, TunnelAnswer, TunnelKind, TunnelState, Vpc,
+    Bfd, BfdState, Bridge, BridgeAnswer, Interface, Ipv6Policy, NeighbourState, Outcome, PlanAnswer, PlannedCommand,
+    ReconcileAnswer, Tier, Tunnel, TunnelAnswer, TunnelKind, TunnelState, Vpc,
 };
 
 use super::words::{
@@ -113,6 +113,9 @@ pub(super) fn write_bridge(page: &mut Page, bridge: &Bridge) {
     }
     pairs.extend(bridge.max_guest_mtu.map(|mtu| ("Guest MTU", format!("{mtu} at most"))));
     pairs.extend(bridge.mtu_request.map(|mtu| ("Device MTU", format!("{mtu}, as asked for"))));
+    if !bridge.neighbours.is_empty() {
+        pairs.push(("Answers for", neighbours_word(bridge)));
+    }
     page.pairs(&pairs);
     bridge.health.reasons.iter().for_each(|reason| write_reason(page, reason));
     bridge.vpc.iter().for_each(|vpc| write_vpc(page, vpc));
@@ -127,6 +130,21 @@ fn with_port(kind: TunnelKind, port: Option<u16>) -> String {
     match port {
         Some(port) => format!("{kind}, UDP port {port}"),
         None => kind.to_string(),
+    }
+}
+
+/// How many addresses there are, and which of them are not answered for.
+fn neighbours_word(bridge: &Bridge) -> String {
+    let all = &bridge.neighbours;
+    if all.iter().all(|one| one.state == NeighbourState::Off) {
+        return format!("no address, though it knows {}: [network] answer_neighbours is off", all.len());
+    }
+    let withdrawn: Vec<&str> =
+        all.iter().filter(|one| one.state == NeighbourState::Withdrawn).map(|one| one.ip.as_str()).collect();
+    let answered = format!("{} addresses", all.len() - withdrawn.len());
+    match withdrawn.as_slice() {
+        [] => answered,
+        withdrawn => format!("{answered}; withdrawn: {}", withdrawn.join(", ")),
     }
 }
 

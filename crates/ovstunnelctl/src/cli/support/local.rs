@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const LOG: u64 = 4 << 20;
 
 /// Keys of the configuration whose values are no secrets.
-const SHOWN: [&str; 44] = [
+const SHOWN: [&str; 45] = [
     "listen",
     "socket",
     "certificate",
@@ -26,6 +26,7 @@ const SHOWN: [&str; 44] = [
     "writes",
     "ipv6",
     "ipv6_drop_opaque",
+    "answer_neighbours",
     "vif_prefixes",
     "vif_broadcast_pps",
     "bridge_mtu",

@@ -2,10 +2,11 @@
 //! they are written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use ovstunnel_plan::{
-    Action, BridgeEdit, BridgeName, Cidr, Cookie, DesiredTunnel, Encap, Epoch, FailMode, Flow, FlowChange, Ipv4Match,
-    Ipv6Match, Mac, MacMatch, Match, PortEdit, PortMask, PortName, Step, TunnelKind,
+    Action, ArpMatch, BridgeEdit, BridgeName, Cidr, Cookie, DesiredTunnel, Encap, Epoch, FailMode, Flow, FlowChange,
+    Ipv4Match, Ipv6Match, Learn, Mac, MacMatch, Match, Moved, PortEdit, PortMask, PortName, Step, TunnelKind,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -195,7 +196,7 @@ fn matches() -> impl Strategy<Value = Match> {
     let in_port = option::of(select(vec![1u32, 7, 0xfeff]));
     (in_port, tun_id, option::of(1u32..5000), dl_dst, kind).prop_map(|(in_port, tun_id, tier, dl_dst, kind)| {
         let (ipv4, ipv6, ethertype) = kind;
-        Match { in_port, tun_id, tier, dl_dst, ipv4, ipv6, ethertype }
+        Match { in_port, tun_id, tier, dl_dst, ipv4, ipv6, ethertype, ..Match::default() }
     })
 }
 
@@ -214,8 +215,35 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
     })
 }
 
+fn address() -> impl Strategy<Value = Ipv4Addr> {
+    (1u8..4).prop_map(|last| Ipv4Addr::new(10, 1, 1, last))
+}
+
+/// Of ARP, as the flows are that answer for VMs. Its fields can be set in a flow that matches it alone.
+fn of_arp() -> impl Strategy<Value = (Match, Vec<Action>)> {
+    let arp = (option::of(1u8..3), option::of(address()), option::of(address()), option::of(mac()));
+    let arp = arp.prop_map(|(op, sender_ip, target_ip, sender_mac)| ArpMatch { op, sender_ip, target_ip, sender_mac });
+    let matches = (matches(), arp, option::of(0u32..3), any::<bool>()).prop_map(|(matches, arp, stage, untagged)| {
+        Match { arp: Some(arp), stage, untagged, ipv4: None, ipv6: None, ethertype: None, ..matches }
+    });
+    let action = prop_oneof![
+        Just(Action::Normal),
+        Just(Action::Back),
+        Just(Action::SetArpReply),
+        (1u8..5).prop_map(Action::Resubmit),
+        (1u32..3).prop_map(Action::SetStage),
+        mac().prop_map(Action::SetArpMac),
+        mac().prop_map(Action::SetSource),
+        address().prop_map(Action::SetArpIp),
+        select(vec![Moved::ArpMac, Moved::ArpIp, Moved::Source]).prop_map(Action::Move),
+        prop_oneof![Just(Learn::Asked), cookie().prop_map(Learn::Withdrawn)].prop_map(Action::Learn),
+    ];
+    (matches, vec(action, 0..9))
+}
+
 fn flow() -> impl Strategy<Value = Flow> {
-    (0u8..6, 1u16..=3, cookie(), matches(), actions()).prop_map(|(table, priority, cookie, matches, actions)| Flow {
+    let what = prop_oneof![3 => (matches(), actions()), 1 => of_arp()];
+    (0u8..6, 1u16..=3, cookie(), what).prop_map(|(table, priority, cookie, (matches, actions))| Flow {
         table,
         priority: priority * 1000,
         cookie,

@@ -1,0 +1,116 @@
+//! What is withdrawn by the switch is kept, recorded, and forgotten with another list. Must not need a switch.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use crate::model::{World, setup};
+use ovstunnel_plan::*;
+
+fn ip(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 1, 1, last)
+}
+
+fn told(lasts: &[u8]) -> Change {
+    let mac = |last: u8| format!("02:00:00:00:00:0{last}").parse().unwrap();
+    let known: BTreeMap<Ipv4Addr, Mac> = lasts.iter().map(|last| (ip(*last), mac(*last))).collect();
+    match setup("b", 5, Some(&[("2", "192.0.2.2")])) {
+        Change::SetupBridge(setup) => Change::SetupBridge(SetupBridge { neighbours: Some(known), ..setup }),
+        other => other,
+    }
+}
+
+fn settings() -> Settings {
+    Settings { answer_neighbours: true, ..Settings::default() }
+}
+
+fn effective() -> EffectiveSettings {
+    EffectiveSettings::for_switch(&settings(), Capabilities::ALL)
+}
+
+/// The bridge once it was told these.
+fn bridge(world: &mut World, lasts: &[u8]) -> (DesiredBridge, ObservedBridge) {
+    world.change(&[told(lasts)]).remove(0).unwrap();
+    let observed = world.bridges["b"].clone();
+    (DesiredBridge::from_record(&observed).unwrap(), observed)
+}
+
+/// The flow that the switch makes when somebody else has an address, as it is read.
+fn learnt(desired: &DesiredBridge, last: u8) -> Flow {
+    let generation = desired.neighbours.generation;
+    let line = format!(
+        "cookie=0x6f7673740c{generation:06x}, duration=1.2s, table=11, n_packets=0, n_bytes=0, priority=1000,arp,\
+         arp_tpa=10.1.1.{last} actions=load:0x2->NXM_NX_REG1[]"
+    );
+    line.parse().unwrap()
+}
+
+fn of_record(flows: &BTreeSet<Flow>, last: u8) -> bool {
+    flows.iter().any(|flow| flow.table == 11 && flow.matches.arp.is_some_and(|arp| arp.target_ip == Some(ip(last))))
+}
+
+#[test]
+fn what_the_switch_has_learnt_is_kept_and_recorded() {
+    let mut world = World::default();
+    let (desired, observed) = bridge(&mut world, &[2, 3]);
+    let mut flows = bridge_flows(&desired, Some(&observed), &effective());
+    flows.insert(learnt(&desired, 3));
+    let seen = FlowsSeen::known_exactly(flows);
+    assert_eq!(
+        FlowChange::between(&wanted_flows(&desired, &observed, &seen, &effective()), &seen),
+        None,
+        "no repair takes it away"
+    );
+    let plan = plan_bridge(Some(&desired), Some(&observed), &seen, &effective());
+    let Some(Step::EditBridge { edits, .. }) = plan.database.first() else { panic!("{plan:?}") };
+    assert_eq!(
+        *edits,
+        [BridgeEdit::SetId(ids::WITHDRAWN.into(), format!("{} 10.1.1.3", desired.neighbours.generation))]
+    );
+
+    // Recorded, it is there again on a switch that has forgotten all, though the daemon remembers no such thing.
+    let mut recorded = observed;
+    recorded.external_ids.insert(ids::WITHDRAWN.into(), format!("{} 10.1.1.3", desired.neighbours.generation));
+    let wanted = wanted_flows(&desired, &recorded, &FlowsSeen::none(), &effective());
+    assert!(of_record(&wanted, 3) && !of_record(&wanted, 2));
+    let plan = plan_bridge(Some(&desired), Some(&recorded), &FlowsSeen::none(), &effective());
+    assert!(plan.database.is_empty(), "{plan:?}");
+}
+
+#[test]
+fn another_list_forgets_what_was_withdrawn() {
+    let mut world = World::default();
+    let (before, _) = bridge(&mut world, &[2, 3]);
+    let mark = format!("{} 10.1.1.3", before.neighbours.generation);
+    world.bridges.get_mut("b").unwrap().external_ids.insert(ids::WITHDRAWN.into(), mark);
+    let (after, observed) = bridge(&mut world, &[2, 3]);
+    assert!(after.neighbours.generation > before.neighbours.generation && after.neighbours.withdrawn.is_empty());
+    let mut flows = bridge_flows(&after, Some(&observed), &effective());
+    flows.insert(learnt(&before, 3));
+    let seen = FlowsSeen::known_exactly(flows);
+    let change = FlowChange::between(&wanted_flows(&after, &observed, &seen, &effective()), &seen).unwrap();
+    assert_eq!(change.delete, Some(BTreeSet::from([learnt(&before, 3).cookie])));
+    let (again, _) = bridge(&mut world, &[2, 3]);
+    assert_eq!(again.neighbours, after.neighbours, "the same again is no other list");
+    let (none, observed) = bridge(&mut world, &[]);
+    assert!(none.neighbours.known.is_empty() && !observed.external_ids.contains_key(ids::NEIGHBOURS));
+}
+
+#[test]
+fn a_mark_that_cannot_be_read_answers_for_nobody() {
+    let mut world = World::default();
+    let (_, mut observed) = bridge(&mut world, &[2]);
+    for mark in ["", "x 10.1.1.2=02:00:00:00:00:02", "16777216 10.1.1.2=02:00:00:00:00:02", "1 10.1.1.2", "1 a=b"] {
+        observed.external_ids.insert(ids::NEIGHBOURS.into(), mark.into());
+        let read = DesiredBridge::from_record(&observed).unwrap();
+        assert!(read.neighbours.known.is_empty(), "{mark}");
+    }
+}
+
+#[test]
+fn without_the_setting_there_is_no_such_flow() {
+    let mut world = World::default();
+    let (desired, observed) = bridge(&mut world, &[2]);
+    let off = EffectiveSettings::for_switch(&Settings::default(), Capabilities::ALL);
+    let without = DesiredBridge { neighbours: Neighbours::default(), ..desired.clone() };
+    assert_eq!(bridge_flows(&desired, Some(&observed), &off), bridge_flows(&without, Some(&observed), &effective()));
+}

@@ -1,0 +1,431 @@
+//! Addresses for which the switch answers: a request is answered on its host and flooded nowhere; what has moved, what somebody else has
+//! taken and what nobody has told is flooded as ever, whatever dies meanwhile.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ovstunnel_api::{BridgeAnswer, Code, Ipv6Policy, NeighbourState, Outcome, PutBridge, PutNeighbour};
+use ovstunnel_e2e::{Cloud, Network, NodeConfig, Snapshot, VPC_BRIDGE, VpcCloud, our_flows, problem, whole_topology};
+use ovstunnel_lab::{Content, Host, Kind, MacAddr6, Vm, Wrapped, wait_until};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Hosts with a VM each, in one network.
+struct Stage {
+    cloud: Cloud,
+    network: Network,
+    vms: Vec<Vm>,
+}
+
+impl Stage {
+    fn new(tag: &str, hosts: u16, config: NodeConfig) -> Result<Self> {
+        let cloud = Cloud::with_config(tag, hosts.into(), config)?;
+        let network = Network::numbered(1, Ipv6Policy::Drop);
+        cloud.mesh(&network, &Self::members(hosts))?;
+        let vms = (1..=hosts).map(|n| cloud.plug(&network, n.into(), n)).collect::<Result<_>>()?;
+        cloud.lab().announce_all()?;
+        Ok(Stage { cloud, network, vms })
+    }
+
+    fn answering(tag: &str, hosts: u16) -> Result<Self> {
+        let stage = Stage::new(tag, hosts, NodeConfig { answer_neighbours: true, ..NodeConfig::default() })?;
+        stage.tell_all()?;
+        Ok(stage)
+    }
+
+    fn members(hosts: u16) -> Vec<usize> {
+        (1..=hosts.into()).collect()
+    }
+
+    fn host(&self, number: usize) -> Result<&Host> {
+        Ok(self.cloud.node(number)?.host())
+    }
+
+    /// The VM of host 1, of host 2, and so on.
+    fn vm(&self, number: usize) -> &Vm {
+        &self.vms[number - 1]
+    }
+
+    fn body(&self, number: usize, neighbours: Vec<PutNeighbour>) -> Result<PutBridge> {
+        let members = (1..=self.vms.len()).collect::<Vec<_>>();
+        let body = self.cloud.membership(&self.network, number, &members)?;
+        Ok(PutBridge { neighbours: Some(neighbours), ..body })
+    }
+
+    fn put(&self, number: usize, body: PutBridge) -> Result<BridgeAnswer> {
+        let bridge = self.network.bridge.clone();
+        Ok(self.cloud.call(number, move |client| async move { client.put_bridge(&bridge, &body).await })??)
+    }
+
+    /// Tells a host of each VM.
+    fn tell(&self, number: usize) -> Result<BridgeAnswer> {
+        let told = self.vms.iter().map(|vm| neighbour(vm.ip(), vm.mac())).collect();
+        self.put(number, self.body(number, told)?)
+    }
+
+    fn tell_all(&self) -> Result<()> {
+        (1..=self.vms.len()).try_for_each(|number| self.tell(number).map(drop))
+    }
+
+    /// Until a host's VIFs are answered.
+    fn wait_for_answers(&self, number: usize) -> Result<()> {
+        let host = self.host(number)?;
+        wait_until(format!("the answers of host {number}"), SOON, || {
+            let vifs = host.vsctl(["list-ports", &self.network.bridge])?;
+            let vifs = vifs.lines().filter(|port| port.starts_with("vif")).count();
+            let flows = our_flows(host, &self.network.bridge)?;
+            let asks = flows.iter().filter(|flow| flow.contains("actions=resubmit(,13)")).count();
+            ensure!(asks == vifs, "{asks} of {vifs} VIFs:\n{}", flows.join("\n"));
+            Ok(())
+        })
+    }
+
+    /// What the daemon of a host says of an address.
+    fn state(&self, number: usize, ip: Ipv4Addr) -> Result<NeighbourState> {
+        let bridge = self.network.bridge.clone();
+        let seen = self.cloud.call(number, move |client| async move { client.bridge(&bridge).await })??;
+        let found = seen.neighbours.iter().find(|one| one.ip == ip.to_string());
+        Ok(found.with_context(|| format!("{:?}", seen.neighbours))?.state)
+    }
+
+    fn wait_for_state(&self, number: usize, ip: Ipv4Addr, wanted: NeighbourState) -> Result<()> {
+        wait_until(format!("{ip} is {wanted:?} on host {number}"), SOON, || match self.state(number, ip)? {
+            state if state == wanted => Ok(()),
+            state => Err(anyhow::anyhow!("{state:?}")),
+        })
+    }
+
+    /// A request from a VM reaches nobody: it was answered.
+    fn expect_answered(&self, from: &Vm, ip: Ipv4Addr) -> Result<()> {
+        self.forget_asked()?;
+        self.cloud.lab().deliver(from, request(from, from.ip(), ip))?.expect_nowhere()
+    }
+
+    /// A request from a VM reaches each other VM.
+    fn expect_flooded(&self, from: &Vm, ip: Ipv4Addr) -> Result<()> {
+        self.forget_asked()?;
+        self.cloud.lab().deliver(from, request(from, from.ip(), ip))?.expect_once()
+    }
+
+    /// As if the two minutes had passed in which a second request is flooded.
+    fn forget_asked(&self) -> Result<()> {
+        self.cloud.nodes().iter().try_for_each(|node| forget_asked(node.host(), &self.network.bridge))
+    }
+
+    /// How often the owner of an address has said on the bridge of a host that it is his.
+    fn said(&self, number: usize, ip: Ipv4Addr) -> Result<u64> {
+        let table = self.host(number)?.ofctl(["dump-flows", &self.network.bridge, "table=10"])?;
+        let owner =
+            table.lines().find(|line| line.contains("priority=1100") && line.contains(&format!("arp_spa={ip},")));
+        let owner = owner.context(table.clone())?;
+        let count = owner.split("n_packets=").nth(1).and_then(|rest| rest.split(',').next());
+        Ok(count.context(table.clone())?.parse()?)
+    }
+}
+
+/// What the switch has cached of a request that it answered makes the flow anew when it goes, so that it goes first.
+fn forget_asked(host: &Host, bridge: &str) -> Result<()> {
+    wait_until("nobody has asked", SOON, || {
+        host.appctl(["revalidator/purge"])?;
+        host.ofctl(["del-flows", bridge, "table=12"])?;
+        host.appctl(["revalidator/wait"])?;
+        let left = host.ofctl(["dump-flows", bridge, "table=12"])?;
+        ensure!(!left.contains("cookie="), "{left}");
+        Ok(())
+    })
+}
+
+fn neighbour(ip: Ipv4Addr, mac: MacAddr6) -> PutNeighbour {
+    PutNeighbour { ip: ip.to_string(), mac: mac.to_string().to_lowercase() }
+}
+
+/// An ARP request of a VM for an address, as from this one.
+fn request(from: &Vm, sender: Ipv4Addr, wanted: Ipv4Addr) -> Kind {
+    let mut arp = vec![0, 1, 8, 0, 6, 4, 0, 1];
+    arp.extend_from_slice(from.mac().as_bytes());
+    arp.extend_from_slice(&sender.octets());
+    arp.extend_from_slice(&[0; 6]);
+    arp.extend_from_slice(&wanted.octets());
+    // Kinds of frames are copied; a test makes few of them.
+    let begin = Box::leak(arp.into_boxed_slice());
+    Kind::Wrapped(Wrapped::plain(MacAddr6::broadcast(), Content::Type(0x0806, begin)))
+}
+
+/// The Ethernet address that a guest has for an address after it has asked and got an answer.
+fn ping_anew(from: &Vm, ip: Ipv4Addr) -> Result<String> {
+    run(from, &["ip", "neigh", "flush", "all"])?;
+    from.ping(ip, 5)?.expect_no_loss()?;
+    let shown = run(from, &["ip", "neigh", "show", &ip.to_string()])?;
+    let mac = shown.split_whitespace().skip_while(|word| *word != "lladdr").nth(1).map(str::to_owned);
+    mac.with_context(|| shown)
+}
+
+fn run(vm: &Vm, words: &[&str]) -> Result<String> {
+    let output = vm.command(words[0]).args(&words[1..]).output()?;
+    ensure!(output.status.success(), "{words:?}: {output:?}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn lower(mac: MacAddr6) -> String {
+    mac.to_string().to_lowercase()
+}
+
+#[test]
+fn a_known_address_is_answered_and_floods_nobody() -> Result<()> {
+    let stage = Stage::answering("answer", 3)?;
+    let (asks, owner) = (stage.vm(1), stage.vm(2));
+    stage.expect_answered(asks, owner.ip())?;
+    // Who asks again within two minutes has got nothing by the answer: it is flooded.
+    let again = request(asks, asks.ip(), owner.ip());
+    stage.cloud.lab().deliver(asks, again)?.expect_once()?;
+    stage.forget_asked()?;
+    assert_eq!(ping_anew(asks, owner.ip())?, lower(owner.mac()));
+    stage.expect_flooded(asks, Ipv4Addr::new(10, 1, 200, 200))?;
+    // What asks, and where it stands, is as ever: who announces himself, and who finds out whether an address is free.
+    let lab = stage.cloud.lab();
+    lab.deliver(owner, request(owner, owner.ip(), owner.ip()))?.expect_once()?;
+    stage.host(1)?.appctl(["revalidator/purge"])?;
+    let before = stage.said(1, owner.ip())?;
+    lab.deliver(asks, request(asks, Ipv4Addr::UNSPECIFIED, owner.ip()))?.expect_once()?;
+    wait_until("the owner's word that the address is his", SOON, || {
+        stage.host(1)?.appctl(["revalidator/purge"])?;
+        ensure!(stage.said(1, owner.ip())? > before, "he has said nothing");
+        Ok(())
+    })?;
+    lab.expect_no_duplicates()?;
+    stage.wait_for_state(1, owner.ip(), NeighbourState::Answered)?;
+    stage.expect_answered(asks, owner.ip())
+}
+
+/// keepalived's pattern: another VM takes an address and says so, to everybody, by an ARP request for it.
+fn take_over(to: &Vm, ip: Ipv4Addr, from: &Vm) -> Result<()> {
+    run(from, &["ip", "address", "del", &format!("{ip}/16"), "dev", "eth0"])?;
+    run(to, &["ip", "address", "add", &format!("{ip}/16"), "dev", "eth0"]).map(drop)
+}
+
+#[test]
+fn an_address_that_another_card_takes_is_withdrawn() -> Result<()> {
+    let stage = Stage::answering("vip", 3)?;
+    let (asks, owner, next) = (stage.vm(1), stage.vm(2), stage.vm(3));
+    let ip = owner.ip();
+    stage.expect_answered(asks, ip)?;
+    take_over(next, ip, owner)?;
+    // The switch withdraws it by itself: there is no daemon.
+    stage.cloud.node(1)?.kill();
+    let lab = stage.cloud.lab();
+    lab.deliver(next, request(next, ip, ip))?.expect_once()?;
+    wait_until("the real owner's answer", SOON, || match ping_anew(asks, ip) {
+        Ok(mac) if mac == lower(next.mac()) => Ok(()),
+        other => Err(anyhow::anyhow!("{other:?}")),
+    })?;
+    stage.expect_flooded(asks, ip)?;
+    stage.cloud.node(1)?.start()?;
+    stage.cloud.wait_until_ready(1)?;
+    for number in 1..=3 {
+        stage.wait_for_state(number, ip, NeighbourState::Withdrawn)?;
+    }
+    // It is recorded: nothing is answered for it by a switch that has forgotten all.
+    wait_until("the record", SOON, || {
+        let record =
+            stage.host(1)?.vsctl(["get", "Bridge", &stage.network.bridge, "external_ids:ovstunnel-withdrawn"])?;
+        ensure!(record.contains(&ip.to_string()), "{record}");
+        Ok(())
+    })?;
+    stage.host(1)?.kill_vswitchd();
+    stage.host(1)?.start_vswitchd()?;
+    stage.wait_for_answers(1)?;
+    stage.expect_flooded(asks, ip)?;
+    assert_eq!(ping_anew(asks, ip)?, lower(next.mac()));
+    // Others are still answered for.
+    stage.expect_answered(stage.vm(2), asks.ip())?;
+    // Told anew, with another card.
+    let told = [neighbour(ip, next.mac()), neighbour(asks.ip(), asks.mac())];
+    for number in 1..=3 {
+        let answer = stage.put(number, stage.body(number, told.to_vec())?)?;
+        ensure!(answer.outcome == Outcome::Updated, "{answer:?}");
+        let again = stage.put(number, stage.body(number, told.to_vec())?)?;
+        ensure!(again.outcome == Outcome::Unchanged, "{again:?}");
+    }
+    stage.wait_for_state(1, ip, NeighbourState::Answered)?;
+    stage.expect_answered(asks, ip)?;
+    stage.forget_asked()?;
+    assert_eq!(ping_anew(asks, ip)?, lower(next.mac()));
+    lab.expect_no_duplicates()
+}
+
+/// Who has taken an address and does not announce it is heard all the same, once he asks for anything.
+#[test]
+fn who_asks_with_anothers_address_is_heard_by_all() -> Result<()> {
+    let stage = Stage::answering("claims", 3)?;
+    let (asks, owner, next) = (stage.vm(1), stage.vm(2), stage.vm(3));
+    stage.cloud.lab().deliver(next, request(next, owner.ip(), asks.ip()))?.expect_once()?;
+    for number in 1..=3 {
+        stage.wait_for_state(number, owner.ip(), NeighbourState::Withdrawn)?;
+        stage.wait_for_state(number, asks.ip(), NeighbourState::Answered)?;
+    }
+    stage.expect_flooded(asks, owner.ip())?;
+    stage.expect_answered(owner, asks.ip())
+}
+
+/// What must hold on each switch, in little time.
+pub(crate) fn answered_and_withdrawn(tag: &str) -> Result<()> {
+    let stage = Stage::answering(tag, 3)?;
+    let (asks, owner, next) = (stage.vm(1), stage.vm(2), stage.vm(3));
+    stage.expect_answered(asks, owner.ip())?;
+    stage.forget_asked()?;
+    assert_eq!(ping_anew(asks, owner.ip())?, lower(owner.mac()));
+    stage.cloud.lab().deliver(next, request(next, owner.ip(), owner.ip()))?.expect_once()?;
+    stage.expect_flooded(asks, owner.ip())?;
+    stage.wait_for_state(1, owner.ip(), NeighbourState::Withdrawn)?;
+    stage.cloud.lab().expect_no_duplicates()
+}
+
+#[test]
+fn a_vm_that_moves_goes_on() -> Result<()> {
+    let stage = Stage::answering("amoves", 3)?;
+    let (asks, moves) = (stage.vm(1), stage.vm(2));
+    assert_eq!(ping_anew(asks, moves.ip())?, lower(moves.mac()));
+    moves.migrate(stage.host(3)?, &stage.network.bridge, "vif9.0")?;
+    stage.wait_for_answers(3)?;
+    stage.forget_asked()?;
+    wait_until("pings to the VM at its new place", SOON, || ping_anew(asks, moves.ip()).map(drop))?;
+    stage.expect_answered(asks, moves.ip())?;
+    stage.wait_for_state(1, moves.ip(), NeighbourState::Answered)?;
+    // From its new place it asks, and is answered.
+    stage.expect_answered(moves, asks.ip())?;
+    stage.cloud.lab().expect_no_duplicates()
+}
+
+/// A VM that has moved and says nothing: the old place is known until somebody asks in vain, and asks again.
+#[test]
+fn a_silent_move_is_found_by_who_asks_again() -> Result<()> {
+    let stage = Stage::answering("asilent", 2)?;
+    let (asks, taken) = (stage.vm(1), stage.vm(2));
+    let ip = taken.ip();
+    stage.expect_answered(asks, ip)?;
+    // Nobody has heard of it: the other card has the address, and the first request gets the old one.
+    let other = stage.cloud.node(2)?.host().plug_vm(
+        &stage.network.bridge,
+        "vif9.0",
+        ovstunnel_lab::VmSpec::numbered(9).network(&stage.network.bridge),
+    )?;
+    take_over(&other, ip, taken)?;
+    stage.forget_asked()?;
+    run(asks, &["ip", "neigh", "flush", "all"])?;
+    ensure!(asks.ping(ip, 1)?.lost() == 1, "the old card is told");
+    assert_eq!(ping_anew(asks, ip)?, lower(other.mac()), "the second request is flooded");
+    stage.wait_for_state(1, ip, NeighbourState::Withdrawn)?;
+    stage.expect_flooded(asks, ip)
+}
+
+#[test]
+fn bad_addresses_are_refused_and_change_nothing() -> Result<()> {
+    let stage = Stage::answering("abad", 1)?;
+    let before = Snapshot::of(stage.host(1)?)?;
+    let good = || neighbour(Ipv4Addr::new(10, 1, 0, 7), MacAddr6::new(2, 0, 0, 0, 0, 7));
+    let with = |ip: &str, mac: &str| PutNeighbour { ip: ip.to_owned(), mac: mac.to_owned() };
+    let many = (0..1001_u32).map(|n| neighbour(Ipv4Addr::from_bits(0x0a02_0000 + n), MacAddr6::new(2, 0, 0, 0, 0, 7)));
+    for (told, field, rule) in [
+        (vec![with("10.1.0", "02:00:00:00:00:07")], "neighbours[0].ip", "must be an IPv4 address that a VM can have"),
+        (vec![good(), with("224.0.0.5", "02:00:00:00:00:07")], "neighbours[1].ip", "must be an IPv4 address"),
+        (vec![with("0.0.0.0", "02:00:00:00:00:07")], "neighbours[0].ip", "must be an IPv4 address"),
+        (vec![with("10.1.0.7", "03:00:00:00:00:07")], "neighbours[0].mac", "must be the Ethernet address of one card"),
+        (vec![good(), good()], "neighbours[1].ip", "must not stand twice"),
+        (many.collect(), "neighbours", "must be at most 1000"),
+    ] {
+        let (body, bridge) = (stage.body(1, told)?, stage.network.bridge.clone());
+        let answer = stage.cloud.call(1, move |client| async move { client.put_bridge(&bridge, &body).await })?;
+        let problem = problem(answer, Code::InvalidRequest)?;
+        ensure!(problem.field.as_deref() == Some(field), "{problem:?}");
+        ensure!(problem.rule.as_deref().is_some_and(|words| words.contains(rule)), "{problem:?}");
+    }
+    before.expect_same(&Snapshot::of(stage.host(1)?)?)
+}
+
+#[test]
+fn without_the_setting_flows_are_as_before() -> Result<()> {
+    let stage = Stage::new("aoff", 2, NodeConfig::default())?;
+    let before = our_flows(stage.host(1)?, &stage.network.bridge)?;
+    stage.tell_all()?;
+    assert_eq!(our_flows(stage.host(1)?, &stage.network.bridge)?, before);
+    stage.wait_for_state(1, stage.vm(2).ip(), NeighbourState::Off)?;
+    stage.expect_flooded(stage.vm(1), stage.vm(2).ip())
+}
+
+/// Frames that a host has sent by its network card: one for each copy in a tunnel.
+fn sent(host: &Host) -> Result<u64> {
+    let ports = host.ofctl(["dump-ports", "br-phy", "eth0"])?;
+    let count = ports.split("tx pkts=").nth(1).and_then(|rest| rest.split(',').next());
+    Ok(count.context(ports.clone())?.trim().parse()?)
+}
+
+/// One real host of a network of 64: the others are known to its neighbour table alone.
+#[test]
+fn of_64_hosts_none_hears_an_answered_request() -> Result<()> {
+    let stage = Stage::new("a64", 1, NodeConfig { answer_neighbours: true, ..NodeConfig::default() })?;
+    let (host, asks) = (stage.host(1)?, stage.vm(1));
+    let remote = |n: u8| Ipv4Addr::from_bits(host.ip().to_bits() & 0xffff_ff00 | u32::from(n));
+    let mut tunnels = Vec::new();
+    for n in 101..=163_u8 {
+        host.appctl(["tnl/neigh/set", "br-phy", &remote(n).to_string(), &format!("02:00:00:00:00:{n:02x}")])?;
+        tunnels.push(ovstunnel_api::PutTunnel {
+            to: ovstunnel_api::Id::Number(n.into()),
+            remote_ip: remote(n).to_string(),
+            from: None,
+        });
+    }
+    let far = Ipv4Addr::new(10, 1, 0, 99);
+    let body = stage.body(1, vec![neighbour(far, MacAddr6::new(2, 0, 0, 0, 0, 99))])?;
+    stage.put(1, PutBridge { tunnels: Some(tunnels.clone()), neighbours: None, ..body.clone() })?;
+    let copies = |ip| -> Result<u64> {
+        let before = sent(host)?;
+        stage.cloud.lab().deliver(asks, request(asks, asks.ip(), ip))?;
+        Ok(sent(host)? - before)
+    };
+    let before = copies(far)?;
+    stage.put(1, PutBridge { tunnels: Some(tunnels), ..body })?;
+    stage.wait_for_answers(1)?;
+    let after = copies(far)?;
+    println!("copies of a request in the tunnels of a host in a network of 64 hosts: {before} before, {after} after");
+    assert_eq!((before, after), (63, 0));
+    assert_eq!(copies(Ipv4Addr::new(10, 1, 0, 98))?, 63, "of an address that nobody has told");
+    Ok(())
+}
+
+#[test]
+fn the_cards_of_a_tier_are_answered_for_within_it() -> Result<()> {
+    let vpc = VpcCloud::new("avpc", NodeConfig { answer_neighbours: true, ..NodeConfig::default() })?;
+    let (asks, owner, other) = (vpc.vm(1, 1)?, vpc.vm(1, 2)?, vpc.vm(2, 2)?);
+    let lab = vpc.cloud().lab();
+    let asking = |ip| lab.deliver(asks, request(asks, asks.ip(), ip));
+    asking(owner.ip())?.expect_nowhere()?;
+    asking(owner.ip())?.expect_once()?;
+    asking(other.ip())?.expect_once()?;
+    for host in 1..=3 {
+        forget_asked(vpc.cloud().node(host)?.host(), VPC_BRIDGE)?;
+    }
+    assert_eq!(ping_anew(asks, owner.ip())?, lower(owner.mac()));
+    // Another card of the tier takes the address: all hosts hear it, and a daemon that starts anew has not forgotten.
+    let next = vpc.vm(1, 3)?;
+    lab.deliver(next, request(next, owner.ip(), owner.ip()))?.expect_once()?;
+    let withdrawn = || {
+        let seen = vpc.cloud().call(1, |client| async move { client.bridge(VPC_BRIDGE).await })??;
+        let found = seen.neighbours.iter().find(|one| one.ip == owner.ip().to_string()).cloned();
+        ensure!(found.as_ref().is_some_and(|one| one.state == NeighbourState::Withdrawn), "{found:?}");
+        vpc.cloud().node(1)?.host().vsctl(["get", "Bridge", VPC_BRIDGE, "external_ids:ovstunnel-withdrawn"])
+    };
+    wait_until("the address is withdrawn and recorded", SOON, withdrawn)?;
+    vpc.cloud().node(1)?.kill();
+    vpc.cloud().node(1)?.host().kill_vswitchd();
+    vpc.cloud().node(1)?.host().start_vswitchd()?;
+    vpc.cloud().node(1)?.start()?;
+    vpc.cloud().wait_until_ready(1)?;
+    vpc.settle(1)?;
+    withdrawn()?;
+    asking(owner.ip())?.expect_once()?;
+    // A new topology is a list of its own.
+    vpc.tell_all("network_topology", 2, &whole_topology())?;
+    vpc.settle(1)?;
+    asking(owner.ip())?.expect_nowhere()
+}
