@@ -39,6 +39,7 @@ pub struct PutBridge {
     /// The complete set of addresses for which the switch answers ARP requests of this host's VIFs, at most 1000, told anew: what was
     /// withdrawn of them is answered for again. When absent, they stay as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 1000)]
     pub neighbours: Option<Vec<PutNeighbour>>,
 }
 
@@ -48,10 +49,12 @@ pub struct PutBridge {
 #[schema(example = json!(crate::example::put_neighbour()))]
 pub struct PutNeighbour {
     /// A VM's IPv4 address.
-    #[schema(value_type = String, format = Ipv4)]
+    #[schema(
+        pattern = "^([1-9]|[1-9][0-9]|1[013-9][0-9]|12[0-689]|2[01][0-9]|22[0-3])([.](25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}$"
+    )]
     pub ip: String,
     /// Ethernet address of the VM's card that has it.
-    #[schema(pattern = "^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$")]
+    #[schema(pattern = "^(?!00(:00){5}$)[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$")]
     pub mac: String,
 }
 

@@ -28,7 +28,7 @@ fn what_somebody_changed_is_not_taken_for_ours() {
         "cookie=0x6f76737401000000, priority=1000,tcp,tcp_flags=+syn actions=drop",
         "cookie=0x6f76737401000000, priority=1000,nw_src=10.0.0.0/8 actions=drop",
         "cookie=0x6f76737401000000, priority=1000,reg0=0x5/0xff actions=drop",
-        "cookie=0x6f76737401000000, priority=1000 actions=set_field:0x5->reg1",
+        "cookie=0x6f76737401000000, priority=1000 actions=set_field:0x5->reg2",
         "cookie=0x6f76737401000000, priority=1000,tun_id=0x5/0xff actions=drop",
         "cookie=0x6f76737401000000, priority=1000,ipv6,nw_dst=10.0.0.1 actions=drop",
         "cookie=0x6f76737401000000, priority=1000,ip,ipv6_dst=2001:db8::1 actions=drop",

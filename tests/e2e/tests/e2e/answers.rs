@@ -256,7 +256,7 @@ fn an_address_that_another_card_takes_is_withdrawn() -> Result<()> {
 
 /// Who has taken an address and does not announce it is heard all the same, once he asks for anything.
 #[test]
-fn who_asks_with_anothers_address_is_heard_by_all() -> Result<()> {
+fn who_asks_with_a_taken_address_is_heard_by_all() -> Result<()> {
     let stage = Stage::answering("claims", 3)?;
     let (asks, owner, next) = (stage.vm(1), stage.vm(2), stage.vm(3));
     stage.cloud.lab().deliver(next, request(next, owner.ip(), asks.ip()))?.expect_once()?;
