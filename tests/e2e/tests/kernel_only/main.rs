@@ -1,7 +1,8 @@
 //! What can be tried only where the kernel forwards: cached flows through an upgrade of `ovs-vswitchd`, a path with delay and
-//! loss, and tunnels through WireGuard and under IPsec. `cargo test` leaves this file out (`test = false`); `scripts/test` names it for the machine of `scripts/kernel`. It must not
+//! loss, tunnels through WireGuard and under IPsec, and rules of nftables. `cargo test` leaves this file out (`test = false`); `scripts/test` names it for the machine of `scripts/kernel`. It must not
 //! pass anywhere else: without the kernel datapath or `netem` it fails.
 
+mod firewall;
 mod ipsec;
 
 use std::time::Duration;
