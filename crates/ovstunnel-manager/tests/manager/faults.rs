@@ -75,8 +75,9 @@ async fn why_names_the_failing_step_and_refuses_an_ambiguous_question() {
     assert!(
         path.steps.iter().filter(|step| step.check.starts_with("frame")).all(|step| step.result != StepResult::Fail)
     );
-    let told = path.steps.iter().any(|step| step.evidence.contains("a simulated switch forwards nothing"));
-    assert!(told, "in the daemon's own words: {path:#?}");
+    // No VM runs there: no frame is followed to a place that it cannot come out of.
+    let told = path.steps.iter().any(|step| step.check == "frame_in" && step.evidence.contains("no VIF with a device"));
+    assert!(told, "{path:#?}");
     let (code, detail) = refused(bench.manager.path("h1", "web", None).await);
     assert!(code == Code::NotFound && detail.contains("VM, MAC or IP address web"), "{detail}");
     assert_eq!(refused(bench.manager.path("", "h2", None).await).0, Code::InvalidRequest);
