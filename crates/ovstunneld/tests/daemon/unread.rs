@@ -107,8 +107,14 @@ async fn unread_answers_are_bounded_and_end_connections() {
     );
     assert!(started.elapsed() >= UNREAD_TIMEOUT, "too early");
     daemon.wait_for_log("its client does not read its answers", 1);
-    let metrics = daemon.ask_socket(&request("GET /metrics", &[], b"")).await.body;
-    assert!(metrics.contains("ovstunnel_connections_ended_total{reason=\"unread_answers\"} 3"), "{metrics}");
+    // A connection is counted after its client has seen its end.
+    let counted = async {
+        let metric = "ovstunnel_connections_ended_total{reason=\"unread_answers\"} 3";
+        while !daemon.ask_socket(&request("GET /metrics", &[], b"")).await.body.contains(metric) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, counted).await.expect("three connections to be counted");
 }
 
 /// Over HTTP/1 the answer stands in the kernel's buffers, and the rest of it here.
