@@ -13,7 +13,7 @@ use ovstunnel_lab::traces_of;
 use serde_json::Value;
 
 /// Each line of the table: what it begins with, who is measured beside the daemon, and how many goals it has.
-const LINES: [(&str, &[&str], usize); 90] = [
+const LINES: [(&str, &[&str], usize); 100] = [
     ("one tunnel, 0 on the host: median", &["command", "database", "plugin", "ovsdbapp"], 2),
     ("one tunnel, 0 on the host: p99", &["command", "database", "plugin", "ovsdbapp"], 2),
     ("one tunnel, 10 on the host: median", &["command", "database", "plugin", "ovsdbapp"], 2),
@@ -44,6 +44,14 @@ const LINES: [(&str, &[&str], usize); 90] = [
     ("CPU when nothing happens, 10 tunnels", &[], 1),
     ("throughput from VM to VM", &["command"], 1),
     ("packets from VM to VM", &["command"], 1),
+    ("one tunnel, GRE", &[], 0),
+    ("one tunnel, VXLAN", &[], 1),
+    ("one tunnel, Geneve", &[], 1),
+    ("a network with 12 tunnels by one PUT, GRE", &[], 0),
+    ("a network with 12 tunnels by one PUT, VXLAN", &[], 1),
+    ("a network with 12 tunnels by one PUT, Geneve", &[], 1),
+    ("throughput from VM to VM over VXLAN", &["command"], 1),
+    ("throughput from VM to VM over Geneve", &["command"], 1),
     ("ovstunnel, for a tunnel that is there", &["command", "command"], 1),
     ("ovstunnel-vif, for a VIF whose rule is there", &["command", "command"], 1),
     ("setup_ovs_bridge by the plugin, end to end: median", &["plugin"], 0),
@@ -52,6 +60,8 @@ const LINES: [(&str, &[&str], usize); 90] = [
     ("create_tunnel on KVM", &["plugin"], 0),
     ("ovstunnel-manager: a NIC on a fourth host", &["plugin"], 0),
     ("the same: share of it that a switch is at work", &[], 1),
+    ("ovstunnel-manager: why one host does not reach another, with frames that arrive", &[], 1),
+    ("the same, with frames that get lost", &[], 1),
     ("natively: one tunnel, 0 on the host: median", &["command", "database", "ovsdbapp"], 2),
     ("natively: one tunnel, 0 on the host: p99", &["command", "database", "ovsdbapp"], 2),
     ("natively: one tunnel, 10 on the host: median", &["command", "database", "ovsdbapp"], 2),
