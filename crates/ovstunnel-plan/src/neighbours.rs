@@ -16,19 +16,21 @@ use crate::{
 
 /// The tables: who says that an address is his; what is withdrawn; who has asked lately; the answers.
 const WATCH: u8 = 10;
-const WITHDRAWN: u8 = 11;
-const ASKED: u8 = 12;
+const WITHDRAWN: u8 = Learn::Withdrawn(Cookie(0)).table();
+const ASKED: u8 = Learn::Asked.table();
 const ANSWER: u8 = 13;
 
 /// How far an ARP packet has come: it was looked at; it goes on as if nobody answered.
 const SEEN: u32 = 1;
-const GOES_ON: u32 = 2;
+const GOES_ON: u32 = Learn::GOES_ON;
 
 const REQUEST: u8 = 1;
 
 /// Whether a printed flow is one that the switch makes of each request that it answers, and forgets.
 pub fn is_of_an_answer(line: &str) -> bool {
-    line.starts_with("table_id=12,")
+    line.strip_prefix("table_id=")
+        .and_then(|rest| rest.split_once(','))
+        .is_some_and(|(table, _)| table.parse() == Ok(ASKED))
 }
 
 /// Addresses of VMs that somebody has told.
@@ -158,7 +160,7 @@ impl Neighbours {
     fn withdraw(&self, ip: Ipv4Addr) -> Flow {
         let matches = of_arp(ArpMatch { target_ip: Some(ip), ..ArpMatch::default() });
         let (cookie, actions) = (self.withdrawn_cookie(), vec![Action::SetStage(GOES_ON)]);
-        Flow { table: WITHDRAWN, priority: 1000, cookie, matches, actions }
+        Flow { table: WITHDRAWN, priority: Learn::PRIORITY, cookie, matches, actions }
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! What it does: takes the kind by which its hosts send. What it must not do: choose where hosts do not hear each other.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use ovstunnel_api::Bridge;
+use ovstunnel_mesh::spoken::most_of;
 use ovstunnel_types::{GreKey, TunnelKind};
 
 /// What a host's bridge has.
@@ -43,11 +44,9 @@ impl fmt::Display for HostKind {
 /// The kind that a network is to have: what the list says; else the one by which its hosts send, in the middle of a change most of them. As long as
 /// all hear each other, all can be led to any kind of theirs without a frame lost. None where they do not.
 pub(super) fn choose_kind(hosts: &[HostKind], listed: Option<TunnelKind>) -> Option<TunnelKind> {
-    let mut senders: BTreeMap<TunnelKind, usize> = BTreeMap::new();
-    hosts.iter().for_each(|host| *senders.entry(host.sends).or_default() += 1);
-    let hear_all = hosts.iter().all(|host| senders.keys().all(|kind| host.receives(*kind)));
-    let most = senders.iter().max_by_key(|(_, many)| **many).map(|(kind, _)| *kind);
-    listed.or(most.filter(|_| hear_all))
+    let sent: BTreeSet<TunnelKind> = hosts.iter().map(|host| host.sends).collect();
+    let hear_all = hosts.iter().all(|host| sent.iter().all(|kind| host.receives(*kind)));
+    listed.or_else(|| most_of(hosts.iter().map(|host| host.sends)).filter(|_| hear_all))
 }
 
 /// That hosts are not all where they are led.

@@ -53,7 +53,8 @@ pub enum Moved {
 }
 
 impl Moved {
-    const ALL: [Moved; 3] = [Moved::ArpMac, Moved::ArpIp, Moved::Source];
+    /// All there are.
+    pub const ALL: [Moved; 3] = [Moved::ArpMac, Moved::ArpIp, Moved::Source];
 
     /// As Open vSwitch prints it.
     fn text(self) -> &'static str {

@@ -10,9 +10,9 @@ use crate::cookie::temporary;
 /// A flow that is made of an ARP packet: it has whoever asks for an address flooded, and not answered here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Learn {
-    /// For whoever asks for the address from which the packet comes, in table 11 and with this cookie: the address is withdrawn.
+    /// For whoever asks for the address from which the packet comes, with this cookie: the address is withdrawn.
     Withdrawn(Cookie),
-    /// For this port's next request for the same address, in table 12 and for two minutes.
+    /// For this port's next request for the same address, for two minutes.
     Asked,
 }
 
@@ -20,6 +20,20 @@ impl Learn {
     /// For how many seconds [`Learn::Asked`] holds: longer than a Linux guest waits until it asks for an address again from which no
     /// answer comes, which is 15 to 45 seconds, and 8 more for asking the last known card alone.
     pub const ASKED_SECONDS: u16 = 120;
+
+    /// The priority of the flow that is made.
+    pub const PRIORITY: u16 = 1000;
+
+    /// What it sets register 1 to: the request goes on as if nobody answered.
+    pub const GOES_ON: u32 = 2;
+
+    /// The table of the flow that is made.
+    pub const fn table(self) -> u8 {
+        match self {
+            Learn::Withdrawn(_) => 11,
+            Learn::Asked => 12,
+        }
+    }
 
     /// The cookie of the flow that is made.
     pub fn cookie(self) -> Cookie {
@@ -40,17 +54,17 @@ impl Learn {
 
 impl fmt::Display for Learn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cookie = self.cookie();
+        let (table, cookie, priority, stage) = (self.table(), self.cookie(), Learn::PRIORITY, Learn::GOES_ON);
         match self {
             Learn::Withdrawn(_) => write!(
                 f,
-                "learn(table=11,priority=1000,cookie={cookie},eth_type=0x806,NXM_OF_ARP_TPA[]=NXM_OF_ARP_SPA[],\
-                 load:0x2->NXM_NX_REG1[])"
+                "learn(table={table},priority={priority},cookie={cookie},eth_type=0x806,\
+                 NXM_OF_ARP_TPA[]=NXM_OF_ARP_SPA[],load:{stage:#x}->NXM_NX_REG1[])"
             ),
             Learn::Asked => write!(
                 f,
-                "learn(table=12,hard_timeout={},priority=1000,cookie={cookie},NXM_OF_IN_PORT[],eth_type=0x806,\
-                 NXM_OF_ARP_TPA[],load:0x2->NXM_NX_REG1[])",
+                "learn(table={table},hard_timeout={},priority={priority},cookie={cookie},NXM_OF_IN_PORT[],\
+                 eth_type=0x806,NXM_OF_ARP_TPA[],load:{stage:#x}->NXM_NX_REG1[])",
                 Learn::ASKED_SECONDS
             ),
         }

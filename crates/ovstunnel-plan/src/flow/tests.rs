@@ -150,7 +150,7 @@ fn any_action() -> impl Strategy<Value = Action> {
         any::<u32>().prop_map(Action::SetStage),
         any_mac().prop_map(Action::SetArpMac),
         any::<std::net::Ipv4Addr>().prop_map(Action::SetArpIp),
-        prop::sample::select(vec![Moved::ArpMac, Moved::ArpIp, Moved::Source]).prop_map(Action::Move),
+        prop::sample::select(Moved::ALL.to_vec()).prop_map(Action::Move),
         any::<u64>().prop_map(|cookie| Action::Learn(Learn::Withdrawn(Cookie(cookie)))),
         prop::sample::select(vec![Action::SetArpReply, Action::Back, Action::Learn(Learn::Asked)]),
     ]

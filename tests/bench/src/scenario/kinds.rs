@@ -25,12 +25,12 @@ const KINDS: [(TunnelKind, &str); 3] =
 pub fn run(scale: &Scale) -> Result<Found> {
     let ground = Ground::new(PART)?;
     crate::progress("one tunnel of each kind");
-    let one = one(&ground, scale)?;
+    let single = single(&ground, scale)?;
     crate::progress("a network of each kind");
     let whole = whole(&ground, scale)?;
     drop(ground);
-    let mut lines = lines("one tunnel", &one);
-    lines.extend(self::lines(&format!("a network with {} tunnels by one PUT", grouped(scale.network)), &whole));
+    let mut lines = kind_lines("one tunnel", &single);
+    lines.extend(kind_lines(&format!("a network with {} tunnels by one PUT", grouped(scale.network)), &whole));
     for (kind, label) in &KINDS[1..] {
         lines.push(traffic::line_of_kind(scale, *kind, label)?);
     }
@@ -44,7 +44,7 @@ fn network(at: usize, tunnels: usize) -> Network {
 }
 
 /// One tunnel on a bridge without any, which goes again.
-fn one(ground: &Ground, scale: &Scale) -> Result<[Samples; 3]> {
+fn single(ground: &Ground, scale: &Scale) -> Result<[Samples; 3]> {
     let mut took: [Samples; 3] = Default::default();
     for (at, (kind, _)) in KINDS.iter().enumerate() {
         daemon::set_up_of_kind(&ground.cloud, &network(at, 0), *kind)?;
@@ -75,7 +75,7 @@ fn whole(ground: &Ground, scale: &Scale) -> Result<[Samples; 3]> {
 }
 
 /// A line for each kind; those that are not GRE by how many times GRE's time they take.
-fn lines(what: &str, took: &[Samples; 3]) -> Vec<Line> {
+fn kind_lines(what: &str, took: &[Samples; 3]) -> Vec<Line> {
     let of_gre = took[0].median();
     let line = |(samples, (kind, label)): (&Samples, &(TunnelKind, &str))| {
         let line = Line::new(PART, format!("{what}, {label}"), Unit::Seconds, samples.median(), samples.len());

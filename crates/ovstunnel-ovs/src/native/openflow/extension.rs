@@ -26,8 +26,6 @@ const MATCH_VALUE: u16 = 1 << 13;
 const LOAD_VALUE: u16 = 1 << 13 | 1 << 11;
 
 const ARP: u16 = 0x0806;
-/// The stage that a learnt flow sets.
-const GOES_ON: u32 = 2;
 
 /// All of the one field, into all of the other.
 pub(super) fn move_body(moved: Moved) -> Vec<u8> {
@@ -43,12 +41,10 @@ pub(super) fn move_body(moved: Moved) -> Vec<u8> {
 
 /// The flow that `learn` makes, without its padding.
 pub(super) fn learn_body(learn: Learn) -> Vec<u8> {
-    let (table, seconds) = match learn {
-        Learn::Withdrawn(_) => (11, 0),
-        Learn::Asked => (12, Learn::ASKED_SECONDS),
-    };
+    let seconds = if learn == Learn::Asked { Learn::ASKED_SECONDS } else { 0 };
     let mut body = Bytes::default();
-    body.u16(LEARN).u16(0).u16(seconds).u16(1000).u64(learn.cookie().0).u16(0).u8(table).zeros(1).zeros(4);
+    body.u16(LEARN).u16(0).u16(seconds).u16(Learn::PRIORITY);
+    body.u64(learn.cookie().0).u16(0).u8(learn.table()).zeros(1).zeros(4);
     let field = |body: &mut Bytes, bits: u16, from: u32, to: u32| {
         body.u16(MATCH_FIELD | bits).u32(from).u16(0).u32(to).u16(0);
     };
@@ -58,13 +54,13 @@ pub(super) fn learn_body(learn: Learn) -> Vec<u8> {
     body.u16(MATCH_VALUE | 16).u16(ARP).u32(header::ETH_TYPE).u16(0);
     let asked = if learn == Learn::Asked { header::ARP_TPA } else { header::ARP_SPA };
     field(&mut body, 32, asked, header::ARP_TPA);
-    body.u16(LOAD_VALUE | 32).u32(GOES_ON).u32(header::REG1).u16(0);
+    body.u16(LOAD_VALUE | 32).u32(Learn::GOES_ON).u32(header::REG1).u16(0);
     body.0
 }
 
 /// Which value is moved, where it is one of ours.
 pub(super) fn read_move(body: &[u8]) -> Option<Moved> {
-    [Moved::ArpMac, Moved::ArpIp, Moved::Source].into_iter().find(|moved| move_body(*moved) == body)
+    Moved::ALL.into_iter().find(|moved| move_body(*moved) == body)
 }
 
 /// What is learnt, where it is one of ours. Behind it is padding.

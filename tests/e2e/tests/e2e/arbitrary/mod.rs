@@ -235,7 +235,7 @@ fn of_arp() -> impl Strategy<Value = (Match, Vec<Action>)> {
         mac().prop_map(Action::SetArpMac),
         mac().prop_map(Action::SetSource),
         address().prop_map(Action::SetArpIp),
-        select(vec![Moved::ArpMac, Moved::ArpIp, Moved::Source]).prop_map(Action::Move),
+        select(Moved::ALL.to_vec()).prop_map(Action::Move),
         prop_oneof![Just(Learn::Asked), cookie().prop_map(Learn::Withdrawn)].prop_map(Action::Learn),
     ];
     (matches, vec(action, 0..9))
