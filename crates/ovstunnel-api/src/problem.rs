@@ -1,5 +1,7 @@
 //! Errors on the wire: `application/problem+json` (RFC 9457) with a stable `code`.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
@@ -222,6 +224,15 @@ impl Problem {
         }
     }
 }
+
+/// What happened, as for [`Problem::detail`].
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
 
 #[cfg(test)]
 mod tests {

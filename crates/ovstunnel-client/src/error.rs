@@ -34,7 +34,7 @@ impl Cause {
 pub enum ClientError {
     /// The daemon answered with an error.
     #[error("{}", .0.title)]
-    Problem(Box<Problem>),
+    Problem(#[source] Box<Problem>),
     /// There is no connection.
     #[error("cannot reach {peer}")]
     Unreachable {

@@ -195,6 +195,8 @@ pub struct Host {
     pub heard: Moment,
     /// Whether it can be asked now.
     pub is_connected: bool,
+    /// Whether it has said at which address its tunnels end, or that there is none. Before that nobody knows.
+    pub has_told_address: bool,
     /// Why its daemon cannot ask Open vSwitch, where it cannot: what it said of its bridges is a memory then.
     pub switch_fault: Option<Unmet>,
 }

@@ -85,7 +85,7 @@ impl Pool {
         format!("[xapi]\nenabled = true\nxe = \"{dir}/xe\"\ntimeout = \"{timeout}\"\ninventory = \"{dir}/inventory\"\n")
     }
 
-    /// Makes a host's `xe` behave: `fails`, `hangs`, `slow`, or empty for good.
+    /// Makes a host's `xe` behave: `fails`, `hangs`, `slow`, `refuses N`, or empty for good.
     ///
     /// # Errors
     /// When the file cannot be written.

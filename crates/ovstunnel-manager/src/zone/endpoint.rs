@@ -37,8 +37,13 @@ impl State {
                 Err((kind, evidence)) => (Some((kind, evidence)), Some(interface), None),
             },
         };
-        if trouble.is_some() && self.endpoints.address_of(number).is_some() {
+        let is_first = self.seen.get(&number).is_some_and(|seen| !seen.has_told_address);
+        self.seen_as(number, |seen| seen.has_told_address = true);
+        let is_lost = trouble.is_some() && self.endpoints.address_of(number).is_some();
+        if is_lost {
             self.endpoints.remove(number);
+        }
+        if is_first || is_lost {
             self.changed_of(number);
         }
         let host = self.hosts.get_mut(&number)?;

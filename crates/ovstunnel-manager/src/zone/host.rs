@@ -307,6 +307,7 @@ impl State {
             snapshot: None,
             heard: now,
             is_connected: false,
+            has_told_address: false,
             switch_fault: None,
         };
         self.seen.entry(number).or_insert(fresh);

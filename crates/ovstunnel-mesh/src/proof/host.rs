@@ -32,6 +32,7 @@ pub struct HostProof {
 pub(super) struct Basis {
     is_registered: bool,
     is_connected: bool,
+    has_told_address: bool,
     switch_fault: Option<Unmet>,
     seen: Option<(String, u64)>,
 }
@@ -42,6 +43,7 @@ impl Basis {
         Basis {
             is_registered: host.is_some(),
             is_connected: host.is_some_and(|host| host.is_connected),
+            has_told_address: host.is_some_and(|host| host.has_told_address),
             switch_fault: host.and_then(|host| host.switch_fault.clone()),
             seen: snapshot.map(|snapshot| (snapshot.instance.clone(), snapshot.version)),
         }
@@ -95,13 +97,17 @@ impl HostProof {
             return self.add_finding(What::HostUnseen, None, evidence, "wait until it is connected");
         };
         if mesh.without_address().any(|other| other == self.host) {
-            let evidence = "the address at which its tunnels end is not known".to_owned();
-            self.add_finding(
-                What::AddressUnknown,
-                None,
-                evidence,
-                "set the label of the host to an interface with an address",
-            );
+            let (evidence, remedy) = match host.has_told_address {
+                true => (
+                    "the address at which its tunnels end is not known",
+                    "set the label of the host to an interface with an address",
+                ),
+                false => (
+                    "it has not said yet at which address its tunnels end",
+                    "wait until it has; where it does not, its log says why",
+                ),
+            };
+            self.add_finding(What::AddressUnknown, None, evidence.to_owned(), remedy);
         }
         let bridges: Vec<&Bridge> = snapshot.bridges_of(mesh.key).collect();
         match &bridges[..] {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::zone::{Zone, at, host, ip};
 use ovstunnel_mesh::observed::{Bridge, Host, Snapshot, Unmet};
-use ovstunnel_mesh::proof::{Finding, HARMLESS, Proof, Prover, prove_once};
+use ovstunnel_mesh::proof::{Finding, HARMLESS, Proof, Prover, What, prove_once};
 use ovstunnel_types::{FlowsState, GreKey, HealthState, HostNumber, Ipv6Policy, TunnelKind, TunnelState};
 use proptest::prelude::*;
 
@@ -204,6 +204,26 @@ fn a_host_without_open_vswitch_tells_from_memory() {
     assert_eq!(findings(&prover.prove_network(&zone.mesh(), &hosts, at(1))), ["switch_unreachable 2"]);
     hosts.get_mut(&host(2)).unwrap().switch_fault = None;
     assert!(prover.prove_network(&zone.mesh(), &hosts, at(1)).is_whole());
+}
+
+/// A label is not to be corrected because nobody has asked the host yet.
+#[test]
+fn a_host_that_has_not_said_its_address_yet_is_not_said_to_have_none() {
+    let mut zone = Zone::meshed(1..=3);
+    zone.endpoints.remove(host(2));
+    let (mut hosts, mut prover) = (seen(&zone), Prover::new());
+    let mut prove = |hosts: &_| {
+        let all = prover.prove_network(&zone.mesh(), hosts, at(1)).findings;
+        let found: Vec<_> = all.into_iter().filter(|one| one.what == What::AddressUnknown).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        (found[0].evidence.clone(), found[0].remedy.clone())
+    };
+    hosts.get_mut(&host(2)).unwrap().has_told_address = false;
+    let (before, wait) = prove(&hosts);
+    hosts.get_mut(&host(2)).unwrap().has_told_address = true;
+    let (after, label) = prove(&hosts);
+    assert!(before.contains("has not said yet") && wait.starts_with("wait"), "{before}; {wait}");
+    assert!(after.contains("is not known") && label.contains("label"), "{after}; {label}");
 }
 
 #[test]

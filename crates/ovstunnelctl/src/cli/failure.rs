@@ -104,13 +104,19 @@ impl Failure {
         }
     }
 
+    /// What was answered, where it was an error.
+    fn problem(&self) -> Option<&Problem> {
+        match self {
+            Failure::Client(e) | Failure::Manager(e) | Failure::StateUnknown(e) => e.problem(),
+            Failure::Occupied { problem, .. } => Some(problem),
+            _ => None,
+        }
+    }
+
     fn as_json(&self) -> String {
-        let json = match self {
-            Failure::Client(ClientError::Problem(problem))
-            | Failure::Manager(ClientError::Problem(problem))
-            | Failure::StateUnknown(ClientError::Problem(problem))
-            | Failure::Occupied { problem, .. } => serde_json::to_string_pretty(problem),
-            _ => serde_json::to_string_pretty(&self.as_problem()),
+        let json = match self.problem() {
+            Some(problem) => serde_json::to_string_pretty(problem),
+            None => serde_json::to_string_pretty(&self.as_problem()),
         };
         json.unwrap_or_else(|e| e.to_string())
     }
@@ -148,11 +154,7 @@ impl Failure {
 
     fn as_text(&self) -> String {
         let mut text = format!("{RED}Error:{RED:#} {}", printable(&self.to_string()));
-        if let Failure::Client(ClientError::Problem(problem))
-        | Failure::Manager(ClientError::Problem(problem))
-        | Failure::StateUnknown(ClientError::Problem(problem))
-        | Failure::Occupied { problem, .. } = self
-        {
+        if let Some(problem) = self.problem() {
             text.push_str(&problem_text(problem));
         }
         text.push('\n');
@@ -165,7 +167,11 @@ impl Failure {
         text
     }
 
+    /// None of a problem: its detail is told with it.
     fn causes(&self) -> Vec<String> {
+        if self.problem().is_some() {
+            return Vec::new();
+        }
         std::iter::successors(self.source(), |&e| e.source()).map(ToString::to_string).collect()
     }
 

@@ -20,6 +20,10 @@ const LEASE: u32 = 3;
 /// A change is given up after so many times that deadline: longer than a dead holder's lock stands.
 pub(super) const PATIENCE: u32 = 4;
 
+/// How often in a row the lock's key may be refused though nobody's stands there: who had it a moment ago has let go since. What is refused more
+/// often is refused for another reason.
+const REFUSALS: u32 = 5;
+
 /// Between two looks at a lock that somebody else has.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
@@ -106,19 +110,23 @@ impl Lock<'_> {
         let number = passed_by.free_number(SystemTime::now()).ok_or(HoldError::Busy)?;
         let held = Held { number, passed_by, since: Instant::now() };
         let ticket = Ticket::new(SystemTime::now(), self.lease_time());
-        let added = self.xe.make_change(&self.ticket_addition(number, &ticket.to_string())).await;
-        let after = self.xe.other_config(self.on).await?;
-        let there = Locks::with_prefix(&after, self.prefix);
-        match added {
-            Ok(_) if there.is_held(number, &ticket, &held.passed_by) => Ok((held, after)),
-            Ok(_) => {
-                self.remove_ticket(number).await;
-                Err(HoldError::Busy)
+        for again in (0..REFUSALS).rev() {
+            let added = self.xe.make_change(&self.ticket_addition(number, &ticket.to_string())).await;
+            let after = self.xe.other_config(self.on).await?;
+            let there = Locks::with_prefix(&after, self.prefix);
+            match added {
+                Ok(_) if there.is_held(number, &ticket, &held.passed_by) => return Ok((held, after)),
+                Ok(_) => {
+                    self.remove_ticket(number).await;
+                    break;
+                }
+                // Refused, for whatever reason it gives: somebody else has added the key meanwhile, or this is a real error.
+                Err(XeError::Refused { .. }) if there != held.passed_by => break,
+                Err(XeError::Refused { .. }) if again > 0 => {}
+                Err(error) => return Err(error.into()),
             }
-            // Refused, for whatever reason it gives: somebody else has added the key meanwhile, or this is a real error.
-            Err(XeError::Refused { .. }) if there != held.passed_by => Err(HoldError::Busy),
-            Err(error) => Err(error.into()),
         }
+        Err(HoldError::Busy)
     }
 
     /// That one more command ends before the lock does.

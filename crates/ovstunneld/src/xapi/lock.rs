@@ -125,6 +125,7 @@ mod tests {
     enum At {
         Begin,
         Add { number: u64, passed_by: Locks },
+        Refused { number: u64, passed_by: Locks },
         Run { number: u64, passed_by: Locks },
         StepBack { number: u64 },
         Hold { remove: Vec<u64> },
@@ -137,7 +138,9 @@ mod tests {
                 Some(number) => At::Add { number, passed_by: locks.clone() },
                 None => At::Begin,
             },
-            At::Add { number, .. } if locks.0.contains_key(&number) => At::Begin,
+            At::Add { number, passed_by } if locks.0.contains_key(&number) => At::Refused { number, passed_by },
+            At::Refused { number, passed_by } if *locks == passed_by => At::Add { number, passed_by },
+            At::Refused { .. } => At::Begin,
             At::Add { number, passed_by } => {
                 locks.0.insert(number, ticket.to_string());
                 At::Run { number, passed_by }

@@ -2,8 +2,8 @@
 //! uses. Must not know the daemon, or be kinder than xapi: an unknown command, parameter or UUID is an error, a key that is
 //! there cannot be added, and to set a key it is taken away and then added.
 //!
-//! It is run by the path of a link; the link's folder has `pool.json` and, to make it fail, `xe.mode`: `fails`, `hangs` or
-//! `slow`.
+//! It is run by the path of a link; the link's folder has `pool.json` and, to make it fail, `xe.mode`: `fails`, `hangs`,
+//! `slow`, or `refuses 3` for the next three keys that are added.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
@@ -41,6 +41,7 @@ fn answer(folder: &Path, words: &[String]) -> Result<String> {
         "hangs" => loop {
             std::thread::park();
         },
+        mode if mode.starts_with("refuses ") => refuse_key(&folder.join("xe.mode"), mode, words)?,
         _ => bail!("Cannot reach the server"),
     }
     let (command, words) = words.split_first().context("Syntax error: no command")?;
@@ -61,6 +62,17 @@ fn answer(folder: &Path, words: &[String]) -> Result<String> {
         "pool-param-remove" => pool.remove("pools", &call),
         other => bail!("Unknown command: {other}"),
     }
+}
+
+/// As where another host's key stood there, which is gone when one looks.
+fn refuse_key(file: &Path, mode: &str, words: &[String]) -> Result<()> {
+    let left: u32 = mode.trim_start_matches("refuses ").parse()?;
+    if !words.first().is_some_and(|command| command.ends_with("-param-add")) {
+        return Ok(());
+    }
+    let then = left.checked_sub(1).filter(|left| *left > 0).map(|left| format!("refuses {left}"));
+    std::fs::write(file, then.unwrap_or_default())?;
+    bail!("This operation is not valid: the key is already there")
 }
 
 /// `name=value …`, and `--minimal`.

@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use ovstunnel_api::{Id, Outcome, PutBridge, PutTunnel, PutXapiNetwork, XapiNetworkAnswer};
 use ovstunnel_e2e::{Cloud, NodeConfig, Plugin, Pool};
 
@@ -68,5 +68,25 @@ fn hosts_of_a_pool_make_a_network_and_its_mesh_by_the_api_alone() -> Result<()> 
     let left = pool.other_config_of(&one.network_uuid)?;
     ensure!(left.get("ovs-host-setup").map(String::as_str) == Some("2"), "{left:?}");
     ensure!(make(&cloud, 2)?.outcome == Outcome::Unchanged);
+    Ok(())
+}
+
+/// A host that let go of its lock between our addition and our look at what stands there has refused us, and left nothing to be seen of it.
+#[test]
+fn a_lock_that_was_let_go_meanwhile_is_asked_for_again() -> Result<()> {
+    let pool = Pool::new(1, 1, "lo")?;
+    let config = NodeConfig { pool: Some(pool.path().to_owned()), ..NodeConfig::default() };
+    let cloud = Cloud::with_config("netlock", 1, config)?;
+    pool.set_mode(1, "refuses 2")?;
+    let made = make(&cloud, 1)?;
+    ensure!(made.outcome == Outcome::Created, "{made:?}");
+    ensure!(!pool.other_config_of(&made.network_uuid)?.keys().any(|key| key.contains("lock")), "a lock is left");
+
+    // What is always refused is no lock: it is told, and not asked for for ever.
+    pool.set_mode(1, "refuses 1000")?;
+    let body = PutXapiNetwork { host_id: Some(Id::Number(1)) };
+    let refused = cloud.call(1, |client| async move { client.put_network(KEY + 1, &body).await })?;
+    let words = format!("{:#}", anyhow::Error::new(refused.err().context("it was made all the same")?));
+    ensure!(words.contains("Open vSwitch is unavailable") && words.contains("already there"), "{words}");
     Ok(())
 }

@@ -166,6 +166,7 @@ impl Machine {
             snapshot: self.snapshot_given.then(snapshot),
             heard: at(0),
             is_connected: self.is_up,
+            has_told_address: true,
             switch_fault: None,
         }
     }
