@@ -208,7 +208,7 @@ fn a_host_without_open_vswitch_tells_from_memory() {
 
 /// A label is not to be corrected because nobody has asked the host yet.
 #[test]
-fn a_host_that_has_not_said_its_address_yet_is_not_said_to_have_none() {
+fn an_address_not_yet_said_is_not_one_that_is_missing() {
     let mut zone = Zone::meshed(1..=3);
     zone.endpoints.remove(host(2));
     let (mut hosts, mut prover) = (seen(&zone), Prover::new());
