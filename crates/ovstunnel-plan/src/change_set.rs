@@ -52,7 +52,7 @@ impl<'m> ChangeSet<'m> {
     pub fn touched_bridges(
         &self,
     ) -> impl Iterator<Item = (&BridgeName, Option<&DesiredBridge>, Option<&ObservedBridge>)> {
-        self.bridges.iter().map(|(name, touched)| (name, touched.desired.as_ref(), touched.observed.as_ref()))
+        self.bridges.iter().map(|(name, touched)| (name, touched.desired.as_ref(), touched.observed.as_deref()))
     }
 
     /// What each touched bridge must be.
@@ -73,7 +73,7 @@ impl<'m> ChangeSet<'m> {
     /// The way from what is there to what must be there; `flows` says what is known of a bridge's flows.
     pub fn build_plan(&self, settings: &EffectiveSettings, flows: impl Fn(&ObservedBridge) -> FlowsSeen) -> Plan {
         let plan = self.bridges.iter().map(|(name, touched)| {
-            let (observed, desired) = (touched.observed.as_ref(), touched.desired.as_ref());
+            let (observed, desired) = (touched.observed.as_deref(), touched.desired.as_ref());
             // A bridge that is neither ours nor to become ours was only looked at.
             let foreign = desired.is_none() && observed.is_some_and(|observed| self.record_of(observed).is_none());
             if foreign && !touched.swept && !touched.deleted {
@@ -93,7 +93,7 @@ impl<'m> ChangeSet<'m> {
         let cache = self.cache;
         self.bridges.entry(name.clone()).or_insert_with(|| {
             let observed = view.bridge(name.as_str());
-            let desired = observed.as_ref().and_then(|observed| bridge_record(cache, observed));
+            let desired = observed.as_deref().and_then(|observed| bridge_record(cache, observed));
             Touched { observed, desired, ..Touched::default() }
         })
     }
@@ -179,11 +179,11 @@ impl<'m> ChangeSet<'m> {
 
     fn set_up_bridge(&mut self, view: &dyn View, settings: &Settings, setup: &SetupBridge) -> Result<(), Rejected> {
         let Touched { observed, desired, .. } = self.takable_bridge(view, &setup.bridge)?.clone();
-        let becomes = uplinks::becomes_ours(desired.as_ref(), observed.as_ref());
+        let becomes = uplinks::becomes_ours(desired.as_ref(), observed.as_deref());
         let had = desired.as_ref().map(|desired| desired.kind.keys()).unwrap_or_default();
         let kind = BridgeKind::Network(setup.key);
         let mut next =
-            desired.unwrap_or_else(|| first_record(&setup.bridge, kind.clone(), settings, observed.as_ref()));
+            desired.unwrap_or_else(|| first_record(&setup.bridge, kind.clone(), settings, observed.as_deref()));
         let Some(key) = next.kind.key() else { return Err(of_another_kind(&next)) };
         if key != setup.key && setup.tunnels.is_none() && !next.tunnels.is_empty() {
             let detail = format!(
@@ -204,17 +204,22 @@ impl<'m> ChangeSet<'m> {
         next.ipv6 = setup.ipv6.unwrap_or(next.ipv6);
         next.agent |= setup.agent;
         let uplink = next.uplink.take();
-        next.uplink =
-            uplinks::resolve_uplink(setup.uplink.as_ref(), uplink, setup.bridge.as_str(), observed.as_ref(), settings)?;
+        next.uplink = uplinks::resolve_uplink(
+            setup.uplink.as_ref(),
+            uplink,
+            setup.bridge.as_str(),
+            observed.as_deref(),
+            settings,
+        )?;
         if let Some(specs) = &setup.tunnels {
-            let datapath = observed.as_ref().map_or(&settings.datapath_type, |bridge| &bridge.datapath_type);
+            let datapath = observed.as_deref().map_or(&settings.datapath_type, |bridge| &bridge.datapath_type);
             for (n, spec) in specs.iter().enumerate() {
                 check_family(format!("tunnels[{n}].remote_ip"), spec.remote_ip, next.encap, datapath)?;
             }
             next.tunnels = complete_set(specs, setup.key, &next)?;
         }
         if let Some(known) = &setup.neighbours {
-            next.neighbours = next.neighbours.told_anew(known, observed.as_ref());
+            next.neighbours = next.neighbours.told_anew(known, observed.as_deref());
         }
         if renumbered {
             twice::leads_elsewhere(&next)?;
@@ -223,7 +228,7 @@ impl<'m> ChangeSet<'m> {
             uplinks::may_become(view, bridge, &next, settings, &setup.host)?;
         }
         next.pair();
-        self.claim_all(view, &next, observed.as_ref())?;
+        self.claim_all(view, &next, observed.as_deref())?;
         self.check_keys(view, &setup.bridge, &next.kind.keys(), &had)?;
         self.touched_bridge(view, &setup.bridge).desired = Some(next);
         Ok(())
@@ -327,7 +332,7 @@ impl<'m> ChangeSet<'m> {
 
     /// A port of a touched bridge, as it is.
     fn observed_port(&self, bridge: &str, port: &str) -> Option<&ObservedPort> {
-        self.bridges.get(bridge)?.observed.as_ref()?.ports.get(port)
+        self.bridges.get(bridge)?.observed.as_deref()?.ports.get(port)
     }
 
     /// Whether a port that is there now will be gone, or be another tunnel, once the change set is carried out.
@@ -345,7 +350,7 @@ impl<'m> ChangeSet<'m> {
         self.touched_bridge(view, &create.bridge);
         let touched = self.bridges.get(&create.bridge);
         let Some(bridge) = touched.and_then(|touched| touched.desired.as_ref()) else {
-            return Err(match touched.and_then(|touched| touched.observed.as_ref()) {
+            return Err(match touched.and_then(|touched| touched.observed.as_deref()) {
                 Some(observed) => not_managed(&create.bridge, observed),
                 None => Rejected::NotFound(format!("there is no bridge {}; set it up first", create.bridge)),
             });
@@ -354,7 +359,7 @@ impl<'m> ChangeSet<'m> {
             .then(|| twice::renumbered_bridge(bridge, &create.from))
             .transpose()?;
         let bridge = renumbered.as_ref().unwrap_or(bridge);
-        if let Some(observed) = touched.and_then(|touched| touched.observed.as_ref()) {
+        if let Some(observed) = touched.and_then(|touched| touched.observed.as_deref()) {
             check_family("remote_ip", create.remote_ip, bridge.encap, &observed.datapath_type)?;
         }
         let mut tunnel = checked_tunnel(create, bridge)?;

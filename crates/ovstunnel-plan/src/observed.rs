@@ -4,6 +4,7 @@
 //! the rows were read, or hold flows (they are not in the database).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -222,7 +223,7 @@ impl ObservedBridge {
 /// What planning may ask about the rest of the switch.
 pub trait View {
     /// A bridge by its name, with all that is on it.
-    fn bridge(&self, name: &str) -> Option<ObservedBridge>;
+    fn bridge(&self, name: &str) -> Option<Arc<ObservedBridge>>;
     /// A bridge by its name, with its own port and no other.
     fn bare_bridge(&self, name: &str) -> Option<ObservedBridge>;
     /// One port of a bridge.

@@ -154,7 +154,10 @@ impl Host {
 
     /// A bridge as it is in the switch, whoever made it.
     pub fn bridge(&self, name: &str) -> Option<ObservedBridge> {
-        Switch::Simulated(self.switch.clone()).observer().read(|db| db.view().bridge(name))
+        Switch::Simulated(self.switch.clone())
+            .observer()
+            .read(|db| db.view().bridge(name))
+            .map(std::sync::Arc::unwrap_or_clone)
     }
 
     /// Names of all bridges in the switch.

@@ -9,6 +9,8 @@ use compact_str::CompactString;
 use ovstunnel_plan::{Vlan, ids};
 use uuid::Uuid;
 
+use super::kept::Kept;
+use super::keys::Keys;
 pub(crate) use super::tables::{Bfd, BridgeRow, FlowTableRow, InterfaceRow, MirrorRow, Pairs, PortRow};
 use super::tables::{
     BridgeColumns, FlowTableColumns, InterfaceColumns, MirrorColumns, PortColumns, RootColumns, RowUpdate, Rows, Update,
@@ -47,6 +49,7 @@ pub struct Db {
     pub(crate) other_config: Pairs,
     /// Column `external_ids` of the switch itself.
     pub(crate) external_ids: Pairs,
+    pub(crate) kept: Kept,
 }
 
 impl Db {
@@ -55,7 +58,9 @@ impl Db {
         let (planned, all) = (Keys::planned_keys(&update), Keys::all_keys(&update));
         // A bridge that loses a port is told from the old owners, one that gains a port from the new ones.
         self.note_touched(&planned, &all);
-        if !(update.mirrors.is_empty() && update.flow_tables.is_empty()) {
+        let of_others = !(update.mirrors.is_empty() && update.flow_tables.is_empty());
+        self.note_kept(&all, of_others);
+        if of_others {
             self.touched_for_watch = None;
         }
         for (uuid, row) in &update.root {
@@ -68,6 +73,23 @@ impl Db {
         ports.into_iter().for_each(|(uuid, row)| self.apply_port(uuid, row));
         bridges.into_iter().for_each(|(uuid, row)| self.apply_bridge(uuid, row));
         self.note_touched(&planned, &all);
+        self.note_kept(&all, of_others);
+    }
+
+    /// Of the bridge that is kept, which rows a transaction changes: told before it and after it, as above.
+    fn note_kept(&mut self, keys: &Keys, of_others: bool) {
+        let Some(bridge) = self.kept.row() else { return };
+        if !self.bridges.contains_key(&bridge) {
+            self.kept = Kept::default();
+            return;
+        }
+        if of_others || keys.bridges.contains(&bridge) {
+            self.kept.note_change();
+        }
+        let of_interfaces = keys.interfaces.iter().filter_map(|uuid| self.port_of.get(uuid));
+        for port in keys.ports.iter().chain(of_interfaces).filter(|port| self.bridge_of.get(port) == Some(&bridge)) {
+            self.kept.note_port(*port, self.ports.get(port).map(|row| row.name.to_string()));
+        }
     }
 
     /// Who plans has to look again at what is `planned`; who tells of changes, at `all`: health depends on more than plans do.
@@ -88,6 +110,8 @@ impl Db {
     pub(crate) fn touch_rows(&mut self, bridges: &[Uuid], ports: &[Uuid], interfaces: &[Uuid]) {
         let keys = Keys { bridges: bridges.to_vec(), ports: ports.to_vec(), interfaces: interfaces.to_vec() };
         self.note_touched(&keys, &keys);
+        // Whoever says so has changed rows before, of which nobody knows any more how they were.
+        self.kept = Kept::default();
     }
 
     /// Names of the bridges that these rows belong to.
@@ -200,36 +224,6 @@ fn change_bfd(row: &mut InterfaceRow, config: Option<Pairs>, status: Option<Pair
     config.into_iter().for_each(|difference| change_pairs(&mut bfd.config, difference));
     status.into_iter().for_each(|difference| change_pairs(&mut bfd.status, difference));
     row.bfd = Some(bfd).filter(|bfd| !(bfd.config.is_empty() && bfd.status.is_empty()));
-}
-
-/// Rows that a transaction changes.
-struct Keys {
-    bridges: Vec<Uuid>,
-    ports: Vec<Uuid>,
-    interfaces: Vec<Uuid>,
-}
-
-impl Keys {
-    /// Those that planning has to look at again.
-    fn planned_keys(update: &Update) -> Keys {
-        fn row_keys<T>(rows: &HashMap<Uuid, RowUpdate<T>>, planned: impl Fn(&T) -> bool) -> Vec<Uuid> {
-            let matters = |row: &RowUpdate<T>| !matches!(row, RowUpdate::Modify(columns) if !planned(columns));
-            rows.iter().filter(|(_, row)| matters(row)).map(|(uuid, _)| *uuid).collect()
-        }
-        Keys {
-            bridges: row_keys(&update.bridges, BridgeColumns::has_planned_column),
-            ports: row_keys(&update.ports, |_| true),
-            interfaces: row_keys(&update.interfaces, InterfaceColumns::has_planned_column),
-        }
-    }
-
-    fn all_keys(update: &Update) -> Keys {
-        Keys {
-            bridges: update.bridges.keys().copied().collect(),
-            ports: update.ports.keys().copied().collect(),
-            interfaces: update.interfaces.keys().copied().collect(),
-        }
-    }
 }
 
 impl Db {

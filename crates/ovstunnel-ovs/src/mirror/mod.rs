@@ -7,6 +7,8 @@ mod columns;
 mod db;
 mod follow;
 mod frame;
+mod kept;
+mod keys;
 mod pulse;
 mod tables;
 mod view;

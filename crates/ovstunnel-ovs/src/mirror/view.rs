@@ -3,6 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use ovstunnel_plan::{
@@ -12,11 +13,15 @@ use ovstunnel_plan::{
 use uuid::Uuid;
 
 use super::db::{BridgeRow, InterfaceRow, MirrorRow, Pairs, PortRow};
+use super::kept::Since;
 use crate::Db;
 
 /// Questions that are answered by looking at each row: an index, of which every change makes a new one necessary, costs as
 /// much as some dozens of them.
 const FEW: usize = 16;
+
+/// From how many ports on a bridge is kept. One below it is read in less time than it takes to note what changed.
+const LARGE: usize = if cfg!(test) { 1 } else { 64 };
 
 /// Where tunnels go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -227,9 +232,13 @@ impl PortRow {
 }
 
 impl View for SwitchView<'_> {
-    fn bridge(&self, name: &str) -> Option<ObservedBridge> {
+    fn bridge(&self, name: &str) -> Option<Arc<ObservedBridge>> {
         let (uuid, row) = self.bridge_row(name)?;
-        Some(observed_bridge(self.db, uuid, row, &row.ports))
+        let read = || observed_bridge(self.db, uuid, row, &row.ports);
+        if row.ports.len() < LARGE {
+            return Some(Arc::new(read()));
+        }
+        Some(self.db.kept.bridge(uuid, read, |kept, since| read_again(self.db, (uuid, row), kept, since)))
     }
 
     fn bare_bridge(&self, name: &str) -> Option<ObservedBridge> {
@@ -275,7 +284,7 @@ fn all_keys(db: &Db) -> HashMap<GreKey, Vec<String>> {
     keys
 }
 
-fn observed_bridge(db: &Db, uuid: Uuid, row: &BridgeRow, ports: &BTreeSet<Uuid>) -> ObservedBridge {
+pub(super) fn observed_bridge(db: &Db, uuid: Uuid, row: &BridgeRow, ports: &BTreeSet<Uuid>) -> ObservedBridge {
     let ports = ports.iter().filter_map(|uuid| Some(observed_port(db, *uuid, db.ports.get(uuid)?)));
     ObservedBridge {
         uuid,
@@ -293,6 +302,22 @@ fn observed_bridge(db: &Db, uuid: Uuid, row: &BridgeRow, ports: &BTreeSet<Uuid>)
         flow_limit: flow_limit(db, row),
         ports: ports.map(|port| (port.name.clone(), port)).collect(),
     }
+}
+
+/// Brings what was read of a bridge up to date.
+fn read_again(db: &Db, (uuid, row): (Uuid, &BridgeRow), kept: &mut Arc<ObservedBridge>, since: &Since) {
+    if since.ports.len() * 2 > row.ports.len() {
+        *kept = Arc::new(observed_bridge(db, uuid, row, &row.ports));
+        return;
+    }
+    let bridge = Arc::make_mut(kept);
+    since.names.iter().for_each(|name| drop(bridge.ports.remove(name)));
+    for port in since.ports.iter().filter(|port| row.ports.contains(port)) {
+        let port = db.ports.get(port).map(|row| observed_port(db, *port, row));
+        bridge.ports.extend(port.map(|port| (port.name.clone(), port)));
+    }
+    let ports = std::mem::take(&mut bridge.ports);
+    *bridge = ObservedBridge { ports, ..observed_bridge(db, uuid, row, &BTreeSet::new()) };
 }
 
 fn observed_port(db: &Db, uuid: Uuid, row: &PortRow) -> ObservedPort {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -15,6 +16,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Mutex;
 use tokio_util::codec::FramedRead;
 
+use super::rows::Params;
 use super::transact::Operations;
 use crate::CommitError;
 use crate::mirror::JsonFrames;
@@ -35,10 +37,10 @@ struct Connection {
 
 /// What is asked of the database.
 #[derive(Serialize)]
-struct Request<'a> {
+struct Request<'a, T: Serialize> {
     id: u64,
     method: &'a str,
-    params: Vec<&'a Value>,
+    params: Params<'a, T>,
 }
 
 /// A message of the database.
@@ -47,15 +49,16 @@ struct Message {
     id: Value,
     method: Option<String>,
     params: Option<Value>,
-    result: Option<Value>,
+    result: Option<Box<RawValue>>,
     error: Option<Value>,
 }
 
-/// What one operation came to, where it failed.
+/// What one operation came to; of one that was not tried, nothing.
 #[derive(Deserialize)]
-struct Failed {
-    error: String,
+struct Came {
+    error: Option<String>,
     details: Option<String>,
+    rows: Option<Vec<Value>>,
 }
 
 impl Database {
@@ -91,7 +94,8 @@ pub(crate) async fn select_rows(socket: &Path, operations: &[Value]) -> Result<V
     if let Some(error) = answer.error.filter(|error| !error.is_null()) {
         return Err(refused(&error));
     }
-    let mut result = answer.result.unwrap_or_default();
+    let result = answer.result.as_deref().map_or("null", RawValue::get);
+    let mut result: Value = serde_json::from_str(result).unwrap_or_default();
     let mut all = Vec::new();
     for n in 0..operations.len() {
         match result.get_mut(n).and_then(|one| one.get_mut("rows")).map(Value::take) {
@@ -108,11 +112,10 @@ impl Connection {
         Ok(Connection { frames: FramedRead::new(read, JsonFrames::default()), write, asked: 0 })
     }
 
-    async fn transact(&mut self, operations: &[Value]) -> io::Result<Message> {
+    async fn transact(&mut self, operations: &[impl Serialize]) -> io::Result<Message> {
         self.asked += 1;
-        let database = Value::from("Open_vSwitch");
-        let params = std::iter::once(&database).chain(operations).collect();
-        let request = serde_json::to_vec(&Request { id: self.asked, method: "transact", params })?;
+        let request = Request { id: self.asked, method: "transact", params: Params(operations) };
+        let request = serde_json::to_vec(&request)?;
         self.write.write_all(&request).await?;
         loop {
             let frame = self.frames.next().await.ok_or(io::ErrorKind::UnexpectedEof)??;
@@ -134,16 +137,19 @@ fn read_answer(answer: Message, operations: &Operations) -> Result<i64, CommitEr
     if let Some(error) = answer.error.filter(|error| !error.is_null()) {
         return Err(CommitError::Refused(format!("the database answers {error}")));
     }
-    let results = answer.result.as_ref().and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    for (position, result) in results.iter().enumerate() {
-        let Ok(Failed { error, details }) = Failed::deserialize(result) else { continue };
-        let words = details.map_or_else(|| error.clone(), |details| format!("{error}: {details}"));
+    let results = answer.result.as_deref().map_or("[]", RawValue::get);
+    let unreadable = |error| CommitError::Unknown(format!("the database's answer cannot be read: {error}"));
+    let results: Vec<Option<Came>> = serde_json::from_str(results).map_err(unreadable)?;
+    for (position, came) in results.iter().enumerate() {
+        let Some(Came { error: Some(error), details, .. }) = came else { continue };
+        let words = details.as_ref().map_or_else(|| error.clone(), |details| format!("{error}: {details}"));
         return Err(CommitError::Refused(match operations.guard_failure(position) {
             Some(what) => format!("{what} ({words})"),
             None => words,
         }));
     }
-    let next = results.last().and_then(|selected| selected["rows"][0]["next_cfg"].as_i64());
+    let selected = results.last().and_then(|came| came.as_ref()?.rows.as_ref()?.first());
+    let next = selected.and_then(|row| row["next_cfg"].as_i64());
     next.ok_or_else(|| CommitError::Unknown("the database does not tell its configuration's number".to_owned()))
 }
 
@@ -159,7 +165,7 @@ mod tests {
         let operations = native::transaction_operations(&[Step::TryAgain { attempt: 1 }], &Db::default()).unwrap();
         let read = |result: Value| {
             let answer = json!({"id": 1, "result": result, "error": null});
-            read_answer(serde_json::from_value(answer).unwrap(), &operations)
+            read_answer(serde_json::from_str(&answer.to_string()).unwrap(), &operations)
         };
         let refused = |words: &str| Err(CommitError::Refused(words.to_owned()));
         let constraint = json!([{}, {"count": 1}, {"count": 1}, {}, {"rows": [{"next_cfg": 7}]},

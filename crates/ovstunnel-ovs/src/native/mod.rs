@@ -6,6 +6,7 @@
 
 mod database;
 mod openflow;
+mod rows;
 mod transact;
 
 use std::io;

@@ -7,9 +7,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use ovstunnel_plan::{BridgeEdit, BridgeSpec, DesiredTunnel, NO_VLAN, PortEdit, Step, SwitchEdit, ids};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::rows::{Insert, Mutate, Pairs, RowRef, TunnelInterface, TunnelPort, row_name};
 use crate::Db;
 
 /// Tables whose rows have names.
@@ -41,15 +44,23 @@ pub(crate) struct NoSuchRow {
 /// The operations of one transaction, and what of them guards what.
 #[derive(Debug, Default)]
 pub(crate) struct Operations {
-    ops: Vec<Value>,
+    ops: Vec<Box<RawValue>>,
     /// By position in `ops`: what is no longer so where that one fails.
     guards: BTreeMap<usize, String>,
 }
 
 impl Operations {
     /// The operations, in order. The last one tells `next_cfg`.
-    pub fn as_slice(&self) -> &[Value] {
+    pub fn as_slice(&self) -> &[Box<RawValue>] {
         &self.ops
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "what an operation is made of can always be written: its maps have strings as keys"
+    )]
+    fn add(&mut self, operation: &impl Serialize) {
+        self.ops.push(to_raw_value(operation).expect("an operation is JSON"));
     }
 
     /// What is no longer so, where the operation at this position guards something.
@@ -69,8 +80,8 @@ pub(crate) fn transaction_operations(steps: &[Step], db: &Db) -> Result<Operatio
 /// Ports that join a bridge and leave it: one change of its row, however many.
 #[derive(Debug, Default)]
 struct Members {
-    come: Vec<Value>,
-    go: Vec<Value>,
+    come: Vec<RowRef>,
+    go: Vec<RowRef>,
 }
 
 struct Transaction<'a> {
@@ -79,10 +90,10 @@ struct Transaction<'a> {
     /// Rows that are there, by name, of tables that were asked for.
     there: HashMap<Table, HashMap<&'a str, Uuid>>,
     /// Rows that this transaction makes and that it may name again.
-    made: HashMap<(Table, String), Value>,
+    made: HashMap<(Table, String), RowRef>,
     guarded: HashSet<Uuid>,
     /// By bridge, in the order of their first port.
-    members: Vec<(Value, Members)>,
+    members: Vec<(RowRef, Members)>,
     named: usize,
 }
 
@@ -107,7 +118,7 @@ impl<'a> Transaction<'a> {
 
     fn add_guard(&mut self, op: Value, what: String) {
         self.done.guards.insert(self.done.ops.len(), what);
-        self.done.ops.push(op);
+        self.done.add(&op);
     }
 
     fn add_step(&mut self, step: &Step) -> Result<(), NoSuchRow> {
@@ -118,7 +129,7 @@ impl<'a> Transaction<'a> {
                 self.mutate_row(
                     "Open_vSwitch",
                     None,
-                    json!([["bridges", "delete", ovsdb_set([uuid_reference(*uuid)])]]),
+                    json!([["bridges", "delete", ovsdb_set([RowRef::There(*uuid)])]]),
                 );
             }
             Step::AddTunnel { bridge, tunnel } => return self.add_tunnel(bridge.as_str(), tunnel),
@@ -126,7 +137,7 @@ impl<'a> Transaction<'a> {
             Step::RemoveTunnel { bridge, uuid, .. } => {
                 // Nothing is to be done where the bridge has gone with all on it.
                 if let Ok(row) = self.guarded_row(Table::Bridge, bridge) {
-                    self.members_of(row).go.push(uuid_reference(*uuid));
+                    self.members_of(row).go.push(RowRef::There(*uuid));
                 }
             }
             Step::TryAgain { attempt } => {
@@ -142,15 +153,15 @@ impl<'a> Transaction<'a> {
     }
 
     /// The row of this name, guarded where this transaction does not make it itself.
-    fn guarded_row(&mut self, table: Table, name: &str) -> Result<Value, NoSuchRow> {
+    fn guarded_row(&mut self, table: Table, name: &str) -> Result<RowRef, NoSuchRow> {
         if let Some(row) = self.made.get(&(table, name.to_owned())) {
-            return Ok(row.clone());
+            return Ok(*row);
         }
         let db = self.db;
         let rows = self.there.entry(table).or_insert_with(|| rows_by_name(table, db));
         let missing = || NoSuchRow { table, name: name.to_owned() };
         let uuid = *rows.get(name).ok_or_else(missing)?;
-        let row = uuid_reference(uuid);
+        let row = RowRef::There(uuid);
         if self.guarded.insert(uuid) {
             let op = json!({
                 "op": "wait", "timeout": 0, "table": table.name(), "where": [["_uuid", "==", row]],
@@ -162,12 +173,10 @@ impl<'a> Transaction<'a> {
     }
 
     /// Inserts a row under a name of this transaction.
-    fn insert_row(&mut self, table: Table, name: &str, mut columns: Value) -> Value {
+    fn insert_row(&mut self, table: Table, row: impl Serialize) -> RowRef {
         self.named += 1;
-        let id = format!("row{}", self.named);
-        columns["name"] = name.into();
-        self.done.ops.push(json!({"op": "insert", "table": table.name(), "uuid-name": id, "row": columns}));
-        json!(["named-uuid", id])
+        self.done.add(&Insert { table: table.name(), row_name: row_name(self.named), row });
+        RowRef::Made(self.named)
     }
 
     fn edit_switch(&mut self, edit: &SwitchEdit) {
@@ -181,14 +190,14 @@ impl<'a> Transaction<'a> {
 
     fn create_bridge(&mut self, spec: &BridgeSpec) {
         let name = spec.name.as_str();
-        let mut own = json!({"type": "internal"});
+        let mut own = json!({"name": name, "type": "internal"});
         if let Some(mtu) = spec.mtu_request {
             own["mtu_request"] = mtu.into();
         }
-        let interface = self.insert_row(Table::Interface, name, own);
-        let port = self.insert_row(Table::Port, name, json!({"interfaces": interface, "protected": true}));
+        let interface = self.insert_row(Table::Interface, own);
+        let port = self.insert_row(Table::Port, json!({"name": name, "interfaces": interface, "protected": true}));
         let mut columns = json!({
-            "ports": &port, "stp_enable": false,
+            "name": name, "ports": port, "stp_enable": false,
             "external_ids": ovsdb_map(&spec.external_ids), "other_config": ovsdb_map(&spec.other_config),
         });
         if !spec.datapath_type.is_empty() {
@@ -197,32 +206,39 @@ impl<'a> Transaction<'a> {
         if let Some(mode) = spec.fail_mode {
             columns["fail_mode"] = mode.as_str().into();
         }
-        let bridge = self.insert_row(Table::Bridge, name, columns);
+        let bridge = self.insert_row(Table::Bridge, columns);
         // The bridge and its own port can be named by other steps; of a new tunnel there is none.
         self.made.insert((Table::Port, name.to_owned()), port);
-        self.made.insert((Table::Bridge, name.to_owned()), bridge.clone());
+        self.made.insert((Table::Bridge, name.to_owned()), bridge);
         self.mutate_row("Open_vSwitch", None, json!([["bridges", "insert", ovsdb_set([bridge])]]));
     }
 
     fn add_tunnel(&mut self, bridge: &str, tunnel: &DesiredTunnel) -> Result<(), NoSuchRow> {
         let (bridge, name) = (self.guarded_row(Table::Bridge, bridge)?, tunnel.port_name());
-        let kind = tunnel.encap.kind().interface_type();
-        let mut interface = json!({"type": kind, "options": ovsdb_map(tunnel.interface_options())});
-        if let Some(interval) = tunnel.bfd {
-            interface["bfd"] = ovsdb_map(interval.bfd_column());
-        }
-        let interface = self.insert_row(Table::Interface, name.as_str(), interface);
-        let mut port =
-            json!({"interfaces": interface, "protected": true, "external_ids": ovsdb_map(tunnel.external_ids())});
-        if tunnel.second {
-            port["tag"] = NO_VLAN.into();
-        }
-        let port = self.insert_row(Table::Port, name.as_str(), port);
+        let interface = self.insert_row(
+            Table::Interface,
+            TunnelInterface {
+                name: name.as_str(),
+                kind: tunnel.encap.kind().interface_type(),
+                options: Pairs(tunnel.interface_options()),
+                bfd: tunnel.bfd.map(|interval| Pairs(interval.bfd_column().into())),
+            },
+        );
+        let port = self.insert_row(
+            Table::Port,
+            TunnelPort {
+                name: name.as_str(),
+                interfaces: interface,
+                protected: true,
+                external_ids: Pairs(tunnel.external_ids()),
+                tag: tunnel.second.then_some(NO_VLAN),
+            },
+        );
         self.members_of(bridge).come.push(port);
         Ok(())
     }
 
-    fn members_of(&mut self, bridge: Value) -> &mut Members {
+    fn members_of(&mut self, bridge: RowRef) -> &mut Members {
         // Steps of a bridge stand together: it is the last one, mostly.
         let at = self.members.iter().rposition(|(row, _)| *row == bridge).unwrap_or_else(|| {
             self.members.push((bridge, Members::default()));
@@ -241,31 +257,27 @@ impl<'a> Transaction<'a> {
             };
             let row = self.guarded_row(table, name)?;
             match edit {
-                BridgeEdit::NoVlan => self.no_vlan(&row),
-                BridgeEdit::Protect(on) => self.update_row("Port", &row, json!({"protected": on})),
+                BridgeEdit::NoVlan => self.no_vlan(row),
+                BridgeEdit::Protect(on) => self.update_row("Port", row, json!({"protected": on})),
                 BridgeEdit::MtuRequest(mtu) => {
-                    let mtu = mtu.map_or_else(|| ovsdb_set([]), Into::into);
-                    self.update_row("Interface", &row, json!({"mtu_request": mtu}));
+                    let mtu = mtu.map_or_else(|| ovsdb_set::<&str>([]), Into::into);
+                    self.update_row("Interface", row, json!({"mtu_request": mtu}));
                 }
-                BridgeEdit::SetId(key, value) => self.set_key("Bridge", Some(&row), "external_ids", (key, value)),
-                BridgeEdit::DropId(key) => self.drop_key("Bridge", Some(&row), "external_ids", key),
-                BridgeEdit::SetConfig(key, value) => self.set_key("Bridge", Some(&row), "other_config", (key, value)),
-                BridgeEdit::DropConfig(key) => self.drop_key("Bridge", Some(&row), "other_config", key),
-                BridgeEdit::StpOff => self.update_row("Bridge", &row, json!({"stp_enable": false})),
-                BridgeEdit::RstpOff => self.update_row("Bridge", &row, json!({"rstp_enable": false})),
+                BridgeEdit::SetId(key, value) => self.set_key("Bridge", Some(row), "external_ids", (key, value)),
+                BridgeEdit::DropId(key) => self.drop_key("Bridge", Some(row), "external_ids", key),
+                BridgeEdit::SetConfig(key, value) => self.set_key("Bridge", Some(row), "other_config", (key, value)),
+                BridgeEdit::DropConfig(key) => self.drop_key("Bridge", Some(row), "other_config", key),
+                BridgeEdit::StpOff => self.update_row("Bridge", row, json!({"stp_enable": false})),
+                BridgeEdit::RstpOff => self.update_row("Bridge", row, json!({"rstp_enable": false})),
                 BridgeEdit::OpenFlow14(on) => {
                     let verb = if *on { "insert" } else { "delete" };
-                    self.mutate_row(
-                        "Bridge",
-                        Some(&row),
-                        json!([["protocols", verb, ovsdb_set(["OpenFlow14".into()])]]),
-                    );
+                    self.mutate_row("Bridge", Some(row), json!([["protocols", verb, ovsdb_set(["OpenFlow14"])]]));
                 }
                 BridgeEdit::FailMode(mode) => {
-                    let mode = mode.map_or_else(|| ovsdb_set([]), |mode| mode.as_str().into());
-                    self.update_row("Bridge", &row, json!({"fail_mode": mode}));
+                    let mode = mode.map_or_else(|| ovsdb_set::<&str>([]), |mode| mode.as_str().into());
+                    self.update_row("Bridge", row, json!({"fail_mode": mode}));
                 }
-                BridgeEdit::McastSnooping(on) => self.update_row("Bridge", &row, json!({"mcast_snooping_enable": on})),
+                BridgeEdit::McastSnooping(on) => self.update_row("Bridge", row, json!({"mcast_snooping_enable": on})),
             }
         }
         Ok(())
@@ -282,68 +294,65 @@ impl<'a> Transaction<'a> {
             };
             let row = self.guarded_row(table, name)?;
             match edit {
-                PortEdit::SetId(key, value) => self.set_key("Port", Some(&row), "external_ids", (key, value)),
-                PortEdit::DropId(key) => self.drop_key("Port", Some(&row), "external_ids", key),
-                PortEdit::Protect => self.update_row("Port", &row, json!({"protected": true})),
-                PortEdit::NoVlan => self.no_vlan(&row),
+                PortEdit::SetId(key, value) => self.set_key("Port", Some(row), "external_ids", (key, value)),
+                PortEdit::DropId(key) => self.drop_key("Port", Some(row), "external_ids", key),
+                PortEdit::Protect => self.update_row("Port", row, json!({"protected": true})),
+                PortEdit::NoVlan => self.no_vlan(row),
                 PortEdit::ReceiveOnly => {
                     self.update_row(
                         "Port",
-                        &row,
-                        json!({"tag": NO_VLAN, "trunks": ovsdb_set([]), "vlan_mode": ovsdb_set([])}),
+                        row,
+                        json!({"tag": NO_VLAN, "trunks": ovsdb_set::<&str>([]), "vlan_mode": ovsdb_set::<&str>([])}),
                     );
                 }
-                PortEdit::Detach => self.update_row("Interface", &row, json!({"type": "null"})),
-                PortEdit::MakeTunnel(kind) => {
-                    self.update_row("Interface", &row, json!({"type": kind.interface_type()}))
-                }
-                PortEdit::SetOption(key, value) => self.set_key("Interface", Some(&row), "options", (key, value)),
-                PortEdit::DropOption(key) => self.drop_key("Interface", Some(&row), "options", key),
-                PortEdit::SetBfd(key, value) => self.set_key("Interface", Some(&row), "bfd", (key, value)),
-                PortEdit::DropBfd(key) => self.drop_key("Interface", Some(&row), "bfd", key),
+                PortEdit::Detach => self.update_row("Interface", row, json!({"type": "null"})),
+                PortEdit::MakeTunnel(kind) => self.update_row("Interface", row, json!({"type": kind.interface_type()})),
+                PortEdit::SetOption(key, value) => self.set_key("Interface", Some(row), "options", (key, value)),
+                PortEdit::DropOption(key) => self.drop_key("Interface", Some(row), "options", key),
+                PortEdit::SetBfd(key, value) => self.set_key("Interface", Some(row), "bfd", (key, value)),
+                PortEdit::DropBfd(key) => self.drop_key("Interface", Some(row), "bfd", key),
             }
         }
         Ok(())
     }
 
-    fn no_vlan(&mut self, port: &Value) {
+    fn no_vlan(&mut self, port: RowRef) {
         self.update_row(
             "Port",
             port,
-            json!({"tag": ovsdb_set([]), "trunks": ovsdb_set([]), "vlan_mode": ovsdb_set([])}),
+            json!({"tag": ovsdb_set::<&str>([]), "trunks": ovsdb_set::<&str>([]), "vlan_mode": ovsdb_set::<&str>([])}),
         );
     }
 
-    fn update_row(&mut self, table: &str, row: &Value, columns: Value) {
-        self.done.ops.push(json!({"op": "update", "table": table, "where": [["_uuid", "==", row]], "row": columns}));
+    fn update_row(&mut self, table: &str, row: RowRef, columns: Value) {
+        self.done.add(&json!({"op": "update", "table": table, "where": [["_uuid", "==", row]], "row": columns}));
     }
 
     /// An insert leaves a key that is there as it is: so it goes first.
-    fn set_key(&mut self, table: &str, row: Option<&Value>, column: &str, (key, value): (&str, &str)) {
-        let mutations =
-            json!([[column, "delete", ovsdb_set([key.into()])], [column, "insert", ["map", [[key, value]]]]]);
+    fn set_key(&mut self, table: &str, row: Option<RowRef>, column: &str, (key, value): (&str, &str)) {
+        let mutations = json!([[column, "delete", ovsdb_set([key])], [column, "insert", ["map", [[key, value]]]]]);
         self.mutate_row(table, row, mutations);
     }
 
-    fn drop_key(&mut self, table: &str, row: Option<&Value>, column: &str, key: &str) {
-        self.mutate_row(table, row, json!([[column, "delete", ovsdb_set([key.into()])]]));
+    fn drop_key(&mut self, table: &str, row: Option<RowRef>, column: &str, key: &str) {
+        self.mutate_row(table, row, json!([[column, "delete", ovsdb_set([key])]]));
     }
 
     /// Mutates a row, or without one the only one of its table.
-    fn mutate_row(&mut self, table: &str, row: Option<&Value>, mutations: Value) {
-        let condition = row.map_or_else(|| json!([]), |row| json!([["_uuid", "==", row]]));
-        self.done.ops.push(json!({"op": "mutate", "table": table, "where": condition, "mutations": mutations}));
+    fn mutate_row(&mut self, table: &str, row: Option<RowRef>, mutations: impl Serialize) {
+        let condition: Vec<_> = row.map(|row| ("_uuid", "==", row)).into_iter().collect();
+        self.done.add(&Mutate { table, condition, mutations });
     }
 
     fn finish_operations(mut self) -> Operations {
         for (bridge, Members { come, go }) in std::mem::take(&mut self.members) {
             let changes = [("delete", go), ("insert", come)].into_iter().filter(|(_, ports)| !ports.is_empty());
-            let mutations: Vec<Value> = changes.map(|(verb, ports)| json!(["ports", verb, ovsdb_set(ports)])).collect();
-            self.mutate_row("Bridge", Some(&bridge), mutations.into());
+            let mutations: Vec<_> = changes.map(|(verb, ports)| ("ports", verb, ("set", ports))).collect();
+            self.mutate_row("Bridge", Some(bridge), mutations);
         }
         self.mutate_row("Open_vSwitch", None, json!([["next_cfg", "+=", 1]]));
-        self.done.ops.push(json!({"op": "comment", "comment": "ovstunneld"}));
-        self.done.ops.push(json!({"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"]}));
+        self.done.add(&json!({"op": "comment", "comment": "ovstunneld"}));
+        self.done.add(&json!({"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"]}));
         self.done
     }
 }
@@ -357,11 +366,7 @@ fn rows_by_name(table: Table, db: &Db) -> HashMap<&str, Uuid> {
     }
 }
 
-fn uuid_reference(uuid: Uuid) -> Value {
-    json!(["uuid", uuid.to_string()])
-}
-
-fn ovsdb_set(items: impl IntoIterator<Item = Value>) -> Value {
+fn ovsdb_set<T: Serialize>(items: impl IntoIterator<Item = T>) -> Value {
     json!(["set", items.into_iter().collect::<Vec<_>>()])
 }
 
@@ -385,13 +390,14 @@ mod tests {
             Step::AddTunnel { bridge: "xapi1".parse().unwrap(), tunnel }
         };
         let done = transaction_operations(&[tunnel("2"), tunnel("3")], &db).unwrap();
-        let kinds: Vec<&str> = done.as_slice().iter().filter_map(|op| op["op"].as_str()).collect();
+        let ops: Vec<Value> = done.as_slice().iter().map(|op| serde_json::from_str(op.get()).unwrap()).collect();
+        let kinds: Vec<&str> = ops.iter().filter_map(|op| op["op"].as_str()).collect();
         let expected =
             ["wait", "wait", "insert", "insert", "insert", "insert", "mutate", "mutate", "comment", "select"];
         assert_eq!(kinds, expected);
         assert_eq!(done.guard_failure(1), Some("row \"xapi1\" of table Bridge has changed meanwhile"));
         let ports = json!([["ports", "insert", ["set", [["named-uuid", "row2"], ["named-uuid", "row4"]]]]]);
-        assert_eq!(done.as_slice()[6]["mutations"], ports);
+        assert_eq!(ops[6]["mutations"], ports);
         let edit = Step::EditBridge { bridge: "xapi2".parse().unwrap(), edits: vec![BridgeEdit::StpOff] };
         let missing = transaction_operations(&[edit], &db).unwrap_err().to_string();
         assert_eq!(missing, "no row \"xapi2\" in table Bridge");

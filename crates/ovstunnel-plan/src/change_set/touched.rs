@@ -1,13 +1,14 @@
 //! What a change set keeps of a bridge. Must not decide what of it is carried out.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::{DesiredBridge, ObservedBridge, PluginFlow};
 
 /// A touched bridge: what is there, and what must be there.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Touched {
-    pub(super) observed: Option<ObservedBridge>,
+    pub(super) observed: Option<Arc<ObservedBridge>>,
     pub(super) desired: Option<DesiredBridge>,
     /// Left-overs of ours go although the bridge is not ours.
     pub(super) swept: bool,

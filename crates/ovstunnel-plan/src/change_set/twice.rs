@@ -118,6 +118,6 @@ impl ChangeSet<'_> {
     fn gives_up(&self, bridge: &str) -> bool {
         let Some(touched) = self.bridges.get(bridge) else { return false };
         touched.desired.is_some()
-            || touched.observed.as_ref().is_some_and(|observed| self.record_of(observed).is_some())
+            || touched.observed.as_deref().is_some_and(|observed| self.record_of(observed).is_some())
     }
 }

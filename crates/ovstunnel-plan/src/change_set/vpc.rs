@@ -12,13 +12,13 @@ use crate::{
 impl ChangeSet<'_> {
     pub(super) fn setup_vpc(&mut self, view: &dyn View, settings: &Settings, setup: &SetupVpc) -> Result<(), Rejected> {
         let Touched { observed, desired, .. } = self.takable_bridge(view, &setup.bridge)?.clone();
-        let becomes = uplinks::becomes_ours(desired.as_ref(), observed.as_ref());
+        let becomes = uplinks::becomes_ours(desired.as_ref(), observed.as_deref());
         let had = desired.as_ref().map(|desired| desired.kind.keys()).unwrap_or_default();
         // What it was told is not lost with its mark.
         let vpc = |observed| recorded_vpc(observed, setup.vpc.clone());
-        let vpc = observed.as_ref().map_or_else(|| Vpc::new(setup.vpc.clone()), vpc);
+        let vpc = observed.as_deref().map_or_else(|| Vpc::new(setup.vpc.clone()), vpc);
         let kind = BridgeKind::Vpc(vpc);
-        let mut next = desired.unwrap_or_else(|| first_record(&setup.bridge, kind, settings, observed.as_ref()));
+        let mut next = desired.unwrap_or_else(|| first_record(&setup.bridge, kind, settings, observed.as_deref()));
         if next.kind.vpc().is_none_or(|vpc| vpc.id != setup.vpc) {
             return Err(of_another_kind(&next));
         }
@@ -30,7 +30,7 @@ impl ChangeSet<'_> {
             uplinks::may_become(view, bridge, &next, settings, &setup.host)?;
         }
         self.check_keys(view, &setup.bridge, &next.kind.keys(), &had)?;
-        self.claim_all(view, &next, observed.as_ref())?;
+        self.claim_all(view, &next, observed.as_deref())?;
         self.touched_bridge(view, &setup.bridge).desired = Some(next);
         Ok(())
     }

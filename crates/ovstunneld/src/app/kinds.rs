@@ -11,7 +11,8 @@ const NAMED: usize = 5;
 pub(super) fn tell(switch: &Switch, configured: TunnelKind) {
     let bridges: Vec<DesiredBridge> = switch.observer().read(|db| {
         let view = db.view();
-        db.bridge_names().into_iter().filter_map(|name| DesiredBridge::from_record(&view.bridge(&name)?)).collect()
+        let bridges = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name));
+        bridges.filter_map(|bridge| DesiredBridge::from_record(&bridge)).collect()
     });
     let changing = |bridge: &DesiredBridge| {
         let second = bridge.second.as_ref()?;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
@@ -32,7 +33,7 @@ const AT_ONCE: usize = 4;
 pub(super) fn observed_bridges(now: &Now<'_>) -> Vec<ObservedBridge> {
     now.switch.observer().read(|db| {
         let view = db.view();
-        db.bridge_names().into_iter().filter_map(|name| view.bridge(&name)).collect()
+        db.bridge_names().into_iter().filter_map(|name| view.bridge(&name)).map(Arc::unwrap_or_clone).collect()
     })
 }
 

@@ -334,8 +334,8 @@ impl Doctor {
             tokio::time::sleep(COUNT_EVERY).await;
             let tunnels = switch.observer().read(|db| {
                 let view = db.view();
-                let all: Vec<_> = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name)).collect();
-                facts::tunnel_remotes(&all)
+                let all = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name));
+                all.flat_map(|bridge| facts::tunnel_remotes(std::slice::from_ref(&*bridge))).collect::<Vec<_>>()
             });
             if tunnels.is_empty() || switch.watch_health().borrow().first_trouble().is_some() {
                 continue;

@@ -123,10 +123,9 @@ impl Surveyor {
             let view = db.view();
             let bridges = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name));
             let ours = bridges.filter(|bridge| DesiredBridge::from_record(bridge).is_some());
-            let others = |bridge: ObservedBridge| {
-                let ports =
-                    bridge.ports.into_values().filter(|port| !port.is_tunnel_of_ours() && port.name != bridge.name);
-                ports.flat_map(|port| port.interfaces).map(|interface| interface.name).collect::<Vec<_>>()
+            let others = |bridge: Arc<ObservedBridge>| {
+                let ports = bridge.ports.values().filter(|port| !port.is_tunnel_of_ours() && port.name != bridge.name);
+                ports.flat_map(|port| &port.interfaces).map(|interface| interface.name.clone()).collect::<Vec<_>>()
             };
             ours.flat_map(others).collect::<BTreeSet<String>>()
         });
@@ -160,7 +159,7 @@ impl Surveyor {
     async fn underlay_bridges(&self, ways: &BTreeMap<IpAddr, (Option<Way>, usize)>) -> BTreeMap<String, BelowBridge> {
         let devices: BTreeSet<&str> =
             ways.values().filter_map(|(way, _)| way.as_ref()).map(|way| way.device.as_str()).collect();
-        let found: Vec<(String, ObservedBridge)> = self.switch.observer().read(|db| {
+        let found: Vec<(String, Arc<ObservedBridge>)> = self.switch.observer().read(|db| {
             let view = db.view();
             let bridge = |device: &&str| view.bridge(&view.bridge_of_port(device)?);
             devices.iter().filter_map(|device| Some(((*device).to_owned(), bridge(device)?))).collect()
@@ -169,7 +168,7 @@ impl Surveyor {
         for (device, observed) in found {
             let secure = observed.fail_mode.as_deref() == Some("secure");
             let flows = if secure { self.flow_count(&observed.name).await } else { None };
-            bridges.insert(device, BelowBridge { observed, flows });
+            bridges.insert(device, BelowBridge { observed: Arc::unwrap_or_clone(observed), flows });
         }
         bridges
     }

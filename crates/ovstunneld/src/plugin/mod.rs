@@ -18,6 +18,7 @@ mod tunnel;
 mod vpc;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 
 use ovstunnel_plan::{
@@ -131,7 +132,7 @@ impl Call<'_> {
     }
 
     /// A bridge as it is now, ours or not.
-    fn observed_bridge(&self, bridge: &BridgeName) -> Option<ObservedBridge> {
+    fn observed_bridge(&self, bridge: &BridgeName) -> Option<Arc<ObservedBridge>> {
         self.state.switch.observer().read(|db| db.view().bridge(bridge.as_str()))
     }
 

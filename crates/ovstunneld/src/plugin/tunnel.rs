@@ -62,7 +62,7 @@ pub(super) async fn destroy_tunnel(call: Call<'_>, arguments: Arguments<'_>) -> 
 pub(super) async fn remove_tunnel(call: Call<'_>, bridge: BridgeName, asked: PortName) -> Result<String, Failure> {
     let _shared = call.state.turns.wait_shared(&bridge).await;
     let observed = call.observed_bridge(&bridge);
-    let record = observed.as_ref().and_then(DesiredBridge::from_record);
+    let record = observed.as_deref().and_then(DesiredBridge::from_record);
     if let Some(epoch) = masters::left_to(call, record.as_ref()) {
         tracing::info!(%bridge, %epoch, "the plugin's removal is left to the zone's manager");
         return Ok("SUCCESS".to_owned());

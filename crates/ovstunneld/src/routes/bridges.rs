@@ -110,7 +110,7 @@ pub(super) async fn get_bridge(
     if let Some(bridge) = state.managed_bridge(name.as_str()) {
         return Ok(Json(bridge));
     }
-    let there = state.switch.observer().read(|db| db.view().bridge(name.as_str()).is_some());
+    let there = state.switch.observer().read(|db| db.view().bare_bridge(name.as_str()).is_some());
     Err(ApiError::not_found(match there {
         true => format!("bridge {name} is there, but not managed by ovstunnel"),
         false => format!("there is no bridge {name}"),

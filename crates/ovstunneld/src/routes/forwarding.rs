@@ -2,6 +2,7 @@
 //! out. Must not change anything: a trace has no side effects.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State as Shared;
@@ -39,7 +40,7 @@ pub(super) struct AddressQuery {
 /// A managed bridge, and the switch where that can be asked.
 pub(super) struct Asked {
     pub real: Option<RealSwitch>,
-    pub bridge: ObservedBridge,
+    pub bridge: Arc<ObservedBridge>,
 }
 
 /// What a switch in memory says of frames.

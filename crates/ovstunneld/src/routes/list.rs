@@ -173,7 +173,7 @@ impl State {
         self.switch.observer().read(|db| {
             let view = db.view();
             let names = db.bridge_names().into_iter().filter(comes_after);
-            let bridges = names.filter_map(|name| self.to_wire(&view.bridge(&name)?));
+            let bridges = names.filter_map(|name| view.bridge(&name)).filter_map(|bridge| self.to_wire(&bridge));
             bridges.filter(|bridge| query.selects_bridge(bridge)).take(most).collect()
         })
     }

@@ -78,7 +78,8 @@ pub(super) async fn release_bridge(
 ) -> Result<Response, ApiError> {
     let bridge: BridgeName = validate::parse_field("bridge", &name)?;
     let _alone = state.turns.wait_alone(&bridge).await;
-    let record = state.switch.observer().read(|db| DesiredBridge::from_record(&db.view().bridge(bridge.as_str())?));
+    let there = state.switch.observer().read(|db| db.view().bridge(bridge.as_str()));
+    let record = there.and_then(|there| DesiredBridge::from_record(&there));
     let change = Change::ReleaseBridge(bridge.clone());
     let released = bridges::carry_out(&state, change, &query, id, bridges::removed_response).await?;
     // Else the management server takes it to be set up here, and never does so again.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ovstunnel_ovs::{Switch, small_network};
 use ovstunnel_plan::{Change, DesiredBridge, HostFacts, Mark, ObservedBridge, View};
@@ -27,10 +28,10 @@ impl State {
             Change::SetupVpc(setup) => (&mut setup.host, vec![]),
             _ => return Ok(change),
         };
-        let foreign = |bridge: &ObservedBridge| DesiredBridge::bridge_mark(bridge) == Mark::Foreign;
+        let foreign = |bridge: &Arc<ObservedBridge>| DesiredBridge::bridge_mark(bridge) == Mark::Foreign;
         let bridge = self.switch.observer().read(|db| db.view().bridge(name.as_str())).filter(foreign);
         if let Some(bridge) = bridge {
-            *host = self.host_facts(std::slice::from_ref(&bridge), remotes).await?;
+            *host = self.host_facts(std::slice::from_ref(&*bridge), remotes).await?;
         }
         Ok(change)
     }
@@ -43,7 +44,8 @@ impl State {
         let bridges: Vec<ObservedBridge> = self.switch.observer().read(|db| {
             let view = db.view();
             let all = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name));
-            all.filter(|bridge| DesiredBridge::bridge_mark(bridge) == Mark::Foreign).collect()
+            let foreign = all.filter(|bridge| DesiredBridge::bridge_mark(bridge) == Mark::Foreign);
+            foreign.map(Arc::unwrap_or_clone).collect()
         });
         self.host_facts(&bridges, vec![]).await
     }

@@ -74,7 +74,7 @@ impl State {
         let vifs: Vec<String> = self.switch.observer().read(|db| {
             let observed = db.view().bridge(bridge.as_str());
             let of_system = |port: &&ObservedPort| port.interface().is_some_and(|interface| interface.kind.is_empty());
-            let names = |observed: ObservedBridge| {
+            let names = |observed: Arc<ObservedBridge>| {
                 observed.vifs(&settings.vif_prefixes).filter(of_system).map(|port| port.name.clone()).collect()
             };
             observed.map(names).unwrap_or_default()

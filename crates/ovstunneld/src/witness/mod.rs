@@ -293,7 +293,7 @@ impl Watch {
     }
 
     /// A bridge as it is now, with what its record says.
-    fn observed_bridge(&self, bridge: Uuid) -> Option<(ObservedBridge, DesiredBridge)> {
+    fn observed_bridge(&self, bridge: Uuid) -> Option<(Arc<ObservedBridge>, DesiredBridge)> {
         let name = &self.bridges.iter().find(|managed| managed.uuid == bridge)?.name;
         let observed = self.real.observer().read(|db| db.view().bridge(name.as_str()))?;
         let desired = DesiredBridge::from_record(&observed)?;

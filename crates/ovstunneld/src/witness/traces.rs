@@ -2,6 +2,7 @@
 //! Must not tell of a frame that went astray once only: the mirror may have been behind the switch.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ovstunnel_ovs::{DatapathPorts, RealSwitch};
@@ -45,7 +46,7 @@ pub(super) struct Traces {
 /// A frame that is to be followed.
 pub(super) struct Due {
     uuid: Uuid,
-    bridge: ObservedBridge,
+    bridge: Arc<ObservedBridge>,
     frame: Frame,
     ports: DatapathPorts,
     /// The first one of its bridge: then what is known behind tunnels is asked for, too, for the frames to it.

@@ -33,7 +33,7 @@ pub enum Seen {
     /// It was about something that is to be gone, or somebody else took it away again at once.
     Nothing,
     /// The bridge that was set up or told something, with our flows on it.
-    Bridge(Box<(ObservedBridge, FlowsSeen)>),
+    Bridge(Box<(Arc<ObservedBridge>, FlowsSeen)>),
     /// The tunnel that was created.
     Tunnel(Box<ObservedPort>),
 }

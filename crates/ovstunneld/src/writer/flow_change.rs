@@ -38,7 +38,7 @@ impl Executor {
             let reason = "Open vSwitch takes too long for other bridges; not begun";
             return (name, Err(CommitError::Unavailable(reason.to_owned())));
         }
-        let row = || self.switch.observer().read(|db| db.view().bridge(bridge).map(|bridge| bridge.uuid));
+        let row = || self.switch.observer().read(|db| db.view().bare_bridge(bridge).map(|bridge| bridge.uuid));
         let Some(uuid) = row() else { return (name, Ok(())) };
         let generation = self.switch.watch_health().borrow().generation;
         self.progress.begin_step();

@@ -4,6 +4,8 @@
 //! for ours in one bundle, and looks again until nothing is left to do. What it must not do: decide what is the plugin's
 //! (`ovstunnel-plan` does), or change a bridge of which any part has to stay.
 
+use std::sync::Arc;
+
 use ovstunnel_ovs::{Command, Db};
 use ovstunnel_plan::{
     BridgeName, BridgePlan, ChangeSet, Changed, DesiredBridge, Epoch, Finding, HostFacts, Ipv6Policy, ObservedBridge,
@@ -384,7 +386,7 @@ fn takes_plugin_flows(plan: &BridgePlan) -> bool {
 
 fn all_bridges(db: &Db) -> Vec<ObservedBridge> {
     let view = db.view();
-    db.bridge_names().into_iter().filter_map(|name| view.bridge(&name)).collect()
+    db.bridge_names().into_iter().filter_map(|name| view.bridge(&name)).map(Arc::unwrap_or_clone).collect()
 }
 
 fn nothing_of(name: &str, state: TakeoverState, left: Vec<String>) -> TakenOver {

@@ -106,7 +106,7 @@ async fn a_bridge_that_is_given_back_has_no_mark_of_it() {
     let (name, data) = about_a_bridge(&mut watcher).await;
     assert_eq!((name.as_str(), &data["by_plugin"]), ("bridge_gone", &json!(true)));
     let switch = Switch::Simulated(sim.switch.clone());
-    let left = switch.observer().read(|db| db.view().bridge("xapi12").unwrap().external_ids);
+    let left = switch.observer().read(|db| db.view().bridge("xapi12").unwrap().external_ids.clone());
     assert!(left.keys().all(|key| !key.starts_with("ovstunnel-")), "{left:?}");
 }
 

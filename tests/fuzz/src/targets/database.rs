@@ -21,7 +21,8 @@ pub(crate) fn database(data: &[u8]) {
     }
     mirror.read(|db| {
         let view = db.view();
-        let bridges: Vec<ObservedBridge> = db.bridge_names().iter().filter_map(|name| view.bridge(name)).collect();
+        let seen = db.bridge_names().into_iter().filter_map(|name| view.bridge(&name));
+        let bridges: Vec<ObservedBridge> = seen.map(std::sync::Arc::unwrap_or_clone).collect();
         bridges.iter().for_each(look);
         let found = survey_bridges(&bridges, &Settings::default());
         assert!(found.keys().all(|name| bridges.iter().any(|bridge| bridge.name == *name)));

@@ -4,6 +4,7 @@
 //! begins cannot be taken in that stage, whatever the order inside. What it must not do: share code with the planner.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ovstunnel_plan::*;
 use uuid::Uuid;
@@ -20,12 +21,12 @@ pub struct World {
 }
 
 impl View for World {
-    fn bridge(&self, name: &str) -> Option<ObservedBridge> {
-        self.bridges.get(name).cloned()
+    fn bridge(&self, name: &str) -> Option<Arc<ObservedBridge>> {
+        self.bridges.get(name).cloned().map(Arc::new)
     }
 
     fn bare_bridge(&self, name: &str) -> Option<ObservedBridge> {
-        let mut bridge = self.bridge(name)?;
+        let mut bridge = self.bridges.get(name)?.clone();
         bridge.ports.retain(|port, _| port == name);
         Some(bridge)
     }
