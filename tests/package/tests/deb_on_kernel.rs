@@ -164,7 +164,12 @@ fn it_serves_from_scratch_and_the_data_plane_outlives_it() -> Result<()> {
     served()?;
     let before = our_flows()?;
     say("systemctl restart openvswitch-switch")?;
-    until("the flows to be back", || Ok(our_flows()? == before))?;
+    wait_until("the flows to be back", PATIENCE, || {
+        let there = our_flows()?;
+        ensure!(there == before, "{there}\ninstead of\n{before}");
+        Ok(())
+    })
+    .with_context(|| log().unwrap_or_default())?;
     its_certificate_is_renewed()?;
     let before = our_flows()?;
     say("dpkg --purge --no-triggers ovstunnel")?;
