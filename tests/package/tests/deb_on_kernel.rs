@@ -1,6 +1,7 @@
 //! The `.deb` on a fresh host with the kernel datapath: systemd as process 1, udev and Open vSwitch's service as Debian has them.
 //! Nothing here is a stand-in, so it must not run anywhere but in the machine of `scripts/kernel --systemd`, which is thrown away.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
@@ -41,8 +42,12 @@ fn served() -> Result<()> {
         .with_context(|| say("journalctl --no-pager --lines=40").unwrap_or_default())
 }
 
+/// Sorted: in which order a switch prints those of one priority is nobody's business.
 fn our_flows() -> Result<String> {
-    say("ovs-ofctl -O OpenFlow14 --no-stats dump-flows xapi1 cookie=0x6f76737400000000/0xffffffff00000000")
+    let dump = "ovs-ofctl -O OpenFlow14 --no-stats dump-flows xapi1 cookie=0x6f76737400000000/0xffffffff00000000";
+    let printed = say(dump)?;
+    let flows: BTreeSet<&str> = printed.lines().map(str::trim).collect();
+    Ok(flows.into_iter().collect::<Vec<_>>().join("\n"))
 }
 
 /// What the kernel has of the unit's limits, in the daemon's control group and of its process.
@@ -89,16 +94,21 @@ fn serials() -> Result<(String, String)> {
     Ok((found.serial.replace(':', "").to_lowercase(), shown.to_owned()))
 }
 
-/// A manager beside the daemon, of whose zone this host becomes one by a token.
+/// A manager beside the daemon, of whose zone this host becomes one by a token. It has an address of its own: no host is given the manager's.
 fn joined() -> Result<()> {
+    say("ip link add mgmt0 type dummy")?;
+    say("ip link set mgmt0 up")?;
+    say("ip address add 198.51.100.1/24 dev mgmt0")?;
     say(&format!("ovstunnelctl pki init --dir {PKI}"))?;
-    say(&format!("ovstunnelctl pki issue --dir {PKI} --manager m1 --address 192.0.2.1"))?;
+    say(&format!("ovstunnelctl pki issue --dir {PKI} --manager m1 --address 198.51.100.1"))?;
     fs::write("/etc/ovstunnel/manager.toml", MANAGER)?;
     say("systemctl start ovstunnel-manager")?;
     let token: serde_json::Value =
         serde_json::from_str(&say("ovstunnelctl --json zone token create --hosts 1 --ttl 1h")?)?;
     let token = token["text"].as_str().context("no token")?;
-    say(&format!("ovstunnelctl join --manager https://192.0.2.1:8444 --token {token} --name h1 --address 192.0.2.1"))?;
+    say(&format!(
+        "ovstunnelctl join --manager https://198.51.100.1:8444 --token {token} --name h1 --address 192.0.2.1"
+    ))?;
     served()
 }
 
