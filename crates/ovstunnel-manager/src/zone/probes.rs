@@ -84,13 +84,14 @@ impl Zone {
         ends.collect()
     }
 
-    /// What two hosts tell of each other by BFD, where both do.
+    /// What two hosts tell of each other by BFD, where both do. A session that may only have begun tells nothing yet.
     pub fn bfd_sessions(&self, one: HostNumber, other: HostNumber) -> Option<Sessions> {
-        let state = self.lock_state();
+        let (now, state) = (self.now(), self.lock_state());
         let said = |host| state.last_snapshot(host).filter(|_| host == one || host == other);
         let mut cuts = bfd::find_cuts([one, other].into_iter(), said);
-        if cuts.iter().any(|cut| cut.is_certain) {
-            cuts.retain(|cut| cut.is_certain);
+        match cuts.iter().any(|cut| cut.is_certain) {
+            true => cuts.retain(|cut| cut.is_certain),
+            false => cuts.retain(|cut| state.has_settled(&state.finding_of(cut), now)),
         }
         if !cuts.is_empty() {
             return Some(Sessions::Down(cuts.iter().map(|cut| state.finding_of(cut)).collect()));

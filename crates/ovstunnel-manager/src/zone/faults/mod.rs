@@ -141,6 +141,12 @@ impl State {
         Standing { findings, held, troubles, shape: Shape::new(meshes, racks), is_waiting }
     }
 
+    /// Whether a finding has stood, when it was last looked for, for as long as a session takes to begin.
+    pub(super) fn has_settled(&self, finding: &Finding, now: Moment) -> bool {
+        let is_it = |(_, what, host, to): &Sign| (*what, *host, *to) == (finding.what, finding.host, finding.to);
+        self.faults.signs.iter().any(|(sign, since)| is_it(sign) && now.since(*since) >= SETTLING)
+    }
+
     /// What hosts say of themselves for long enough.
     fn standing_troubles(&mut self, now: Moment, is_waiting: &mut bool) -> Vec<(HostNumber, Trouble, Moment)> {
         let (mut signs, mut troubles) = (BTreeMap::new(), Vec::new());

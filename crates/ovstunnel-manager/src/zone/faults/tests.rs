@@ -5,6 +5,7 @@ use ovstunnel_api::{Bfd, BfdState, Bridge};
 
 use super::patience::STANDS;
 use super::*;
+use crate::zone::Sessions;
 use crate::zone::tests::{Bench, bridge, number};
 
 impl Bench {
@@ -139,6 +140,32 @@ fn a_session_that_never_was_up_has_its_time_to_begin() {
     let faults = bench.faults_after(SETTLING);
     assert_eq!(named(&faults), ["pair:key-1001:h1:h2"]);
     assert!(faults[0].evidence.contains("was never up"), "{:?}", faults[0]);
+}
+
+/// Whoever asks why a host does not reach another is not told of a session that is just beginning, and is told of one that does not come up.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_begins_is_no_cut_between_two_hosts() {
+    let mut bench = Bench::new();
+    bench.zone.start_acting();
+    bench.says(1, &[watched(1, 2, BfdState::Down, 0)]);
+    bench.says(2, &[watched(2, 1, BfdState::Down, 0)]);
+    let told = |bench: &Bench| bench.zone.bfd_sessions(number(1), number(2));
+    assert_eq!(told(&bench), None);
+    bench.faults_after(Duration::ZERO);
+    tokio::time::advance(STANDS).await;
+    assert_eq!(told(&bench), None);
+    tokio::time::advance(SETTLING).await;
+    let Some(Sessions::Down(cuts)) = told(&bench) else { panic!("{:?}", told(&bench)) };
+    assert_eq!(cuts.len(), 2, "{cuts:?}");
+    bench.says(1, &[watched(1, 2, BfdState::Down, 2)]);
+    bench.says(2, &[watched(2, 1, BfdState::Init, 3)]);
+    bench.says(1, &[watched(1, 3, BfdState::Down, 2)]);
+    bench.says(3, &[watched(3, 1, BfdState::Down, 1)]);
+    let cuts = bench.zone.bfd_sessions(number(1), number(3));
+    assert!(
+        matches!(&cuts, Some(Sessions::Down(cuts)) if cuts.len() == 2),
+        "what was up and is down is told at once: {cuts:?}"
+    );
 }
 
 /// A fault is no news because a daemon at one of its ends starts anew; one that was not told before is, once that could have been mended.
