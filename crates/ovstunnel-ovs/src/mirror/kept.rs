@@ -44,20 +44,17 @@ impl Kept {
         read: impl FnOnce() -> ObservedBridge,
         read_again: impl FnOnce(&mut Arc<ObservedBridge>, &Since),
     ) -> Arc<ObservedBridge> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match kept.as_mut().filter(|kept| kept.uuid == uuid) {
-            Some(KeptBridge { bridge, since, .. }) => {
-                if let Some(since) = since.take() {
-                    read_again(bridge, &since);
-                }
-                Arc::clone(bridge)
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(KeptBridge { bridge, since, .. }) = lock().as_mut().filter(|kept| kept.uuid == uuid) {
+            if let Some(since) = since.take() {
+                read_again(bridge, &since);
             }
-            None => {
-                let bridge = Arc::new(read());
-                *kept = Some(KeptBridge { uuid, bridge: Arc::clone(&bridge), since: None });
-                bridge
-            }
+            return Arc::clone(bridge);
         }
+        // Others look at other bridges meanwhile; and nothing changes, for a mirror that is looked at is not written to.
+        let bridge = Arc::new(read());
+        *lock() = Some(KeptBridge { uuid, bridge: Arc::clone(&bridge), since: None });
+        bridge
     }
 
     /// The row of the bridge that is kept.
