@@ -16,6 +16,7 @@ use ovstunnel_e2e::{Cloud, Network, NodeConfig, expect_tunnels};
 use ovstunnel_lab::{Kind, Switch, Vm, VmSpec, wait_until};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use tempfile::TempDir;
 
 const HOSTS: usize = 4;
 
@@ -81,6 +82,8 @@ impl Gate {
 struct Life {
     cloud: Cloud,
     gate: Gate,
+    /// Where the gate is. It goes after the cloud that runs it.
+    _dir: TempDir,
     network: Network,
     kind: TunnelKind,
     /// One VM for each host, plugged while the host is a member.
@@ -95,9 +98,8 @@ struct Life {
 
 impl Life {
     fn new(kind: TunnelKind) -> Result<Self> {
-        let dir = std::env::temp_dir().join(format!("ovstunnel-gate-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        let (gate, bin_dir) = Gate::build(&dir)?;
+        let dir = tempfile::Builder::new().prefix("ovstunnel-gate-").tempdir()?;
+        let (gate, bin_dir) = Gate::build(dir.path())?;
         let cloud = Cloud::with_config(
             "once",
             HOSTS,
@@ -111,7 +113,7 @@ impl Life {
         }
         let empty = BTreeSet::new;
         let ends = BTreeSet::new();
-        Ok(Life { cloud, gate, network, kind, vms, members: empty(), ends, unsettled: empty(), frames: 0 })
+        Ok(Life { cloud, gate, _dir: dir, network, kind, vms, members: empty(), ends, unsettled: empty(), frames: 0 })
     }
 
     fn vm(&self, host: usize) -> &Vm {
