@@ -357,6 +357,20 @@ fn a_label_that_names_nothing_is_told_once_and_ends() {
 }
 
 #[test]
+fn an_address_is_missing_once_its_host_was_asked() {
+    let mut bench = Bench::new();
+    bench.zone.unregister_host(number(3));
+    bench.zone.register_host(row(3));
+    bench.says(3, &[bridge(3, &[1, 2])]);
+    let tells = |words: &str| bench.reason().is_some_and(|reason| reason.contains(words));
+    assert!(tells("has not said yet at which address"), "{:?}", bench.reason());
+    bench.zone.host_endpoint(number(3), Err(EndpointFault::NotAsked("busy".into())));
+    assert!(tells("has not said yet at which address"), "{:?}", bench.reason());
+    bench.zone.host_endpoint(number(3), Err(EndpointFault::LabelUnknown("the label x names no device".into())));
+    assert!(tells("address at which its tunnels end is not known"), "{:?}", bench.reason());
+}
+
+#[test]
 fn a_tunnel_to_a_host_that_nobody_registered_is_told() {
     let bench = Bench::new();
     bench.zone.unregister_host(number(3));

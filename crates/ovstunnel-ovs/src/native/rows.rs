@@ -43,9 +43,9 @@ impl<T: Display> Serialize for Shown<T> {
 
 /// A map of strings.
 #[derive(Debug)]
-pub(super) struct Pairs(pub Vec<(&'static str, String)>);
+pub(super) struct Pairs<K, V>(pub Vec<(K, V)>);
 
-impl Serialize for Pairs {
+impl<K: Serialize, V: Serialize> Serialize for Pairs<K, V> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         ("map", &self.0).serialize(to)
     }
@@ -77,9 +77,9 @@ pub(super) struct TunnelInterface<'a> {
     pub name: &'a str,
     #[serde(rename = "type")]
     pub kind: &'a str,
-    pub options: Pairs,
+    pub options: Pairs<&'static str, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub bfd: Option<Pairs>,
+    pub bfd: Option<Pairs<&'static str, String>>,
 }
 
 /// The port of a new tunnel.
@@ -88,7 +88,7 @@ pub(super) struct TunnelPort<'a> {
     pub name: &'a str,
     pub interfaces: RowRef,
     pub protected: bool,
-    pub external_ids: Pairs,
+    pub external_ids: Pairs<&'static str, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<u16>,
 }

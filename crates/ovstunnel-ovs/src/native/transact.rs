@@ -198,7 +198,7 @@ impl<'a> Transaction<'a> {
         let port = self.insert_row(Table::Port, json!({"name": name, "interfaces": interface, "protected": true}));
         let mut columns = json!({
             "name": name, "ports": port, "stp_enable": false,
-            "external_ids": ovsdb_map(&spec.external_ids), "other_config": ovsdb_map(&spec.other_config),
+            "external_ids": Pairs(spec.external_ids.iter().collect()), "other_config": Pairs(spec.other_config.iter().collect()),
         });
         if !spec.datapath_type.is_empty() {
             columns["datapath_type"] = spec.datapath_type.as_str().into();
@@ -368,11 +368,6 @@ fn rows_by_name(table: Table, db: &Db) -> HashMap<&str, Uuid> {
 
 fn ovsdb_set<T: Serialize>(items: impl IntoIterator<Item = T>) -> Value {
     json!(["set", items.into_iter().collect::<Vec<_>>()])
-}
-
-fn ovsdb_map<K: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (K, V)>) -> Value {
-    let pairs = pairs.into_iter().map(|(key, value)| json!([key.as_ref(), value.as_ref()]));
-    json!(["map", pairs.collect::<Vec<Value>>()])
 }
 
 #[cfg(test)]
