@@ -90,10 +90,18 @@ impl Stage {
     }
 
     fn wait_for_state(&self, number: usize, ip: Ipv4Addr, wanted: NeighbourState) -> Result<()> {
-        wait_until(format!("{ip} is {wanted:?} on host {number}"), SOON, || match self.state(number, ip)? {
-            state if state == wanted => Ok(()),
-            state => Err(anyhow::anyhow!("{state:?}")),
-        })
+        let waited =
+            wait_until(format!("{ip} is {wanted:?} on host {number}"), SOON, || match self.state(number, ip)? {
+                state if state == wanted => Ok(()),
+                state => Err(anyhow::anyhow!("{state:?}")),
+            });
+        waited.with_context(|| self.seen_on(number).unwrap_or_else(|error| format!("{error:#}")))
+    }
+
+    /// What the switch of a host has, and what its daemon has logged.
+    fn seen_on(&self, number: usize) -> Result<String> {
+        let flows = self.host(number)?.ofctl(["dump-flows", &self.network.bridge])?;
+        Ok(format!("{flows}\n{}", self.cloud.node(number)?.log()))
     }
 
     /// A request from a VM reaches nobody: it was answered.
