@@ -93,6 +93,17 @@ impl Purpose {
     }
 }
 
+impl Purpose {
+    /// The cookies of all flows of ours that are for anything else, with their masks: for each bit of the purpose those that differ in
+    /// it, and in none above it.
+    pub(crate) fn all_others(self) -> [(Cookie, Cookie); 8] {
+        std::array::from_fn(|bit| {
+            let (code, bits) = (self.purpose_code() ^ 1 << bit, 0xff << bit & 0xff);
+            (Cookie(Cookie::OURS.0 | (code & bits) << 24), Cookie(Cookie::MASK.0 | bits << 24))
+        })
+    }
+}
+
 /// The bit that marks the flow of a VIF with a limit; no purpose has it.
 const LIMITED: u64 = 1 << 31;
 
@@ -160,6 +171,17 @@ mod tests {
         cookies.dedup();
         assert_eq!(cookies.len(), count);
         assert_eq!(Cookie::limited(0xfeff, 50).limited_vif(), Some(0xfeff));
+    }
+
+    #[test]
+    fn the_masks_of_all_others_leave_out_one_purpose_and_no_other() {
+        let masks = Purpose::Withdrawn.all_others();
+        let others = |cookie: Cookie| masks.iter().any(|(value, mask)| cookie.0 & mask.0 == value.0);
+        for code in 0..=0xff_u64 {
+            let cookie = Cookie(Cookie::OURS.0 | code << 24 | 0x00ab_cdef);
+            assert_eq!(others(cookie), !cookie.is_for(Purpose::Withdrawn), "{cookie}");
+            assert!(!others(Cookie(Cookie::TEMPORARY.0 | code << 24)));
+        }
     }
 
     #[test]

@@ -162,7 +162,8 @@ const PLAIN: &str = "add cookie=0x0,table=0,priority=0,actions=NORMAL\n";
 /// A change of a bridge's flows, applied as one: no frame sees half of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowChange {
-    /// Cookies whose flows go; nothing means every flow of ours.
+    /// Cookies whose flows go; nothing means every flow of ours, but for those that say what the switch has withdrawn where the new ones
+    /// answer for addresses: what is not known of them would be lost.
     pub delete: Option<BTreeSet<Cookie>>,
     /// Flows of the Python plugin that go with them, when its bridge is taken over.
     pub plugins: BTreeSet<PluginFlow>,
@@ -216,12 +217,34 @@ impl FlowChange {
         going.filter(|meter| !needed.contains(meter)).collect()
     }
 
+    /// What is deleted, as cookies with their masks.
+    pub fn deleted_cookies(&self) -> Vec<(Cookie, Cookie)> {
+        match &self.delete {
+            None if self.keeps_withdrawn() => Purpose::Withdrawn.all_others().to_vec(),
+            None => vec![(Cookie::OURS, Cookie::MASK)],
+            Some(cookies) => cookies.iter().map(|cookie| (*cookie, Cookie(u64::MAX))).collect(),
+        }
+    }
+
+    /// Whether flows of ours with this cookie go.
+    fn deletes(&self, cookie: Cookie) -> bool {
+        match &self.delete {
+            None => !(cookie.is_for(Purpose::Withdrawn) && self.keeps_withdrawn()),
+            Some(cookies) => cookies.contains(&cookie),
+        }
+    }
+
+    /// Whether flows come that have the switch withdraw addresses by itself.
+    fn keeps_withdrawn(&self) -> bool {
+        self.add.iter().any(|flow| flow.cookie.is_for(Purpose::Watch))
+    }
+
     /// The lines for `ovs-ofctl --bundle add-flows`.
     pub fn bundle_lines(&self) -> String {
         let mut lines = String::new();
-        match &self.delete {
-            None => lines.push_str(&format!("delete cookie={}/{}\n", Cookie::OURS, Cookie::MASK)),
-            Some(cookies) => cookies.iter().for_each(|c| lines.push_str(&format!("delete cookie={c}/-1\n"))),
+        for (cookie, mask) in self.deleted_cookies() {
+            let mask = if mask.0 == u64::MAX { "-1".to_owned() } else { mask.to_string() };
+            lines.push_str(&format!("delete cookie={cookie}/{mask}\n"));
         }
         self.plugins.iter().for_each(|flow| lines.push_str(&format!("delete_strict {flow}\n")));
         self.add.iter().for_each(|flow| lines.push_str(&format!("add {flow}\n")));
@@ -242,8 +265,7 @@ impl FlowChange {
             return Some(format!("flow {flow} is not there"));
         }
         let FlowsSeen::Known { flows, .. } = before else { return None };
-        let goes = |flow: &&Flow| self.delete.as_ref().is_none_or(|delete| delete.contains(&flow.cookie));
-        let left = flows.iter().filter(goes).find(|flow| {
+        let left = flows.iter().filter(|flow| self.deletes(flow.cookie)).find(|flow| {
             let flow = nobodys(flow);
             there.contains(&flow) && !come.contains(&flow)
         });
@@ -257,21 +279,20 @@ impl FlowChange {
         if let Some(flow) = come.iter().find(|flow| !flows.contains(**flow)) {
             return Some(format!("flow {flow} is not there"));
         }
-        let goes = |cookie: &Cookie| self.delete.as_ref().is_none_or(|delete| delete.contains(cookie));
-        let left = flows.iter().find(|flow| goes(&flow.cookie) && !come.contains(flow));
+        let left = flows.iter().find(|flow| self.deletes(flow.cookie) && !come.contains(flow));
         let left = left.map(|flow| format!("flow {flow} is still there"));
         left.or_else(|| {
-            Some(format!("a flow with cookie {} is still there", garbled.iter().find(|cookie| goes(cookie))?))
+            Some(format!("a flow with cookie {} is still there", garbled.iter().find(|cookie| self.deletes(**cookie))?))
         })
     }
 
     /// What the switch has after the change.
     pub fn applied_to(&self, seen: &FlowsSeen) -> FlowsSeen {
-        let mut flows = match (&self.delete, seen) {
-            (Some(cookies), FlowsSeen::Known { flows, .. }) => {
-                flows.iter().filter(|flow| !cookies.contains(&flow.cookie)).cloned().collect()
+        let mut flows: BTreeSet<Flow> = match (&self.delete, seen) {
+            (_, FlowsSeen::Known { flows, .. }) => {
+                flows.iter().filter(|flow| !self.deletes(flow.cookie)).cloned().collect()
             }
-            (None, _) => BTreeSet::new(),
+            (None, FlowsSeen::Unknown) => BTreeSet::new(),
             (Some(_), FlowsSeen::Unknown) => return FlowsSeen::Unknown,
         };
         flows.extend(self.add.iter().cloned());

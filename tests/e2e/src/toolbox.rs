@@ -24,6 +24,7 @@ killed) kill -KILL $$ ;;
 killed-after) "$real/$tool" "$@"; kill -KILL $$ ;;
 lies) cat > /dev/null; exit 0 ;;
 fails) echo "$tool: the words of a failure" >&2; exit 1 ;;
+unread) case " $* " in *" dump-flows "*) echo "$tool: the words of a failure" >&2; exit 1 ;; esac; exec "$real/$tool" "$@" ;;
 waits) echo $$ >> "$dir/pids"; while [ ! -e "$dir/go" ]; do sleep 0.01; done; exec "$real/$tool" "$@" ;;
 esac
 "#;
@@ -49,6 +50,8 @@ pub enum Mode {
     Lies,
     /// It says a word and ends with status 1.
     Fails,
+    /// It says a word and ends with status 1 where it is to print flows; all else works.
+    Unread,
     /// It waits for [`Toolbox::go`], then does what the real one does.
     Waits,
     /// It is not there.
@@ -91,6 +94,7 @@ impl Toolbox {
             Mode::KilledAfter => "killed-after",
             Mode::Lies => "lies",
             Mode::Fails => "fails",
+            Mode::Unread => "unread",
             Mode::Waits => "waits",
         };
         if away.exists() {

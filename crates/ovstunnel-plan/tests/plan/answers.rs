@@ -76,6 +76,37 @@ fn what_the_switch_has_learnt_is_kept_and_recorded() {
     assert!(plan.database.is_empty(), "{plan:?}");
 }
 
+/// A daemon that has just started and cannot read the flows writes all of its own anew.
+#[test]
+fn what_is_replaced_unread_keeps_what_the_switch_has_withdrawn() {
+    let mut world = World::default();
+    let (desired, observed) = bridge(&mut world, &[2, 3]);
+    let mut there = bridge_flows(&desired, Some(&observed), &effective());
+    let stale: Flow = "cookie=0x6f76737403000063, table=0, priority=7, actions=drop".parse().unwrap();
+    there.extend([learnt(&desired, 3), stale.clone()]);
+    let there = FlowsSeen::known_exactly(there);
+    let unread = FlowsSeen::Unknown;
+    let wanted = wanted_flows(&desired, &observed, &unread, &effective());
+    let change = FlowChange::between(&wanted, &unread).unwrap();
+    let FlowsSeen::Known { flows, .. } = change.applied_to(&there) else { panic!("{change:?}") };
+    assert!(flows.contains(&learnt(&desired, 3)) && !flows.contains(&stale), "{flows:?}");
+    assert!(!change.bundle_lines().contains("cookie=0x6f76737400000000/0xffffffff00000000"), "{change:?}");
+    assert_eq!(change.missing_among(&FlowsSeen::known_exactly(flows)), None);
+    // Where nothing is answered there is nothing to keep, and a bridge that is given back keeps nothing.
+    for wanted in [
+        bridge_flows(
+            &DesiredBridge { neighbours: Neighbours::default(), ..desired.clone() },
+            Some(&observed),
+            &effective(),
+        ),
+        BTreeSet::new(),
+    ] {
+        let change = FlowChange::between(&wanted, &unread).unwrap();
+        assert_eq!(change.applied_to(&there), FlowsSeen::known_exactly(wanted));
+        assert!(change.bundle_lines().starts_with("delete cookie=0x6f76737400000000/0xffffffff00000000\n"));
+    }
+}
+
 #[test]
 fn another_list_forgets_what_was_withdrawn() {
     let mut world = World::default();

@@ -131,10 +131,13 @@ impl Task {
         self.executor.print_planned(outcome, &plan).await
     }
 
-    /// Repairs the bridges that changed since the last look, without reading their flows.
+    /// Repairs the bridges that changed since the last look, without reading their flows. While the switch cannot be reached, or has come
+    /// up and not been looked at, what was touched stays noted; where that look has failed it is tried again in its own time, and
+    /// meanwhile what changes is followed.
     pub(super) async fn repair_touched(&mut self) {
-        // While it cannot be reached, what was touched stays noted.
-        if self.executor.switch.watch_health().borrow().first_trouble().is_some() {
+        let health = self.executor.switch.watch_health().borrow().clone();
+        let unseen = *self.executor.reconciled.borrow() != Some(health.generation);
+        if health.first_trouble().is_some() || (unseen && !self.executor.resync.is_waiting()) {
             return;
         }
         let (touched, itself) = (self.take_touched(), self.executor.switch.observer().take_touched_itself());

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ovstunnel_api::{BridgeAnswer, Code, Ipv6Policy, NeighbourState, Outcome, PutBridge, PutNeighbour};
-use ovstunnel_e2e::{Cloud, Network, NodeConfig, Snapshot, VPC_BRIDGE, VpcCloud, our_flows, problem, whole_topology};
+use ovstunnel_e2e::{
+    Cloud, Mode, Network, NodeConfig, Snapshot, Toolbox, VPC_BRIDGE, VpcCloud, our_flows, problem, whole_topology,
+};
 use ovstunnel_lab::{Content, Host, Kind, MacAddr6, Vm, Wrapped, wait_until};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -260,6 +262,34 @@ fn an_address_that_another_card_takes_is_withdrawn() -> Result<()> {
     stage.forget_asked()?;
     assert_eq!(ping_anew(asks, ip)?, lower(next.mac()));
     lab.expect_no_duplicates()
+}
+
+/// A daemon that has just started and cannot read flows writes its own anew: what the switch has withdrawn meanwhile stays.
+#[test]
+fn what_is_withdrawn_stays_where_flows_cannot_be_read() -> Result<()> {
+    let tools = Toolbox::new()?;
+    let config = NodeConfig { bin_dir: tools.path().to_owned(), answer_neighbours: true, ..NodeConfig::default() };
+    let stage = Stage::new("unread", 3, config)?;
+    stage.tell_all()?;
+    let (asks, owner, next) = (stage.vm(1), stage.vm(2), stage.vm(3));
+    stage.expect_answered(asks, owner.ip())?;
+    let node = stage.cloud.node(1)?;
+    node.kill();
+    stage.cloud.lab().deliver(next, request(next, owner.ip(), owner.ip()))?.expect_once()?;
+    tools.set("ovs-ofctl", Mode::Unread)?;
+    node.start()?;
+    wait_until("all flows to be written anew", SOON, || {
+        let log = node.log();
+        ensure!(log.contains("ovstunneld::writer::repair: reconciled why") && log.contains("replace all flows"), log);
+        Ok(())
+    })?;
+    stage.expect_flooded(asks, owner.ip())?;
+    stage.expect_answered(stage.vm(2), asks.ip())?;
+    tools.set("ovs-ofctl", Mode::Works)?;
+    stage.cloud.wait_until_ready(1)?;
+    stage.wait_for_state(1, owner.ip(), NeighbourState::Withdrawn)?;
+    stage.expect_flooded(asks, owner.ip())?;
+    stage.cloud.lab().expect_no_duplicates()
 }
 
 /// Who has taken an address and does not announce it is heard all the same, once he asks for anything.

@@ -34,14 +34,9 @@ pub(crate) struct TooLong(String);
 
 /// The bodies of the messages that carry a change out, in the order of its lines.
 pub(crate) fn encode_changes(change: &FlowChange) -> Result<Vec<Vec<u8>>, TooLong> {
-    let all_ours = || flow_mod(DELETE, (Cookie::OURS, Cookie::MASK), (ALL_TABLES, 0));
-    let deletes: Vec<Vec<u8>> = match &change.delete {
-        None => vec![with_match(all_ours(), &Fields::default()).0],
-        Some(cookies) => cookies.iter().map(|cookie| encode_delete(*cookie)).collect(),
-    };
     let plain =
         Flow { table: 0, priority: 0, cookie: Cookie(0), matches: Match::default(), actions: vec![Action::Normal] };
-    let mut bodies = deletes;
+    let mut bodies: Vec<Vec<u8>> = change.deleted_cookies().into_iter().map(encode_delete).collect();
     bodies.extend(change.plugins.iter().map(delete_plugins));
     for flow in change.add.iter().chain(change.plain.then_some(&plain)) {
         bodies.push(encode_add(flow).ok_or_else(|| TooLong(flow.to_string()))?);
@@ -49,8 +44,8 @@ pub(crate) fn encode_changes(change: &FlowChange) -> Result<Vec<Vec<u8>>, TooLon
     Ok(bodies)
 }
 
-fn encode_delete(cookie: Cookie) -> Vec<u8> {
-    with_match(flow_mod(DELETE, (cookie, Cookie(u64::MAX)), (ALL_TABLES, 0)), &Fields::default()).0
+fn encode_delete(cookie_and_mask: (Cookie, Cookie)) -> Vec<u8> {
+    with_match(flow_mod(DELETE, cookie_and_mask, (ALL_TABLES, 0)), &Fields::default()).0
 }
 
 fn delete_plugins(flow: &PluginFlow) -> Vec<u8> {
