@@ -1,0 +1,178 @@
+//! What the tests of answers are played on: hosts with a VM each in one network, and what is asked and seen there. Must not say what is right.
+
+use std::net::Ipv4Addr;
+
+use anyhow::{Context, Result, ensure};
+use ovstunnel_api::{BridgeAnswer, Ipv6Policy, NeighbourState, PutBridge, PutNeighbour};
+use ovstunnel_e2e::{Cloud, Network, NodeConfig, our_flows};
+use ovstunnel_lab::{Content, Host, Kind, MacAddr6, Vm, Wrapped, wait_until};
+
+use super::SOON;
+
+/// Hosts with a VM each, in one network.
+pub struct Stage {
+    pub cloud: Cloud,
+    pub network: Network,
+    pub vms: Vec<Vm>,
+}
+
+impl Stage {
+    pub fn new(tag: &str, hosts: u16, config: NodeConfig) -> Result<Self> {
+        let cloud = Cloud::with_config(tag, hosts.into(), config)?;
+        let network = Network::numbered(1, Ipv6Policy::Drop);
+        cloud.mesh(&network, &Self::members(hosts))?;
+        let vms = (1..=hosts).map(|n| cloud.plug(&network, n.into(), n)).collect::<Result<_>>()?;
+        cloud.lab().announce_all()?;
+        Ok(Stage { cloud, network, vms })
+    }
+
+    pub fn answering(tag: &str, hosts: u16) -> Result<Self> {
+        let stage = Stage::new(tag, hosts, NodeConfig { answer_neighbours: true, ..NodeConfig::default() })?;
+        stage.tell_all()?;
+        Ok(stage)
+    }
+
+    pub fn members(hosts: u16) -> Vec<usize> {
+        (1..=hosts.into()).collect()
+    }
+
+    pub fn host(&self, number: usize) -> Result<&Host> {
+        Ok(self.cloud.node(number)?.host())
+    }
+
+    /// The VM of host 1, of host 2, and so on.
+    pub fn vm(&self, number: usize) -> &Vm {
+        &self.vms[number - 1]
+    }
+
+    pub fn body(&self, number: usize, neighbours: Vec<PutNeighbour>) -> Result<PutBridge> {
+        let members = (1..=self.vms.len()).collect::<Vec<_>>();
+        let body = self.cloud.membership(&self.network, number, &members)?;
+        Ok(PutBridge { neighbours: Some(neighbours), ..body })
+    }
+
+    pub fn put(&self, number: usize, body: PutBridge) -> Result<BridgeAnswer> {
+        let bridge = self.network.bridge.clone();
+        Ok(self.cloud.call(number, move |client| async move { client.put_bridge(&bridge, &body).await })??)
+    }
+
+    /// Tells a host of each VM.
+    pub fn tell(&self, number: usize) -> Result<BridgeAnswer> {
+        let told = self.vms.iter().map(|vm| neighbour(vm.ip(), vm.mac())).collect();
+        self.put(number, self.body(number, told)?)
+    }
+
+    pub fn tell_all(&self) -> Result<()> {
+        (1..=self.vms.len()).try_for_each(|number| self.tell(number).map(drop))
+    }
+
+    /// Until a host's VIFs are answered.
+    pub fn wait_for_answers(&self, number: usize) -> Result<()> {
+        let host = self.host(number)?;
+        wait_until(format!("the answers of host {number}"), SOON, || {
+            let vifs = host.vsctl(["list-ports", &self.network.bridge])?;
+            let vifs = vifs.lines().filter(|port| port.starts_with("vif")).count();
+            let flows = our_flows(host, &self.network.bridge)?;
+            let asks = flows.iter().filter(|flow| flow.contains("actions=resubmit(,13)")).count();
+            ensure!(asks == vifs, "{asks} of {vifs} VIFs:\n{}", flows.join("\n"));
+            Ok(())
+        })
+    }
+
+    /// What the daemon of a host says of an address.
+    pub fn state(&self, number: usize, ip: Ipv4Addr) -> Result<NeighbourState> {
+        let bridge = self.network.bridge.clone();
+        let seen = self.cloud.call(number, move |client| async move { client.bridge(&bridge).await })??;
+        let found = seen.neighbours.iter().find(|one| one.ip == ip.to_string());
+        Ok(found.with_context(|| format!("{:?}", seen.neighbours))?.state)
+    }
+
+    pub fn wait_for_state(&self, number: usize, ip: Ipv4Addr, wanted: NeighbourState) -> Result<()> {
+        let waited =
+            wait_until(format!("{ip} is {wanted:?} on host {number}"), SOON, || match self.state(number, ip)? {
+                state if state == wanted => Ok(()),
+                state => Err(anyhow::anyhow!("{state:?}")),
+            });
+        waited.with_context(|| self.seen_on(number).unwrap_or_else(|error| format!("{error:#}")))
+    }
+
+    /// What the switch of a host has, and what its daemon has logged.
+    pub fn seen_on(&self, number: usize) -> Result<String> {
+        let flows = self.host(number)?.ofctl(["dump-flows", &self.network.bridge])?;
+        Ok(format!("{flows}\n{}", self.cloud.node(number)?.log()))
+    }
+
+    /// A request from a VM reaches nobody: it was answered.
+    pub fn expect_answered(&self, from: &Vm, ip: Ipv4Addr) -> Result<()> {
+        self.forget_asked()?;
+        self.cloud.lab().deliver(from, request(from, from.ip(), ip))?.expect_nowhere()
+    }
+
+    /// A request from a VM reaches each other VM.
+    pub fn expect_flooded(&self, from: &Vm, ip: Ipv4Addr) -> Result<()> {
+        self.forget_asked()?;
+        self.cloud.lab().deliver(from, request(from, from.ip(), ip))?.expect_once()
+    }
+
+    /// As if the two minutes had passed in which a second request is flooded.
+    pub fn forget_asked(&self) -> Result<()> {
+        self.cloud.nodes().iter().try_for_each(|node| forget_asked(node.host(), &self.network.bridge))
+    }
+
+    /// How often the owner of an address has said on the bridge of a host that it is his.
+    pub fn said(&self, number: usize, ip: Ipv4Addr) -> Result<u64> {
+        let table = self.host(number)?.ofctl(["dump-flows", &self.network.bridge, "table=10"])?;
+        let owner =
+            table.lines().find(|line| line.contains("priority=1100") && line.contains(&format!("arp_spa={ip},")));
+        let owner = owner.context(table.clone())?;
+        let count = owner.split("n_packets=").nth(1).and_then(|rest| rest.split(',').next());
+        Ok(count.context(table.clone())?.parse()?)
+    }
+}
+
+/// What the switch has cached of a request that it answered makes the flow anew when it goes, so that it goes first.
+pub fn forget_asked(host: &Host, bridge: &str) -> Result<()> {
+    wait_until("nobody has asked", SOON, || {
+        host.appctl(["revalidator/purge"])?;
+        host.ofctl(["del-flows", bridge, "table=12"])?;
+        host.appctl(["revalidator/wait"])?;
+        let left = host.ofctl(["dump-flows", bridge, "table=12"])?;
+        ensure!(!left.contains("cookie="), "{left}");
+        Ok(())
+    })
+}
+
+pub fn neighbour(ip: Ipv4Addr, mac: MacAddr6) -> PutNeighbour {
+    PutNeighbour { ip: ip.to_string(), mac: mac.to_string().to_lowercase() }
+}
+
+/// An ARP request of a VM for an address, as from this one.
+pub fn request(from: &Vm, sender: Ipv4Addr, wanted: Ipv4Addr) -> Kind {
+    let mut arp = vec![0, 1, 8, 0, 6, 4, 0, 1];
+    arp.extend_from_slice(from.mac().as_bytes());
+    arp.extend_from_slice(&sender.octets());
+    arp.extend_from_slice(&[0; 6]);
+    arp.extend_from_slice(&wanted.octets());
+    // Kinds of frames are copied; a test makes few of them.
+    let begin = Box::leak(arp.into_boxed_slice());
+    Kind::Wrapped(Wrapped::plain(MacAddr6::broadcast(), Content::Type(0x0806, begin)))
+}
+
+/// The Ethernet address that a guest has for an address after it has asked and got an answer.
+pub fn ping_anew(from: &Vm, ip: Ipv4Addr) -> Result<String> {
+    run(from, &["ip", "neigh", "flush", "all"])?;
+    from.ping(ip, 5)?.expect_no_loss()?;
+    let shown = run(from, &["ip", "neigh", "show", &ip.to_string()])?;
+    let mac = shown.split_whitespace().skip_while(|word| *word != "lladdr").nth(1).map(str::to_owned);
+    mac.with_context(|| shown)
+}
+
+pub fn run(vm: &Vm, words: &[&str]) -> Result<String> {
+    let output = vm.command(words[0]).args(&words[1..]).output()?;
+    ensure!(output.status.success(), "{words:?}: {output:?}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+pub fn lower(mac: MacAddr6) -> String {
+    mac.to_string().to_lowercase()
+}
