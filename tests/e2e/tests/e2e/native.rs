@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use crate::arbitrary::{Batch, Op, batches, bridge, port};
 use anyhow::{Context, Result, anyhow, ensure};
 use ovstunnel_lab::{Host, Lab};
-use ovstunnel_ovs::{CommandHook, CommitError, RealSwitch, Switch, Tools, Writes};
-use ovstunnel_plan::{BridgeSpec, FlowChange, FlowsSeen, PluginFlow, PluginGroup, Step, View, ids};
+use ovstunnel_ovs::{CommandHook, CommitError, Db, RealSwitch, Switch, Tools, Writes};
+use ovstunnel_plan::{BridgeSpec, Flow, FlowChange, FlowsSeen, PluginFlow, PluginGroup, Step, View, ids};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
 /// A host whose switch is written to by one of the ways.
@@ -257,6 +257,40 @@ fn flows_of_the_python_plugin_go_and_refusals_have_words() -> Result<()> {
         let other = Way::new(natively.host.clone(), Writes::Native).await?;
         let refused = other.switch.change_flows("b1", &FlowChange::of_plugin(BTreeSet::new())).await;
         assert!(matches!(&refused, Err(CommitError::Refused(words)) if !words.is_empty()), "{refused:?}");
+        Ok(())
+    })
+}
+
+/// A change that replaces flows which were not read leaves those that say what is withdrawn, and those of others.
+#[test]
+fn what_is_withdrawn_stays_by_either_way() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let (_lab, ways) = both("stays").await?;
+        for way in &ways {
+            way.host.add_bridge("b1")?;
+            way.host.vsctl(["set", "Bridge", "b1", "protocols=OpenFlow10,OpenFlow14"])?;
+            let (observer, there) = (way.switch.observer(), |db: &Db| db.view().bridge("b1").is_some());
+            observer.watch_revision().wait_for(|_| observer.read(there)).await?;
+            let flows: Vec<String> = (0..=0xff_u8)
+                .flat_map(|purpose| ["6f767374", "6f767362"].map(|whose| (purpose, whose)))
+                .map(|(purpose, whose)| {
+                    format!("add cookie=0x{whose}{purpose:02x}00abcd,table={purpose},priority=7,tun_id=0x{whose},actions=drop\n")
+                })
+                .filter(|line| !line.contains("table=254") && !line.contains("table=255"))
+                .collect();
+            let file = tempfile::NamedTempFile::new()?;
+            std::fs::write(file.path(), flows.concat())?;
+            way.host.ofctl(["--bundle", "add-flows", "b1", &file.path().display().to_string()])?;
+            let watch: Flow = "cookie=0x6f7673740a010001,table=10,priority=1100,arp,arp_spa=10.1.0.1,actions=drop".parse()?;
+            let change = FlowChange::between(&BTreeSet::from([watch.clone()]), &FlowsSeen::Unknown).context("a change")?;
+            way.switch.change_flows("b1", &change).await?;
+            let left = FlowsSeen::parse_dump(&way.dump("b1", "dump-flows")?);
+            let withdrawn: Flow = "cookie=0x6f7673740c00abcd,table=12,priority=7,tun_id=0x6f767374,actions=drop".parse()?;
+            assert_eq!(left, FlowsSeen::known_exactly([watch, withdrawn].into()));
+            let of_probes = way.host.ofctl(["dump-flows", "b1", "cookie=0x6f76736200000000/0xffffffff00000000"])?;
+            assert_eq!(of_probes.matches("cookie=0x6f767362").count(), 254);
+        }
         Ok(())
     })
 }
