@@ -91,9 +91,7 @@ impl Purpose {
             Purpose::VpcIngress => 23,
         }
     }
-}
 
-impl Purpose {
     /// The cookies of all flows of ours that are for anything else, with their masks: for each bit of the purpose those that differ in
     /// it, and in none above it.
     pub(crate) fn all_others(self) -> [(Cookie, Cookie); 8] {
