@@ -3,6 +3,7 @@
 //! What it does: writes the record into `external_ids` and reads it back. What it must not do: remember anything itself;
 //! the database is the only record (docs/ARCHITECTURE.md, invariant 3).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -184,10 +185,12 @@ impl DesiredTunnel {
     }
 
     /// The same with what the configuration says of all tunnels.
-    #[must_use]
-    pub fn with_settings(&self, settings: &Settings) -> Self {
+    pub fn with_settings(&self, settings: &Settings) -> Cow<'_, Self> {
         let local_ip = settings.local_ip.filter(|local| local.get().is_ipv4() == self.remote_ip.get().is_ipv4());
-        DesiredTunnel { local_ip, options: settings.tunnel_options.clone(), ..self.clone() }
+        if (local_ip, &settings.tunnel_options) == (self.local_ip, &self.options) {
+            return Cow::Borrowed(self);
+        }
+        Cow::Owned(DesiredTunnel { local_ip, options: settings.tunnel_options.clone(), ..self.clone() })
     }
 
     /// The name of its port.

@@ -2,6 +2,7 @@
 //!
 //! What it does: compares, bridge by bridge. What it must not do: I/O, or touch anything without our mark.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bridge_mtu::{mtu_edits, wanted_mtu};
@@ -195,28 +196,32 @@ fn tunnel_steps(desired: &DesiredBridge, observed: &ObservedBridge, settings: &E
     let left_over = |port: &&ObservedPort| port.is_tunnel_of_ours() && desired.tunnel_at(port.name.as_str()).is_none();
     steps.extend(observed.ports.values().filter(left_over).map(|port| remove_tunnel(observed, port)));
 
-    let held: BTreeMap<TunnelEndpoint, &str> = observed
-        .ports
-        .values()
-        .filter_map(|port| Some((port.interface()?.tunnel_endpoint()?, port.name.as_str())))
-        .collect();
+    let held = LazyCell::new(|| tunnels_held(observed));
     for (name, tunnel) in desired.all_tunnels() {
-        let tunnel = &tunnel.with_settings(settings);
+        let tunnel = &*tunnel.with_settings(settings);
         let Some(port) = observed.ports.get(name.as_str()) else {
             steps.push(add_step(&desired.name, tunnel));
             continue;
         };
         let edits = tunnel_edits(tunnel, port);
+        if edits.is_empty() {
+            continue;
+        }
         // Open vSwitch applies edits port by port: one whose new identity another port still has must make way first.
-        let taken = held.get(&tunnel.endpoint()).is_some_and(|holder| *holder != name.as_str());
-        if taken && !edits.is_empty() {
+        if held.get(&tunnel.endpoint()).is_some_and(|holder| *holder != name.as_str()) {
             steps.push(remove_tunnel(observed, port));
             steps.push(add_step(&desired.name, tunnel));
-        } else if !edits.is_empty() {
+        } else {
             steps.extend(edit_steps(desired, tunnel, port, edits));
         }
     }
     steps
+}
+
+/// Which port has each tunnel now.
+fn tunnels_held(observed: &ObservedBridge) -> BTreeMap<TunnelEndpoint, &str> {
+    let ports = observed.ports.values();
+    ports.filter_map(|port| Some((port.interface()?.tunnel_endpoint()?, port.name.as_str()))).collect()
 }
 
 /// The steps that edit a tunnel in place.
@@ -278,8 +283,9 @@ fn tunnel_edits(tunnel: &DesiredTunnel, port: &ObservedPort) -> Vec<PortEdit> {
         Some(value) => PortEdit::SetBfd(key.to_owned(), value),
         None => PortEdit::DropBfd(key.to_owned()),
     }));
-    let options: BTreeMap<_, _> = tunnel.interface_options().into_iter().collect();
-    for key in interface.options.keys().filter(|key| !options.contains_key(key.as_str())) {
+    let mut options = tunnel.interface_options();
+    options.sort_unstable();
+    for key in interface.options.keys().filter(|key| options.iter().all(|(wanted, _)| wanted != key)) {
         edits.push(PortEdit::DropOption(key.clone()));
     }
     for (key, value) in options {
