@@ -88,7 +88,14 @@ fn program(arguments: &[&str]) -> Output {
 fn the_smoke_run_reports_in_a_table_in_json_and_in_a_plot() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("zone.json");
-    let output = program(&["--quick", "--json", file.to_str().unwrap(), "--out", folder.path().to_str().unwrap()]);
+    let output = program(&[
+        "--quick",
+        "--minutes=1",
+        "--json",
+        file.to_str().unwrap(),
+        "--out",
+        folder.path().to_str().unwrap(),
+    ]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("nothing was wrong") && text.contains("network whole again after"), "{text}");
