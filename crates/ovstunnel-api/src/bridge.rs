@@ -36,8 +36,8 @@ pub struct PutBridge {
     /// The complete set of tunnels: missing ones are made, others removed. When absent, the tunnels stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnels: Option<Vec<PutTunnel>>,
-    /// The complete set of addresses for which the switch answers ARP requests of this host's VIFs, at most 1000, told anew: what was
-    /// withdrawn of them is answered for again. When absent, they stay as they are.
+    /// The complete set of addresses for which the switch answers ARP requests of this host's VIFs, at most 1000. The same set told again:
+    /// what was withdrawn of it is answered for again; of another set, what is in both stays withdrawn. When absent, they stay as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_items = 1000)]
     pub neighbours: Option<Vec<PutNeighbour>>,

@@ -3,10 +3,13 @@
 //! What it must not do: send them.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
-use ovstunnel_api::{Id, PostKind, PostTunnel, PutBfd, PutBridge, PutTunnel};
+use ovstunnel_api::{Id, PostKind, PostTunnel, PutBfd, PutBridge, PutNeighbour, PutTunnel};
 use ovstunnel_mesh::{Request, bfd};
-use ovstunnel_types::{HostId, HostNumber, RemoteIp};
+use ovstunnel_types::{HostId, HostNumber, Mac, RemoteIp};
+
+use crate::zone::neighbours::ToTell;
 
 /// A request to a daemon.
 #[derive(Clone, Debug)]
@@ -77,6 +80,22 @@ impl Wire {
     pub fn set_bfd(set: &bfd::Set) -> Wire {
         let ports = set.ports.iter().map(ToString::to_string).collect();
         Wire::PutBfd(set.bridge.to_string(), PutBfd { ports, interval: None })
+    }
+
+    /// For which addresses the switch may answer on a bridge. All else of it stays as it is.
+    pub fn tell_neighbours(to_tell: &ToTell) -> Wire {
+        let neighbour = |(ip, mac): (&Ipv4Addr, &Mac)| PutNeighbour { ip: ip.to_string(), mac: mac.to_string() };
+        let body = PutBridge {
+            key: i64::from(to_tell.key.get()),
+            network_uuid: None,
+            host_id: None,
+            ipv6: None,
+            uplink: None,
+            neighbours: Some(to_tell.known.iter().map(neighbour).collect()),
+            kind: None,
+            tunnels: None,
+        };
+        Wire::PutBridge(to_tell.bridge.to_string(), body)
     }
 
     /// Its method and path.

@@ -127,7 +127,7 @@ impl Service {
             tasks.spawn(sweeper.clone().keep_sweeping());
         });
         keep_comparing(&mut tasks, config, &zone, &hosts);
-        keep_whole(&mut tasks, reconciler.as_ref(), config.probes.bfd);
+        keep_whole(&mut tasks, reconciler.as_ref(), config);
         let sessions = Sessions::new(config.web.session)?;
         let roles = Roles::new(zone.clone(), sessions.clone()).with_openings(config.web.enabled, enrolment.is_some());
         let roles = roles.with_managers(config.replica.managers.clone()).with_hints(cloudstack.takes_webhooks());
@@ -238,9 +238,12 @@ fn keep_comparing(tasks: &mut JoinSet<()>, config: &Config, zone: &Zone, hosts: 
 }
 
 /// Has the meshes kept whole, and hosts probed as is wanted, where the manager may change hosts.
-fn keep_whole(tasks: &mut JoinSet<()>, reconciler: Option<&Reconciler>, bfd: bool) {
+fn keep_whole(tasks: &mut JoinSet<()>, reconciler: Option<&Reconciler>, config: &Config) {
     if let Some(reconciler) = reconciler {
-        tasks.spawn(reconciler.clone().keep_bfd(bfd));
+        tasks.spawn(reconciler.clone().keep_bfd(config.probes.bfd));
+        if config.network.tell_neighbours {
+            tasks.spawn(reconciler.clone().keep_neighbours());
+        }
         tasks.spawn(reconciler.clone().run());
     }
 }

@@ -15,6 +15,7 @@ pub mod keys;
 pub mod kind_change;
 pub mod membership;
 mod moment;
+pub mod neighbours;
 pub mod observed;
 mod plan;
 pub mod proof;

@@ -1,10 +1,11 @@
 //! What hosts say they have. Must not judge it.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use ovstunnel_types::{
-    BfdState, BridgeName, FlowsState, GreKey, HealthState, HostId, HostNumber, Ipv6Policy, PortName, RemoteIp,
+    BfdState, BridgeName, FlowsState, GreKey, HealthState, HostId, HostNumber, Ipv6Policy, Mac, PortName, RemoteIp,
     TunnelKind, TunnelState,
 };
 
@@ -92,6 +93,8 @@ pub struct Bridge {
     pub health: HealthState,
     /// What of its needs is not met, as the daemon says.
     pub unmet: Vec<Unmet>,
+    /// The addresses of VMs for which its switch was told to answer, each with its card.
+    pub neighbours: BTreeMap<Ipv4Addr, Mac>,
     /// Largest MTU of a guest whose frames cross all its tunnels in one piece, bytes; none where the daemon does not say.
     pub max_guest_mtu: Option<u32>,
 }

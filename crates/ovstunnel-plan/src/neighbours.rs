@@ -45,21 +45,14 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
-    /// Most addresses of one bridge: each has four flows, and its text in the record.
-    pub const MAX: usize = 1000;
-
     /// The rule for an address.
     pub const ADDRESS: &'static str = "must be an IPv4 address that a VM can have, such as 10.1.1.7";
-
-    /// Whether a VM can have an address.
-    pub fn can_be_of_a_vm(ip: &Ipv4Addr) -> bool {
-        !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || ip.octets()[0] >= 240 || ip.octets()[0] == 0)
-    }
 
     /// The highest generation.
     const LAST: u32 = 0x00ff_ffff;
 
-    /// The same told anew: with nothing withdrawn any more.
+    /// The same told anew. With the same addresses nothing is withdrawn any more; with others, what is of both lists stays withdrawn:
+    /// that somebody new has come says nothing of the others.
     #[must_use]
     pub(crate) fn told_anew(mut self, known: &BTreeMap<Ipv4Addr, Mac>, observed: Option<&ObservedBridge>) -> Self {
         observed.iter().for_each(|observed| self.add_recorded(observed));
@@ -67,7 +60,12 @@ impl Neighbours {
             return self;
         }
         let generation = self.generation % Self::LAST + 1;
-        Neighbours { generation, known: known.clone(), withdrawn: BTreeSet::new() }
+        let is_of_both = |ip: &Ipv4Addr| known.get(ip) == self.known.get(ip);
+        let withdrawn = match self.known == *known {
+            true => BTreeSet::new(),
+            false => self.withdrawn.iter().copied().filter(is_of_both).collect(),
+        };
+        Neighbours { generation, known: known.clone(), withdrawn }
     }
 
     /// What the marks of a bridge record.

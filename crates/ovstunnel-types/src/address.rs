@@ -14,6 +14,14 @@ use serde::{Deserialize, Serialize};
 use crate::Invalid;
 use crate::value::by_text;
 
+/// Most addresses of VMs for which the switch answers on one bridge: each has four flows, and its text in the record.
+pub const NEIGHBOURS_MAX: usize = 1000;
+
+/// Whether a VM can have an address.
+pub fn can_be_of_a_vm(ip: &Ipv4Addr) -> bool {
+    !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || ip.octets()[0] >= 240 || ip.octets()[0] == 0)
+}
+
 /// The Ethernet address of one network card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

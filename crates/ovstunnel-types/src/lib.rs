@@ -21,7 +21,7 @@ mod tunnel;
 mod tunnel_options;
 mod value;
 
-pub use address::{Cidr, Mac};
+pub use address::{Cidr, Mac, NEIGHBOURS_MAX, can_be_of_a_vm};
 pub use epoch::{Epoch, Fenced, Standing};
 pub use exit::CreateTunnelExit;
 pub use ipsec::{Ipsec, IpsecFiles, Psk, shown_option};

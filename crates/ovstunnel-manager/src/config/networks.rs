@@ -65,6 +65,9 @@ pub struct NetworkRules {
     pub gc: Duration,
     /// Of which family the addresses are at which the tunnels of all hosts end: `"ipv4"` or `"ipv6"`.
     pub family: Family,
+    /// Whether each host is told the MAC and IPv4 address of each NIC of its networks, so that its switch answers ARP requests for them where
+    /// `[network] answer_neighbours` of its daemon says so. What others have told a host of such a network is replaced.
+    pub tell_neighbours: bool,
 }
 
 /// Of which family the addresses are at which a zone's tunnels end.
@@ -121,7 +124,12 @@ impl Default for Membership {
 
 impl Default for NetworkRules {
     fn default() -> Self {
-        NetworkRules { on_failure: OnFailure::Continue, gc: Duration::from_secs(1200), family: Family::Ipv4 }
+        NetworkRules {
+            on_failure: OnFailure::Continue,
+            gc: Duration::from_secs(1200),
+            family: Family::Ipv4,
+            tell_neighbours: false,
+        }
     }
 }
 

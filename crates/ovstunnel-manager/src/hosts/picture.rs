@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ovstunnel_api::{Bfd, Bridge, Claim, ClaimSays, Tunnel};
+use ovstunnel_api::{Bfd, Bridge, Claim, ClaimSays, Neighbour, Tunnel};
 use ovstunnel_mesh::Moment;
 use ovstunnel_mesh::membership::{Call, LastCall, TUNNEL_CALL_LASTS};
 use ovstunnel_mesh::observed::{self, Carries, Session, Snapshot};
@@ -113,6 +113,10 @@ fn read_bridge(bridge: &Bridge, origin: OffsetDateTime) -> Result<observed::Brid
             error: tunnel.error.clone(),
         })
     };
+    let neighbour = |Neighbour { ip, mac, .. }: &Neighbour| {
+        let no_address = |_| Invalid::new("must be an IPv4 address", ip);
+        Ok((ip.parse().map_err(no_address).map_err(bad("neighbours"))?, mac.parse().map_err(bad("neighbours"))?))
+    };
     Ok(observed::Bridge {
         name: bridge.name.parse().map_err(bad("name"))?,
         carries,
@@ -128,6 +132,7 @@ fn read_bridge(bridge: &Bridge, origin: OffsetDateTime) -> Result<observed::Brid
         flows: bridge.flows.state,
         health: bridge.health.state,
         unmet: bridge.health.reasons.iter().map(unmet_requirement).collect(),
+        neighbours: bridge.neighbours.iter().map(neighbour).collect::<Result<_, _>>()?,
         max_guest_mtu: bridge.max_guest_mtu,
     })
 }

@@ -7,9 +7,11 @@
 mod attempts;
 mod holds;
 mod kinds;
+mod neighbours;
 mod networks;
 mod pass;
 mod probes;
+mod refusals;
 mod send;
 mod untold;
 

@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
 use super::Reconciler;
+use super::refusals::Refusals;
 use crate::sending::Wire;
 use crate::zone::Happened;
 
@@ -24,19 +25,13 @@ const REST: Duration = Duration::from_secs(1);
 /// How many times as long as a look the rest after it is.
 const SHARE: u32 = 20;
 
-/// After how long a host that refused is told again, where it has not connected anew.
-const REFUSED: Duration = Duration::from_secs(60);
-
 /// Hosts that an event names.
 const NAMED: usize = 8;
-
-/// Hosts that refused: on which connection, and until when they are let be.
-type Refused = BTreeMap<HostNumber, (u64, Instant)>;
 
 impl Reconciler {
     /// Keeps BFD on one tunnel for each two hosts where it `is_wanted`, else on none. Ends with the task that it runs in.
     pub async fn keep_bfd(self, is_wanted: bool) {
-        let (mut pulse, mut refused) = (self.0.zone.watch_passes(), Refused::new());
+        let (mut pulse, mut refused) = (self.0.zone.watch_passes(), Refusals::default());
         loop {
             let started = Instant::now();
             let sets = self.bfd_sets(is_wanted, &mut refused);
@@ -48,7 +43,7 @@ impl Reconciler {
     }
 
     /// What is to be told now, by host.
-    fn bfd_sets(&self, is_wanted: bool, refused: &mut Refused) -> BTreeMap<HostNumber, Vec<Set>> {
+    fn bfd_sets(&self, is_wanted: bool, refused: &mut Refusals) -> BTreeMap<HostNumber, Vec<Set>> {
         let mut by_host: BTreeMap<HostNumber, Vec<Set>> = BTreeMap::new();
         if self.0.leader.epoch().is_err() {
             return by_host;
@@ -58,23 +53,19 @@ impl Reconciler {
         for set in bfd::bfd_differences(&ends, is_wanted) {
             by_host.entry(set.host).or_default().push(set);
         }
-        let now = Instant::now();
-        refused
-            .retain(|host, (connection, until)| *until > now && self.0.writers.connection_count(*host) == *connection);
-        by_host.retain(|host, _| !refused.contains_key(host));
+        refused.leave_out(&mut by_host, self);
         by_host
     }
 
     /// Tells all these hosts side by side.
-    async fn send_bfd(&self, sets: BTreeMap<HostNumber, Vec<Set>>, refused: &mut Refused) {
+    async fn send_bfd(&self, sets: BTreeMap<HostNumber, Vec<Set>>, refused: &mut Refusals) {
         let each = sets.into_iter().map(|(host, sets)| async move { (host, self.send_bfd_to(host, &sets).await) });
         let done: Vec<(HostNumber, Result<String, u64>)> = futures_util::future::join_all(each).await;
-        let until = Instant::now() + REFUSED;
         let mut told = Vec::new();
         for (host, result) in done {
             match result {
                 Ok(words) => told.push(words),
-                Err(connection) => drop(refused.insert(host, (connection, until))),
+                Err(connection) => refused.record(host, connection),
             }
         }
         if told.is_empty() {

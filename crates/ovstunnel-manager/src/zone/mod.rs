@@ -13,6 +13,7 @@ mod ends;
 mod faults;
 mod host;
 mod kinds;
+pub mod neighbours;
 mod network;
 mod own;
 mod pairs;

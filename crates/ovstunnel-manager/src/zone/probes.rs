@@ -22,12 +22,13 @@ pub enum Sessions {
 }
 
 impl State {
-    fn bfd_standing(&self, number: HostNumber, host: &Registered) -> Stands {
+    /// How a host stands to what only daemons can do that say this word.
+    pub(super) fn standing_to(&self, ability: &str, number: HostNumber, host: &Registered) -> Stands {
         if host.observed_mode() == Mode::Observe {
             return Stands::Never;
         }
         let Some(told) = host.daemon_facts() else { return Stands::Unknown };
-        if !told.capabilities.iter().any(|word| word == BFD) {
+        if !told.capabilities.iter().any(|word| word == ability) {
             return Stands::Never;
         }
         // One that has not taken the epoch is seen as one that is only looked at.
@@ -79,7 +80,7 @@ impl Zone {
         let ends = state.hosts.iter().map(|(number, host)| {
             let told = state.seen.get(number).and_then(|seen| seen.snapshot.clone());
             let snapshot = told.unwrap_or_else(|| Snapshot::new("", 0, Vec::<Arc<Bridge>>::new()));
-            (*number, state.bfd_standing(*number, host), snapshot)
+            (*number, state.standing_to(BFD, *number, host), snapshot)
         });
         ends.collect()
     }

@@ -123,6 +123,7 @@ mod tests {
             flows: FlowsState::InSync,
             health: HealthState::Ok,
             unmet: vec![],
+            neighbours: BTreeMap::new(),
             max_guest_mtu: None,
         }
     }

@@ -11,7 +11,7 @@ use super::wire::saturating_u32;
 use super::{State, Zone};
 
 /// What is asked of each daemon beyond the API as it began, and what it means where one cannot.
-const ABILITIES: [(&str, &str); 6] = [
+const ABILITIES: [(&str, &str); 7] = [
     ("watch", "it does not tell of changes as they happen, and is asked every 2 s"),
     ("epoch", "it cannot record which manager may write to it: nothing on it is changed"),
     ("bfd", "it cannot have BFD watch the ways to other hosts: a cut is seen by other signs, or not at all"),
@@ -21,6 +21,7 @@ const ABILITIES: [(&str, &str); 6] = [
     ),
     (PROBE, "it cannot send a frame into a tunnel: sweeps leave it out"),
     ("kind", "it cannot change the kind of a bridge's tunnels: networks that it is in keep theirs"),
+    ("neighbours", "it cannot be told addresses of VMs: each of their ARP requests is flooded"),
 ];
 
 /// Not a matter of the daemon's age alone: a switch that is simulated has none.
@@ -169,8 +170,8 @@ mod tests {
         let lacks = |words: &[&str]| {
             list_inabilities(&told(words)).into_iter().map(|lacks| lacks.capability).collect::<Vec<_>>()
         };
-        assert_eq!(lacks(&["watch", "epoch", "bfd", "counters", "probe", "kind"]), [""; 0]);
-        assert_eq!(lacks(&["watch", "epoch", "bfd", "counters", "probe", "kind", "xapi"]), ["networks"]);
+        assert_eq!(lacks(&["watch", "epoch", "bfd", "counters", "probe", "kind", "neighbours"]), [""; 0]);
+        assert_eq!(lacks(&["watch", "epoch", "bfd", "counters", "probe", "kind", "neighbours", "xapi"]), ["networks"]);
         assert_eq!(lacks(&[]).len(), ABILITIES.len());
     }
 }

@@ -110,6 +110,7 @@ fn bridge(key: i64, tunnels: Vec<Tunnel>) -> Bridge {
         kind: TunnelKind::Gre,
         second: None,
         ports: [None; 2],
+        neighbours: BTreeMap::new(),
         max_guest_mtu: None,
     }
 }

@@ -1,4 +1,4 @@
-//! What is withdrawn by the switch is kept, recorded, and forgotten with another list. Must not need a switch.
+//! What is withdrawn by the switch is kept, recorded, carried into another list, and forgotten when the same is told again. Must not need a switch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -108,7 +108,7 @@ fn what_is_replaced_unread_keeps_what_the_switch_has_withdrawn() {
 }
 
 #[test]
-fn another_list_forgets_what_was_withdrawn() {
+fn the_same_list_told_again_forgets_what_was_withdrawn() {
     let mut world = World::default();
     let (before, _) = bridge(&mut world, &[2, 3]);
     let mark = format!("{} 10.1.1.3", before.neighbours.generation);
@@ -124,6 +124,25 @@ fn another_list_forgets_what_was_withdrawn() {
     assert_eq!(again.neighbours, after.neighbours, "the same again is no other list");
     let (none, observed) = bridge(&mut world, &[]);
     assert!(none.neighbours.known.is_empty() && !observed.external_ids.contains_key(ids::NEIGHBOURS));
+}
+
+/// A NIC more or less in a network says nothing of who has the addresses of others.
+#[test]
+fn another_list_keeps_withdrawn_what_is_in_both() {
+    let mut world = World::default();
+    let (before, _) = bridge(&mut world, &[2, 3, 4]);
+    let mark = format!("{} 10.1.1.3 10.1.1.4", before.neighbours.generation);
+    world.bridges.get_mut("b").unwrap().external_ids.insert(ids::WITHDRAWN.into(), mark);
+    let (after, observed) = bridge(&mut world, &[2, 3, 5]);
+    assert!(after.neighbours.generation > before.neighbours.generation);
+    assert_eq!(after.neighbours.withdrawn, BTreeSet::from([ip(3)]));
+    let wanted = wanted_flows(&after, &observed, &FlowsSeen::none(), &effective());
+    assert!(wanted.contains(&learnt(&after, 3)), "a switch that starts anew floods for it");
+    // Told with another card, it is another entry.
+    let Change::SetupBridge(mut setup) = told(&[2, 3, 5]) else { panic!("another change") };
+    setup.neighbours.as_mut().unwrap().insert(ip(3), "02:00:00:00:00:33".parse().unwrap());
+    world.change(&[Change::SetupBridge(setup)]).remove(0).unwrap();
+    assert_eq!(DesiredBridge::from_record(&world.bridges["b"]).unwrap().neighbours.withdrawn, BTreeSet::new());
 }
 
 #[test]

@@ -13,6 +13,7 @@ use ovstunnel_plan::{
     SetBfd, SetupBridge, TunnelSpec,
 };
 use ovstunnel_server::problem::ApiError;
+use ovstunnel_types::{NEIGHBOURS_MAX, can_be_of_a_vm};
 
 use crate::host::{LocalAddress, not_another_host};
 
@@ -86,14 +87,14 @@ pub(super) fn setup_change(bridge: BridgeName, body: &PutBridge, local: &[LocalA
 
 /// The addresses for which the switch answers.
 fn parse_neighbours(told: &[PutNeighbour]) -> Result<BTreeMap<Ipv4Addr, Mac>, ApiError> {
-    if told.len() > Neighbours::MAX {
-        let rule = format!("must be at most {}", Neighbours::MAX);
+    if told.len() > NEIGHBOURS_MAX {
+        let rule = format!("must be at most {NEIGHBOURS_MAX}");
         return Err(ApiError::invalid("neighbours", rule, Some(&told.len().to_string())));
     }
     let mut known = BTreeMap::new();
     for (n, PutNeighbour { ip, mac }) in told.iter().enumerate() {
         let (ip_field, mac_field) = (format!("neighbours[{n}].ip"), format!("neighbours[{n}].mac"));
-        let address = ip.parse().ok().filter(Neighbours::can_be_of_a_vm);
+        let address = ip.parse().ok().filter(can_be_of_a_vm);
         let address = address.ok_or_else(|| ApiError::invalid(&ip_field, Neighbours::ADDRESS, Some(ip)))?;
         if known.insert(address, parse_field(&mac_field, mac)?).is_some() {
             return Err(ApiError::invalid(ip_field, "must not stand twice", Some(ip)));

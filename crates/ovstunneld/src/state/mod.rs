@@ -120,7 +120,7 @@ impl State {
         let of_xapi = self.xapi.iter().flat_map(|_| ["xapi", "networks"]);
         let of_switch = self.switch.real_switch().into_iter().flat_map(|_| ["probe", "packets"]);
         let of_kernel = self.interfaces.can_change().then_some("addresses");
-        ["watch", "claims", "epoch", "bfd", "counters", "kind"]
+        ["watch", "claims", "epoch", "bfd", "counters", "kind", "neighbours"]
             .into_iter()
             .chain(of_kernel)
             .chain(of_switch)

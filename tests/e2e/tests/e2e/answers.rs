@@ -9,7 +9,7 @@ use ovstunnel_api::{Code, NeighbourState, Outcome, PutBridge, PutNeighbour};
 use ovstunnel_e2e::{Mode, NodeConfig, Snapshot, Toolbox, VPC_BRIDGE, VpcCloud, our_flows, problem, whole_topology};
 use ovstunnel_lab::{Host, MacAddr6, Vm, wait_until};
 
-mod stage;
+pub(crate) mod stage;
 
 use stage::{Stage, forget_asked, lower, neighbour, ping_anew, request, run};
 

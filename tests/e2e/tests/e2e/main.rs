@@ -83,6 +83,7 @@ mod witness;
 mod zone;
 mod zone_acts;
 mod zone_acts_kills;
+mod zone_answers;
 mod zone_faults;
 mod zone_kills;
 mod zone_kinds;

@@ -154,6 +154,7 @@ impl Machine {
             flows: FlowsState::InSync,
             health: HealthState::Ok,
             unmet: Vec::new(),
+            neighbours: BTreeMap::new(),
             max_guest_mtu: Some(1458),
         })
     }
