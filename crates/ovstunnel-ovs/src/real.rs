@@ -17,7 +17,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
@@ -325,7 +325,9 @@ impl RealSwitch {
         announce_only: bool,
     ) -> Result<usize, CommitError> {
         let learnt = self.learnt_addresses(bridge).await?;
-        let Some(announcement) = Announcement::for_bridge(bridge, &learnt, announce_only) else { return Ok(0) };
+        let Some(announcement) = Announcement::for_bridge(bridge, &learnt, announce_only, SystemTime::now()) else {
+            return Ok(0);
+        };
         let args = ofctl::bundle_with_packets(&self.tools, &bridge.name);
         self.run_ofctl(&self.tools.ofctl_command(args, Some(announcement.bundle_lines()))).await?;
         Ok(announcement.addresses)

@@ -2,12 +2,17 @@
 //!
 //! In a mesh without a spanning tree and without `protected`, any two hosts may have learnt each other's VMs by way of a third,
 //! which passes nothing on once it is taken over. So a frame from each VM here to itself goes out by each tunnel: at the other end
-//! NORMAL learns the direct way from it and sends it nowhere, whether that host has been taken over or not.
+//! NORMAL learns the direct way from it and sends it nowhere, whether that host has been taken over or not. So it is with the first
+//! of several equal frames. The next hits a cached datapath flow that may have been made anew meanwhile, by what a frame on its way by the
+//! third taught: it is sent there, teaches that host the wrong way, and what comes for the VM is lost. So no two that are
+//! told within half a minute are equal: each has another Ethernet type, which every cached flow is about.
 //!
 //! In a spanning tree two hosts that are not its root have learnt each other's VMs behind the root, and each frame that comes
 //! that way teaches it anew. So for some minutes such frames are handed to their VM without being learnt from, while a
 //! broadcast in the name of each VM here tells the others, which do the same. What it must not do: send what comes from a
 //! tunnel to a tunnel, or keep anything from being learnt that is not known yet (docs/adr/0012-take-over.md).
+
+use std::time::{Duration, SystemTime};
 
 use crate::cookie::temporary::LEARN_NOT;
 use crate::transition::{self, Learnt, shortest_packet};
@@ -19,6 +24,11 @@ const LIFETIME: u16 = 180;
 const OLD: u32 = 60;
 /// A table that nobody else is known to use: which VM has which address.
 const TABLE: u8 = 251;
+/// Ethernet types of frames that announce, by turns: so many from the first on, which nobody has been given. No VM gets one.
+const TYPES: (u16, u16) = (0x0680, 128);
+/// How long one of them lasts. It comes again after 32 s; Open vSwitch forgets an unused datapath flow after 10
+/// (`other_config:max-idle`).
+const TURN: Duration = Duration::from_millis(250);
 const UNICAST: &str = "dl_dst=00:00:00:00:00:00/01:00:00:00:00:00";
 
 /// What is done on one bridge.
@@ -31,13 +41,21 @@ pub struct Announcement {
 
 impl Announcement {
     /// For a bridge with what it has learnt; nothing where it has no tunnels or no VMs. Where it was in a spanning tree and not its
-    /// root, as its record says, flows are laid too, but not where flows of others decide: `announce_only`.
-    pub fn for_bridge(bridge: &ObservedBridge, learnt: &[Learnt], announce_only: bool) -> Option<Self> {
+    /// root, as its record says, flows are laid too, but not where flows of others decide: `announce_only`. `now` tells its frames
+    /// from those of other times.
+    pub fn for_bridge(
+        bridge: &ObservedBridge,
+        learnt: &[Learnt],
+        announce_only: bool,
+        now: SystemTime,
+    ) -> Option<Self> {
         let (tunnels, vifs) = transition::tunnels_and_others(bridge);
         let here: Vec<&Learnt> = learnt.iter().filter(|learnt| vifs.contains(&learnt.port)).collect();
         let Some(root) = bridge.external_ids.get(ids::STP_ROOT_PORT) else {
             let all: Vec<String> = tunnels.iter().map(|tunnel| format!("output:{tunnel}")).collect();
-            let lines: Vec<String> = here.iter().map(|learnt| transition::teach_by(learnt, &all.join(","))).collect();
+            let (all, ethernet_type) = (all.join(","), type_at(now));
+            let lines: Vec<String> =
+                here.iter().map(|learnt| transition::teach_by(learnt, ethernet_type, &all)).collect();
             let some = !lines.is_empty() && !all.is_empty();
             return some.then_some(Announcement { lines, addresses: here.len() });
         };
@@ -57,6 +75,14 @@ impl Announcement {
     pub fn bundle_lines(&self) -> String {
         self.lines.iter().map(|line| format!("{line}\n")).collect()
     }
+}
+
+/// The Ethernet type of frames that announce at a time.
+fn type_at(now: SystemTime) -> u16 {
+    let (first, count) = TYPES;
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    // The rest of a division by a `u16`.
+    first + (since.as_millis() / TURN.as_millis() % u128::from(count)) as u16
 }
 
 /// Flows that hand frames from known addresses behind the root to VMs here, past NORMAL, which would learn from them.
@@ -115,7 +141,9 @@ mod tests {
 
     #[test]
     fn behind_the_root_frames_reach_vms_and_vms_announced() {
-        let announcement = Announcement::for_bridge(&bridge(Some("t7-1-2")), &Learnt::parse(FDB), false).unwrap();
+        let announcement =
+            Announcement::for_bridge(&bridge(Some("t7-1-2")), &Learnt::parse(FDB), false, SystemTime::UNIX_EPOCH)
+                .unwrap();
         let expected = "\
 flow delete cookie=0x6f76736200000002/-1
 flow add cookie=0x6f76736200000002,table=251,hard_timeout=185,priority=2,dl_dst=02:00:00:00:00:01,actions=output:1
@@ -131,8 +159,8 @@ packet-out in_port=1,packet=ffffffffffff0200000000018035000108000604000302000000
     #[test]
     fn no_flow_is_laid_where_others_decide_or_the_root_went() {
         let learnt = Learnt::parse(FDB);
-        let alone = Announcement::for_bridge(&bridge(Some("t7-1-2")), &learnt, true).unwrap();
-        let gone = Announcement::for_bridge(&bridge(Some("t7-1-9")), &learnt, false).unwrap();
+        let alone = Announcement::for_bridge(&bridge(Some("t7-1-2")), &learnt, true, SystemTime::UNIX_EPOCH).unwrap();
+        let gone = Announcement::for_bridge(&bridge(Some("t7-1-9")), &learnt, false, SystemTime::UNIX_EPOCH).unwrap();
         for announcement in [alone, gone] {
             let lines = announcement.bundle_lines();
             assert!(!lines.contains("flow add") && announcement.addresses == 1, "{lines}");
@@ -141,13 +169,24 @@ packet-out in_port=1,packet=ffffffffffff0200000000018035000108000604000302000000
 
     #[test]
     fn without_stp_each_vm_is_announced_and_no_flow_laid() {
-        let announcement = Announcement::for_bridge(&bridge(None), &Learnt::parse(FDB), false).unwrap();
-        let frame = format!("{0}{0}88b5{1}", "020000000001", "00".repeat(46));
+        let announcement =
+            Announcement::for_bridge(&bridge(None), &Learnt::parse(FDB), false, SystemTime::UNIX_EPOCH).unwrap();
+        let frame = format!("{0}{0}0680{1}", "020000000001", "00".repeat(46));
         let expected = format!("packet-out in_port=1,packet={frame},actions=output:2,output:3\n");
         assert_eq!((announcement.bundle_lines(), announcement.addresses), (expected, 1));
         let (mut lonely, learnt) = (bridge(None), Learnt::parse(FDB));
         lonely.ports.retain(|name, _| !name.starts_with('t'));
-        assert_eq!(Announcement::for_bridge(&lonely, &learnt, false), None);
-        assert_eq!(Announcement::for_bridge(&bridge(None), &learnt[1..], false), None);
+        assert_eq!(Announcement::for_bridge(&lonely, &learnt, false, SystemTime::UNIX_EPOCH), None);
+        assert_eq!(Announcement::for_bridge(&bridge(None), &learnt[1..], false, SystemTime::UNIX_EPOCH), None);
+    }
+
+    #[test]
+    fn no_two_announcements_of_half_a_minute_are_equal() {
+        let at = |millis: u64| {
+            let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_796_000_000_100 + millis);
+            Announcement::for_bridge(&bridge(None), &Learnt::parse(FDB), true, now).unwrap().bundle_lines()
+        };
+        let told: std::collections::BTreeSet<String> = (0..31_750).step_by(250).map(at).collect();
+        assert_eq!(told.len(), 127);
     }
 }

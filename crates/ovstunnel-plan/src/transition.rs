@@ -15,8 +15,8 @@ use crate::{ObservedBridge, ObservedInterface, ObservedPort};
 
 /// Seconds after which Open vSwitch deletes them, whatever becomes of us.
 const LIFETIME: u8 = 5;
-/// What stands behind the two addresses of a frame that teaches: a type that nobody uses (IEEE 802, for local experiments).
-const REST: &str = "88b5";
+/// Ethernet type of a frame that teaches: one that nobody uses (IEEE 802, for local experiments).
+const TYPE: u16 = 0x88b5;
 /// Bytes of the shortest frame.
 const SHORTEST: usize = 60;
 const GROUP: &str = "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00";
@@ -103,15 +103,17 @@ impl TransitionFlows {
 }
 
 /// The line for `ovs-ofctl bundle` that teaches a bridge an address: a frame from it to itself, by the port behind which it
-/// is. NORMAL learns from it and sends it nowhere, for it is there already.
+/// is. NORMAL learns from it. Within a bundle it has not learnt it yet when it sends the frame, and floods it: from a VIF to
+/// the other hosts, which learn it, too, and from a tunnel to VIFs, which take no frame for others.
 pub(crate) fn teaching_line(learnt: &Learnt) -> String {
-    teach_by(learnt, "NORMAL")
+    teach_by(learnt, TYPE, "NORMAL")
 }
 
-/// The same with other actions: by tunnels it teaches the hosts at their other ends.
-pub(crate) fn teach_by(Learnt { port, mac, .. }: &Learnt, actions: &str) -> String {
+/// The same with other actions and another Ethernet type: by tunnels it teaches the hosts at their other ends.
+pub(crate) fn teach_by(Learnt { port, mac, .. }: &Learnt, ethernet_type: u16, actions: &str) -> String {
     let mac = mac.replace(':', "");
-    format!("packet-out in_port={port},packet={},actions={actions}", shortest_packet(&format!("{mac}{mac}{REST}")))
+    let packet = shortest_packet(&format!("{mac}{mac}{ethernet_type:04x}"));
+    format!("packet-out in_port={port},packet={packet},actions={actions}")
 }
 
 /// A frame of the shortest length that is allowed, in hexadecimal.

@@ -125,10 +125,9 @@ impl Old {
             if number == other {
                 continue;
             }
-            let tunnel = format!("t{}-{number}-{other}", self.network.key);
-            let ofport = self.host(number)?.vsctl(["get", "Interface", &tunnel, "ofport"])?;
+            let ofport = self.tunnel_number(number, other)?;
             let shown = self.host(number)?.appctl(["fdb/show", &self.network.bridge])?;
-            let behind = shown.lines().filter(|line| line.split_whitespace().next() == Some(ofport.trim()));
+            let behind = shown.lines().filter(|line| line.split_whitespace().next() == Some(&ofport));
             let theirs: Vec<String> = self.vms_of(other).iter().map(|vm| vm.mac().to_string().to_lowercase()).collect();
             count += behind.filter(|line| theirs.iter().all(|mac| !line.contains(mac))).count();
         }
@@ -139,17 +138,37 @@ impl Old {
     /// this one passed on, and would be cut off from them when it is taken over (docs/adr/0012-take-over.md).
     fn learn_the_direct_way(&self, number: usize) -> Result<()> {
         for other in Self::HOSTS.into_iter().filter(|other| *other != number) {
-            let tunnel = format!("t{}-{number}-{other}", self.network.key);
-            let ofport = self.host(number)?.vsctl(["get", "Interface", &tunnel, "ofport"])?;
-            for vm in self.vms_of(other) {
-                // From its address to itself: learnt from, and sent nowhere.
-                let mac = vm.mac().to_string().replace(':', "");
-                let frame = format!("{mac}{mac}88b5{}", "00".repeat(46));
-                let out = format!("in_port={},packet={frame},actions=NORMAL", ofport.trim());
-                self.host(number)?.ofctl(["packet-out", &self.network.bridge, &out])?;
-            }
+            self.vms_of(other).iter().try_for_each(|vm| self.learn_behind(number, vm, other))?;
         }
         Ok(())
+    }
+
+    /// Has a host know a VM by its tunnel to another host, whether the VM is there or not.
+    ///
+    /// # Errors
+    /// When its switch refuses.
+    pub fn learn_behind(&self, number: usize, vm: &Vm, other: usize) -> Result<()> {
+        // To a VM of the host: a frame to itself would go to where it was known before, which learns from it, too.
+        let [from, to] = [vm, self.vm(number, 0)].map(|vm| vm.mac().to_string().replace(':', ""));
+        let frame = format!("{to}{from}88b5{}", "00".repeat(46));
+        let out = format!("in_port={},packet={frame},actions=NORMAL", self.tunnel_number(number, other)?);
+        self.host(number)?.ofctl(["packet-out", &self.network.bridge, &out]).map(drop)
+    }
+
+    /// Whether a host knows a VM by its tunnel to another host.
+    ///
+    /// # Errors
+    /// When its switch does not answer.
+    pub fn knows_behind(&self, number: usize, vm: &Vm, other: usize) -> Result<bool> {
+        let (port, mac) = (self.tunnel_number(number, other)?, vm.mac().to_string().to_lowercase());
+        let shown = self.host(number)?.appctl(["fdb/show", &self.network.bridge])?;
+        Ok(shown.lines().any(|line| line.contains(&mac) && line.split_whitespace().next() == Some(&port)))
+    }
+
+    /// The OpenFlow number of a host's tunnel to another.
+    fn tunnel_number(&self, number: usize, other: usize) -> Result<String> {
+        let tunnel = format!("t{}-{number}-{other}", self.network.key);
+        Ok(self.host(number)?.vsctl(["get", "Interface", &tunnel, "ofport"])?.trim().to_owned())
     }
 
     /// Has a VM know the others' addresses for good: where STP runs on all hosts, no question of its for them gets through.

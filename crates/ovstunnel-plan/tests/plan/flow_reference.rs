@@ -77,7 +77,8 @@ fn of_take_over() -> BTreeSet<Place> {
     bridge.ports.insert(name.clone(), ObservedPort { name, interfaces: vec![interface], ..Default::default() });
     let carried = TransitionFlows::over_bridge(&bridge, &learnt).laying_lines();
     bridge.external_ids.insert(ids::STP_ROOT_PORT.into(), "t5-1-2".into());
-    let announced = Announcement::for_bridge(&bridge, &learnt, false).unwrap().bundle_lines();
+    let announced =
+        Announcement::for_bridge(&bridge, &learnt, false, std::time::SystemTime::UNIX_EPOCH).unwrap().bundle_lines();
     temporary(&carried).into_iter().chain(temporary(&announced)).collect()
 }
 

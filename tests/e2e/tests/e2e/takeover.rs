@@ -99,6 +99,30 @@ fn all_hosts_are_taken_over_at_once_and_nothing_comes_twice() -> Result<()> {
     old.expect_taken_over(&foreign)
 }
 
+/// Frames of two hosts may go on by the third. Where one of them has a host forget the direct way that it was told, the next
+/// announcement must not be sent by the third, which would learn from it that the VM is elsewhere.
+#[test]
+fn announcements_teach_the_direct_way_again_and_again() -> Result<()> {
+    let old = Old::new("old5", &[], NodeConfig::default())?;
+    let (mine, theirs) = (old.vm(1, 0), old.vm(3, 0));
+    // What cached flows were used for is learnt from, and they are made anew by what was learnt.
+    let settle = || HOSTS.iter().try_for_each(|host| old.host(*host)?.appctl(["revalidator/wait"]).map(drop));
+    old.take_over(1)?;
+    for turn in 0..3 {
+        settle()?;
+        old.learn_behind(3, mine, 2)?;
+        settle()?;
+        old.take_over(1)?;
+        settle()?;
+        for (host, tunnel_to) in [(1, 2), (1, 3), (2, 3), (3, 2)] {
+            let wrong = old.knows_behind(host, mine, tunnel_to)?;
+            ensure!(!wrong, "turn {turn}: host {host} was taught that {mine} is behind its tunnel to host {tunnel_to}");
+        }
+        theirs.ping(mine.ip(), 5)?.expect_no_loss()?;
+    }
+    Ok(())
+}
+
 /// As it is in the field: who has learnt whom by way of which third host is a matter of chance, and so is the order of hosts.
 #[test]
 #[ignore = "takes long: scripts/test --long"]
