@@ -36,7 +36,7 @@ pub struct PutBridge {
     /// The complete set of tunnels: missing ones are made, others removed. When absent, the tunnels stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnels: Option<Vec<PutTunnel>>,
-    /// The complete set of addresses for which the switch answers ARP requests of this host's VIFs, at most 1000. The same set told again:
+    /// The complete set of addresses for which the switch answers requests of this host's VIFs (ARP, neighbour discovery), at most 1000. The same set told again:
     /// what was withdrawn of it is answered for again; of another set, what is in both stays withdrawn. When absent, they stay as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_items = 1000)]
@@ -48,9 +48,9 @@ pub struct PutBridge {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!(crate::example::put_neighbour()))]
 pub struct PutNeighbour {
-    /// A VM's IPv4 address.
+    /// A VM's address: IPv4, or a global or unique local one of IPv6, which is answered for where the bridge lets IPv6 pass.
     #[schema(
-        pattern = "^([1-9]|[1-9][0-9]|1[013-9][0-9]|12[0-689]|2[01][0-9]|22[0-3])([.](25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}$"
+        pattern = "^(([1-9]|[1-9][0-9]|1[013-9][0-9]|12[0-689]|2[01][0-9]|22[0-3])([.](25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}|([23][0-9A-Fa-f]{3}|[Ff][CcDd][0-9A-Fa-f]{2})((:[0-9A-Fa-f]{1,4}){7}|(:[0-9A-Fa-f]{1,4}){0,5}::([0-9A-Fa-f]{1,4})?|(:[0-9A-Fa-f]{1,4}){0,3}::([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){0,2})?|(:[0-9A-Fa-f]{1,4})?::([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){0,4})?))$"
     )]
     pub ip: String,
     /// Ethernet address of the VM's card that has it.
@@ -79,7 +79,7 @@ pub enum NeighbourState {
     Answered,
     /// Somebody else has been seen with the address: requests are flooded until the addresses are told anew.
     Withdrawn,
-    /// The configuration has no address answered for (`[network] answer_neighbours`).
+    /// The configuration has no address answered for (`[network] answer_neighbours`), or it is of IPv6, which the bridge drops.
     Off,
 }
 

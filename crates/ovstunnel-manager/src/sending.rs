@@ -3,7 +3,7 @@
 //! What it must not do: send them.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use ovstunnel_api::{Id, PostKind, PostTunnel, PutBfd, PutBridge, PutNeighbour, PutTunnel};
 use ovstunnel_mesh::{Request, bfd};
@@ -84,7 +84,7 @@ impl Wire {
 
     /// For which addresses the switch may answer on a bridge. All else of it stays as it is.
     pub fn tell_neighbours(to_tell: &ToTell) -> Wire {
-        let neighbour = |(ip, mac): (&Ipv4Addr, &Mac)| PutNeighbour { ip: ip.to_string(), mac: mac.to_string() };
+        let neighbour = |(ip, mac): (&IpAddr, &Mac)| PutNeighbour { ip: ip.to_string(), mac: mac.to_string() };
         let body = PutBridge {
             key: i64::from(to_tell.key.get()),
             network_uuid: None,

@@ -4,16 +4,15 @@
 //! or know whether a switch answers; that its daemon's configuration says (docs/adr/0063-answers-at-the-source-host.md).
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use ovstunnel_types::{Mac, NEIGHBOURS_MAX, can_be_of_a_vm};
 
-/// The IPv4 addresses of a network's NICs that a switch can answer for, each with its card. An address that two cards are said to have is
+/// The addresses of a network's NICs that a switch can answer for, each with its card. An address that two cards are said to have is
 /// left out; of more than a bridge takes, the highest are.
-pub fn known_addresses(nics: impl IntoIterator<Item = (IpAddr, Mac)>) -> BTreeMap<Ipv4Addr, Mac> {
-    let mut cards: BTreeMap<Ipv4Addr, Option<Mac>> = BTreeMap::new();
+pub fn known_addresses(nics: impl IntoIterator<Item = (IpAddr, Mac)>) -> BTreeMap<IpAddr, Mac> {
+    let mut cards: BTreeMap<IpAddr, Option<Mac>> = BTreeMap::new();
     for (ip, mac) in nics {
-        let IpAddr::V4(ip) = ip else { continue };
         cards.entry(ip).and_modify(|card| *card = card.filter(|card| *card == mac)).or_insert(Some(mac));
     }
     let alone = cards.into_iter().filter_map(|(ip, mac)| Some((ip, mac?)));
@@ -39,13 +38,29 @@ mod tests {
         let nics = [nic("10.1.1.2", 1), nic("10.1.1.3", 2), nic("10.1.1.3", 3), nic("10.1.1.3", 2), nic("10.1.1.4", 4)];
         assert_eq!(known(&nics), ["10.1.1.2", "10.1.1.4"]);
         assert_eq!(known(&[nic("10.1.1.2", 1), nic("10.1.1.2", 1)]), ["10.1.1.2"], "one card, said twice");
+        assert_eq!(
+            known(&[nic("2001:db8::7", 1), nic("fd00::7", 1), nic("10.1.1.2", 1)]),
+            ["10.1.1.2", "2001:db8::7", "fd00::7"]
+        );
     }
 
     #[test]
     fn what_no_daemon_would_take_is_left_out() {
-        let bad = ["fd00::1", "0.0.0.0", "127.0.0.1", "224.0.0.5", "255.255.255.255"].map(|ip| nic(ip, 1));
+        let bad = [
+            "0.0.0.0",
+            "127.0.0.1",
+            "224.0.0.5",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fe80::1",
+            "ff02::1",
+            "::ffff:10.1.1.2",
+        ];
+        let bad = bad.map(|ip| nic(ip, 1));
         assert_eq!(known(&bad), [""; 0]);
-        let many: Vec<_> = (0..1500_u32).map(|n| nic(&Ipv4Addr::from(0x0a00_0000 + n).to_string(), n)).collect();
+        let many: Vec<_> =
+            (0..1500_u32).map(|n| nic(&std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string(), n)).collect();
         let told = known(&many);
         assert_eq!((told.len(), told[0].as_str(), told[999].as_str()), (1000, "10.0.0.0", "10.0.3.231"));
     }

@@ -1,7 +1,7 @@
 //! What hosts say they have. Must not judge it.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ovstunnel_types::{
@@ -94,7 +94,7 @@ pub struct Bridge {
     /// What of its needs is not met, as the daemon says.
     pub unmet: Vec<Unmet>,
     /// The addresses of VMs for which its switch was told to answer, each with its card.
-    pub neighbours: BTreeMap<Ipv4Addr, Mac>,
+    pub neighbours: BTreeMap<IpAddr, Mac>,
     /// Largest MTU of a guest whose frames cross all its tunnels in one piece, bytes; none where the daemon does not say.
     pub max_guest_mtu: Option<u32>,
 }

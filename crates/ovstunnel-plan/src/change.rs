@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ pub struct SetupBridge {
     /// The complete set of tunnels; as they are when absent.
     pub tunnels: Option<Vec<TunnelSpec>>,
     /// Addresses for which the switch answers, told anew; as they are when absent.
-    pub neighbours: Option<BTreeMap<Ipv4Addr, Mac>>,
+    pub neighbours: Option<BTreeMap<IpAddr, Mac>>,
     /// What is known of the host, where the bridge is there and not ours yet.
     pub host: HostFacts,
     /// CloudStack's KVM agent asks for it; whoever has it, keeps it when this is false.

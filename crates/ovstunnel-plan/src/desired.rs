@@ -117,7 +117,7 @@ pub struct Settings {
     pub datapath_type: String,
     /// Where IPv6 is dropped, whether that which can have IPv6 behind it, unseen by Open vSwitch, is dropped too.
     pub ipv6_drop_opaque: bool,
-    /// Whether the switch answers ARP requests for addresses that it was told.
+    /// Whether the switch answers requests for addresses that it was told.
     pub answer_neighbours: bool,
     /// The address of this host that all tunnels to addresses of its family are to use; nothing leaves it to the kernel's routes.
     pub local_ip: Option<RemoteIp>,

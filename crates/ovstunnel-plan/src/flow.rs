@@ -5,6 +5,7 @@
 
 mod action;
 mod arp;
+mod discovery;
 mod ipv4;
 mod ipv6;
 mod learn;
@@ -14,8 +15,9 @@ mod tests;
 use std::fmt;
 use std::str::FromStr;
 
-pub use action::{Action, Moved};
+pub use action::{Action, Advertised, Moved};
 pub use arp::ArpMatch;
+pub use discovery::{DiscoveryMatch, DiscoveryOption};
 pub use ipv4::{Ipv4Match, PortMask};
 pub use ipv6::Ipv6Match;
 pub use learn::Learn;

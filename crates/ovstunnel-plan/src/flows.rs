@@ -70,7 +70,7 @@ fn network_flows(
     }
     if settings.answer_neighbours {
         let vifs = vif_ports.iter().map(|port| (*port, None));
-        flows.extend(desired.neighbours.flows(vifs, &BTreeMap::new()));
+        flows.extend(desired.neighbours.flows(vifs, &BTreeMap::new(), desired.ipv6 == Ipv6Policy::Allow));
     }
     for port in vif_ports {
         let from_vif = Match { in_port: Some(port), dl_dst: Some(MacMatch::Group), ..Match::default() };

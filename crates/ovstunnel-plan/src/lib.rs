@@ -52,7 +52,10 @@ pub use cookie::{Cookie, Purpose};
 pub use desired::{DesiredBridge, DesiredTunnel, Mark, NO_HOST, Settings, ids};
 pub use desired_cache::DesiredCache;
 pub use effective::{Capabilities, EffectiveSettings};
-pub use flow::{Action, ArpMatch, Flow, FlowParseError, Ipv4Match, Ipv6Match, Learn, MacMatch, Match, Moved, PortMask};
+pub use flow::{
+    Action, Advertised, ArpMatch, DiscoveryMatch, DiscoveryOption, Flow, FlowParseError, Ipv4Match, Ipv6Match, Learn,
+    MacMatch, Match, Moved, PortMask,
+};
 pub use flows::{FlowChange, FlowsSeen, bridge_flows, wanted_flows};
 pub use frames::{Followed, Frame, Frames, Out};
 pub use health::{

@@ -1,30 +1,31 @@
 //! Addresses of VMs for which the switch answers, so that a request for one of them is not flooded (docs/adr/0063-answers-at-the-source-host.md).
 //!
-//! What it does: the record of the addresses that were told, and of those withdrawn since; the flows that answer a VIF's ARP requests, that
-//! watch who else has such an address, and that flood as ever for what is withdrawn. What it must not do: say where a frame goes, or answer
-//! what came by a tunnel or an uplink.
+//! What it does: the record of the addresses that were told, and of those withdrawn since; which flows that takes, [`arp`] and [`discovery`] make.
+//! What it must not do: know how a request is answered.
+
+mod arp;
+mod discovery;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::{
-    Action, ArpMatch, Cookie, DesiredBridge, Flow, FlowsSeen, Learn, Mac, MacMatch, Match, Moved, Nic, ObservedBridge,
-    Purpose, Settings, ids,
+    Action, Cookie, DesiredBridge, Flow, FlowsSeen, Learn, Mac, Match, Nic, ObservedBridge, Purpose, Settings, ids,
 };
 
-/// The tables: who says that an address is his; what is withdrawn; who has asked lately; the answers.
+/// The tables: who says that an address is his; what is withdrawn; who has asked lately; the answers; the end of an answer by neighbour
+/// discovery.
 const WATCH: u8 = 10;
 const WITHDRAWN: u8 = Learn::Withdrawn(Cookie(0)).table();
 const ASKED: u8 = Learn::Asked.table();
 const ANSWER: u8 = 13;
+const ADVERTISE: u8 = 14;
 
-/// How far an ARP packet has come: it was looked at; it goes on as if nobody answered.
+/// How far a packet has come: it was looked at; it goes on as if nobody answered.
 const SEEN: u32 = 1;
 const GOES_ON: u32 = Learn::GOES_ON;
-
-const REQUEST: u8 = 1;
 
 /// Whether a printed flow is one that the switch makes of each request that it answers, and forgets.
 pub fn is_of_an_answer(line: &str) -> bool {
@@ -39,14 +40,14 @@ pub struct Neighbours {
     /// Counts how often they were told: what was withdrawn of an earlier list is nothing to this one. At most 24 bits.
     pub generation: u32,
     /// The Ethernet address of the card that has each address.
-    pub known: BTreeMap<Ipv4Addr, Mac>,
+    pub known: BTreeMap<IpAddr, Mac>,
     /// Those of them for which somebody else has been seen.
-    pub withdrawn: BTreeSet<Ipv4Addr>,
+    pub withdrawn: BTreeSet<IpAddr>,
 }
 
 impl Neighbours {
     /// The rule for an address.
-    pub const ADDRESS: &'static str = "must be an IPv4 address that a VM can have, such as 10.1.1.7";
+    pub const ADDRESS: &'static str = "must be an IPv4 address that a VM can have, such as 10.1.1.7, or a global or unique local IPv6 address, such as fd00::7";
 
     /// The highest generation.
     const LAST: u32 = 0x00ff_ffff;
@@ -54,13 +55,13 @@ impl Neighbours {
     /// The same told anew. With the same addresses nothing is withdrawn any more; with others, what is of both lists stays withdrawn:
     /// that somebody new has come says nothing of the others.
     #[must_use]
-    pub(crate) fn told_anew(mut self, known: &BTreeMap<Ipv4Addr, Mac>, observed: Option<&ObservedBridge>) -> Self {
+    pub(crate) fn told_anew(mut self, known: &BTreeMap<IpAddr, Mac>, observed: Option<&ObservedBridge>) -> Self {
         observed.iter().for_each(|observed| self.add_recorded(observed));
         if self.known == *known && self.withdrawn.is_empty() {
             return self;
         }
         let generation = self.generation % Self::LAST + 1;
-        let is_of_both = |ip: &Ipv4Addr| known.get(ip) == self.known.get(ip);
+        let is_of_both = |ip: &IpAddr| known.get(ip) == self.known.get(ip);
         let withdrawn = match self.known == *known {
             true => BTreeSet::new(),
             false => self.withdrawn.iter().copied().filter(is_of_both).collect(),
@@ -97,7 +98,7 @@ impl Neighbours {
         if let FlowsSeen::Known { flows, .. } = seen {
             let cookie = self.withdrawn_cookie();
             let ours = flows.iter().filter(|flow| flow.cookie == cookie);
-            self.withdrawn.extend(ours.filter_map(|flow| flow.matches.arp.and_then(|arp| arp.target_ip)));
+            self.withdrawn.extend(ours.filter_map(|flow| asked_for(&flow.matches)));
         }
         let known = &self.known;
         self.withdrawn.retain(|ip| known.contains_key(ip));
@@ -107,7 +108,7 @@ impl Neighbours {
     fn add_recorded(&mut self, bridge: &ObservedBridge) {
         let Some((generation, withdrawn)) = read_mark(bridge, ids::WITHDRAWN) else { return };
         if generation == self.generation {
-            self.withdrawn.extend(withdrawn.filter_map(|ip| ip.parse::<Ipv4Addr>().ok()));
+            self.withdrawn.extend(withdrawn.filter_map(|ip| ip.parse::<IpAddr>().ok()));
         }
     }
 
@@ -116,50 +117,65 @@ impl Neighbours {
     }
 
     /// The flows by which requests of these VIFs are answered; none where no address is known. On the bridge of a VPC each VIF is in a
-    /// tier, as each address is.
+    /// tier, as each IPv4 address is. Where IPv6 is dropped, nobody asks for such an address.
     pub(crate) fn flows(
         &self,
         vifs: impl IntoIterator<Item = (u32, Option<u32>)>,
         tiers: &BTreeMap<Ipv4Addr, u32>,
+        with_ipv6: bool,
     ) -> BTreeSet<Flow> {
-        if self.known.is_empty() {
+        let known: Vec<(IpAddr, Mac)> = self.answerable(with_ipv6).map(|(ip, mac)| (*ip, *mac)).collect();
+        if known.is_empty() {
             return BTreeSet::new();
         }
-        let mut flows: BTreeSet<Flow> = [enter(), goes_on(1300, probe()), goes_on(1, Match::default())].into();
-        flows.extend(vifs.into_iter().map(ask));
-        for (ip, mac) in &self.known {
-            flows.extend(self.watch(*ip, *mac));
-            flows.extend(answer(*ip, *mac, tiers.get(ip).copied()));
+        let mut flows: BTreeSet<Flow> = [goes_on(1, Match::default())].into();
+        let (of_arp, of_discovery) =
+            (known.iter().any(|(ip, _)| ip.is_ipv4()), known.iter().any(|(ip, _)| ip.is_ipv6()));
+        let vifs: Vec<(u32, Option<u32>)> = vifs.into_iter().collect();
+        if of_arp {
+            flows.extend(arp::common());
+            flows.extend(vifs.iter().copied().map(arp::ask));
         }
-        flows.extend(self.withdrawn.iter().map(|ip| self.withdraw(*ip)));
+        if of_discovery {
+            flows.extend(discovery::common());
+            flows.extend(vifs.iter().map(|(port, _)| discovery::ask(*port)));
+        }
+        for (ip, mac) in known {
+            match ip {
+                IpAddr::V4(ip) => {
+                    flows.extend(arp::watch(ip, mac, self.withdrawn_cookie()));
+                    flows.extend(arp::answer(ip, mac, tiers.get(&ip).copied()));
+                }
+                IpAddr::V6(ip) => {
+                    flows.extend(discovery::watch(ip, mac, self.withdrawn_cookie()));
+                    flows.extend(discovery::answer(ip, mac));
+                }
+            }
+        }
+        flows.extend(self.withdrawn.iter().filter(|ip| with_ipv6 || ip.is_ipv4()).map(|ip| self.withdraw(*ip)));
         flows
     }
 
-    /// Who says that an address is his: the one who is known has it, and of anybody else a flow is made.
-    fn watch(&self, ip: Ipv4Addr, mac: Mac) -> [Flow; 2] {
-        let cookie = Cookie::new(Purpose::Watch, number_of(ip));
-        let says = ArpMatch { sender_ip: Some(ip), ..ArpMatch::default() };
-        let owner = ArpMatch { sender_mac: Some(mac), ..says };
-        let learn = Action::Learn(Learn::Withdrawn(self.withdrawn_cookie()));
-        [
-            Flow { table: WATCH, priority: 1100, cookie, matches: of_arp(owner), actions: vec![] },
-            // He is heard on every host: what he asks for is not answered here.
-            Flow {
-                table: WATCH,
-                priority: 1000,
-                cookie,
-                matches: of_arp(says),
-                actions: vec![learn, Action::SetStage(GOES_ON)],
-            },
-        ]
+    /// The addresses that a bridge can answer for.
+    pub fn answerable(&self, with_ipv6: bool) -> impl Iterator<Item = (&IpAddr, &Mac)> {
+        self.known.iter().filter(move |(ip, _)| with_ipv6 || ip.is_ipv4())
     }
 
     /// The flow that the switch makes by itself, as it is put back from the record.
-    fn withdraw(&self, ip: Ipv4Addr) -> Flow {
-        let matches = of_arp(ArpMatch { target_ip: Some(ip), ..ArpMatch::default() });
+    fn withdraw(&self, ip: IpAddr) -> Flow {
+        let matches = match ip {
+            IpAddr::V4(ip) => arp::asking_for(ip),
+            IpAddr::V6(ip) => discovery::asking_for(ip),
+        };
         let (cookie, actions) = (self.withdrawn_cookie(), vec![Action::SetStage(GOES_ON)]);
         Flow { table: WITHDRAWN, priority: Learn::PRIORITY, cookie, matches, actions }
     }
+}
+
+/// The address that is asked for by what matches.
+fn asked_for(matches: &Match) -> Option<IpAddr> {
+    let of_arp = matches.arp.and_then(|arp| arp.target_ip).map(IpAddr::from);
+    of_arp.or_else(|| matches.ipv6.and_then(|ipv6| ipv6.discovery.target).map(IpAddr::from))
 }
 
 /// A mark's number and the words behind it; nothing where there is none that can be read.
@@ -170,33 +186,22 @@ fn read_mark<'a>(bridge: &'a ObservedBridge, key: &str) -> Option<(u32, impl Ite
 }
 
 /// The part of an address that its cookie has.
-fn number_of(ip: Ipv4Addr) -> u32 {
-    ip.to_bits() & Neighbours::LAST
+fn number_of(ip: IpAddr) -> u32 {
+    let bits = match ip {
+        IpAddr::V4(ip) => ip.to_bits(),
+        IpAddr::V6(ip) => {
+            let [.., a, b, c, d] = ip.octets();
+            u32::from_be_bytes([a, b, c, d])
+        }
+    };
+    bits & Neighbours::LAST
 }
 
-fn of_arp(arp: ArpMatch) -> Match {
-    Match { arp: Some(arp), ..Match::default() }
-}
-
-/// Each ARP packet without a VLAN tag is looked at first, and then goes the way of all frames.
-fn enter() -> Flow {
-    let matches = Match { stage: Some(0), untagged: true, ..of_arp(ArpMatch::default()) };
+/// Each such packet is looked at first, and then goes the way of all frames.
+fn enter(matches: Match) -> Flow {
     let tables = [WATCH, WITHDRAWN, ASKED, 0].map(Action::Resubmit);
     let actions = std::iter::once(Action::SetStage(SEEN)).chain(tables).collect();
     Flow::of_entry(1260, Purpose::Watch, 0, matches, actions)
-}
-
-/// Broadcast requests from a VIF are answered, unless one of the tables before has let them go on.
-fn ask((port, tier): (u32, Option<u32>)) -> Flow {
-    let arp = ArpMatch { op: Some(REQUEST), ..ArpMatch::default() };
-    let matches = Match { stage: Some(SEEN), in_port: Some(port), dl_dst: Some(MacMatch::Group), ..of_arp(arp) };
-    let actions = tier.map(Action::SetTier).into_iter().chain([Action::Resubmit(ANSWER)]).collect();
-    Flow::of_entry(1255, Purpose::Answer, port, matches, actions)
-}
-
-/// What has no sender's address yet: somebody finds out whether an address is free. Only its owner can say that it is not.
-fn probe() -> Match {
-    of_arp(ArpMatch { sender_ip: Some(Ipv4Addr::UNSPECIFIED), ..ArpMatch::default() })
 }
 
 /// Has a request go the way of all frames.
@@ -205,24 +210,15 @@ fn goes_on(priority: u16, matches: Match) -> Flow {
     Flow { table: ANSWER, priority, cookie: Cookie::new(Purpose::Answer, 0), matches, actions }
 }
 
-/// The answer for one address. What its owner asks for himself is announced: that goes on.
-fn answer(ip: Ipv4Addr, mac: Mac, tier: Option<u32>) -> [Flow; 2] {
+/// What of an address is watched: who says that it is his, and what follows.
+fn watched(priority: u16, ip: IpAddr, matches: Match, actions: Vec<Action>) -> Flow {
+    Flow { table: WATCH, priority, cookie: Cookie::new(Purpose::Watch, number_of(ip)), matches, actions }
+}
+
+/// An answer for an address, and that what its owner asks for himself is announced: that goes on.
+fn answered(ip: IpAddr, owner: Match, asks: Match, actions: Vec<Action>) -> [Flow; 2] {
     let cookie = Cookie::new(Purpose::Answer, number_of(ip));
-    let asks = ArpMatch { target_ip: Some(ip), ..ArpMatch::default() };
-    let owner = Flow { cookie, ..goes_on(1100, of_arp(ArpMatch { sender_mac: Some(mac), ..asks })) };
-    let matches = Match { tier, ..of_arp(asks) };
-    let actions = vec![
-        Action::Learn(Learn::Asked),
-        Action::Move(Moved::ArpMac),
-        Action::Move(Moved::ArpIp),
-        Action::SetArpReply,
-        Action::SetArpMac(mac),
-        Action::SetArpIp(ip),
-        Action::Move(Moved::Source),
-        Action::SetSource(mac),
-        Action::Back,
-    ];
-    [owner, Flow { table: ANSWER, priority: 1000, cookie, matches, actions }]
+    [Flow { cookie, ..goes_on(1100, owner) }, Flow { table: ANSWER, priority: 1000, cookie, matches: asks, actions }]
 }
 
 impl DesiredBridge {
@@ -232,7 +228,7 @@ impl DesiredBridge {
         let Some(vpc) = self.kind.vpc() else { return self.neighbours.clone() };
         let Some(topology) = &vpc.topology else { return Neighbours::default() };
         let generation = u32::try_from(topology.sequence & u64::from(Neighbours::LAST)).unwrap_or_default();
-        let known = self.cards().map(|(ip, nic)| (ip, nic.mac)).collect();
+        let known = self.cards().map(|(ip, nic)| (ip.into(), nic.mac)).collect();
         let same = generation == self.neighbours.generation;
         let withdrawn = if same { self.neighbours.withdrawn.clone() } else { BTreeSet::new() };
         Neighbours { generation, known, withdrawn }

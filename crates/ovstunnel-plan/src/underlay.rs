@@ -121,7 +121,9 @@ fn packets_to(dl_dst: Option<MacMatch>, to: IpNet, proto: Option<u8>, port: Opti
             let dst = Some(Cidr::single_host(net.addr()));
             Match { ipv4: Some(Ipv4Match { proto, dst, dst_port, ..Ipv4Match::default() }), ..any }
         }
-        IpNet::V6(net) => Match { ipv6: Some(Ipv6Match { proto, dst: Some(net), dst_port }), ..any },
+        IpNet::V6(net) => {
+            Match { ipv6: Some(Ipv6Match { proto, dst: Some(net), dst_port, ..Ipv6Match::default() }), ..any }
+        }
     }
 }
 

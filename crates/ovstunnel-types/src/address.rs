@@ -4,7 +4,7 @@
 //! the addresses of.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use ipnet::Ipv4Net;
@@ -14,11 +14,19 @@ use serde::{Deserialize, Serialize};
 use crate::Invalid;
 use crate::value::by_text;
 
-/// Most addresses of VMs for which the switch answers on one bridge: each has four flows, and its text in the record.
+/// Most addresses of VMs for which the switch answers on one bridge: each has four flows, or eight, and its text in the record.
 pub const NEIGHBOURS_MAX: usize = 1000;
 
-/// Whether a VM can have an address.
-pub fn can_be_of_a_vm(ip: &Ipv4Addr) -> bool {
+/// Whether a VM can have an address that others than its neighbours know it by: of IPv6, global and unique local ones.
+pub fn can_be_of_a_vm(ip: &IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => can_be_a_host(ip),
+        // 2000::/3 and fc00::/7.
+        IpAddr::V6(ip) => ip.octets()[0] & 0xe0 == 0x20 || ip.octets()[0] & 0xfe == 0xfc,
+    }
+}
+
+fn can_be_a_host(ip: &Ipv4Addr) -> bool {
     !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || ip.octets()[0] >= 240 || ip.octets()[0] == 0)
 }
 

@@ -65,7 +65,7 @@ pub struct NetworkRules {
     pub gc: Duration,
     /// Of which family the addresses are at which the tunnels of all hosts end: `"ipv4"` or `"ipv6"`.
     pub family: Family,
-    /// Whether each host is told the MAC and IPv4 address of each NIC of its networks, so that its switch answers ARP requests for them where
+    /// Whether each host is told the MAC and address of each NIC of its networks, so that its switch answers requests for them where
     /// `[network] answer_neighbours` of its daemon says so. What others have told a host of such a network is replaced.
     pub tell_neighbours: bool,
 }

@@ -114,7 +114,7 @@ fn read_bridge(bridge: &Bridge, origin: OffsetDateTime) -> Result<observed::Brid
         })
     };
     let neighbour = |Neighbour { ip, mac, .. }: &Neighbour| {
-        let no_address = |_| Invalid::new("must be an IPv4 address", ip);
+        let no_address = |_| Invalid::new("must be an IP address", ip);
         Ok((ip.parse().map_err(no_address).map_err(bad("neighbours"))?, mac.parse().map_err(bad("neighbours"))?))
     };
     Ok(observed::Bridge {

@@ -1,7 +1,7 @@
 //! Which bridges were told other addresses to answer for than the NICs of their network have. Must not tell any.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ovstunnel_mesh::bfd::Stands;
@@ -24,14 +24,14 @@ pub struct ToTell {
     /// The network's key.
     pub key: GreKey,
     /// The complete set of addresses, each with its card.
-    pub known: Arc<BTreeMap<Ipv4Addr, Mac>>,
+    pub known: Arc<BTreeMap<IpAddr, Mac>>,
 }
 
 /// The addresses of networks, each worked out once for a look.
-type Known = BTreeMap<GreKey, Arc<BTreeMap<Ipv4Addr, Mac>>>;
+type Known = BTreeMap<GreKey, Arc<BTreeMap<IpAddr, Mac>>>;
 
 impl Recorded {
-    fn known_addresses(&self) -> BTreeMap<Ipv4Addr, Mac> {
+    fn known_addresses(&self) -> BTreeMap<IpAddr, Mac> {
         known_addresses(self.nics.values().filter_map(|nic| Some((nic.ip?, nic.mac?))))
     }
 }

@@ -1,7 +1,7 @@
 //! What a flow does with a frame, in the words of `ovs-ofctl`. Must not know which flow has which actions.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::learn::Learn;
 use crate::Mac;
@@ -35,6 +35,10 @@ pub enum Action {
     SetArpMac(Mac),
     /// The sender's address within ARP.
     SetArpIp(Ipv4Addr),
+    /// The source address of IPv6.
+    SetIpv6Source(Ipv6Addr),
+    /// A solicitation becomes the advertisement that answers it.
+    Advertise(Advertised),
     /// Out by the port that it came in by.
     Back,
     /// A flow is made of it.
@@ -50,11 +54,15 @@ pub enum Moved {
     ArpIp,
     /// The source Ethernet address, to the destination's.
     Source,
+    /// The source address of IPv6, to the destination's.
+    Ipv6Source,
+    /// The source Ethernet address, to the target's within an advertisement.
+    TargetMac,
 }
 
 impl Moved {
     /// All there are.
-    pub const ALL: [Moved; 3] = [Moved::ArpMac, Moved::ArpIp, Moved::Source];
+    pub const ALL: [Moved; 5] = [Moved::ArpMac, Moved::ArpIp, Moved::Source, Moved::Ipv6Source, Moved::TargetMac];
 
     /// As Open vSwitch prints it.
     fn text(self) -> &'static str {
@@ -62,6 +70,36 @@ impl Moved {
             Moved::ArpMac => "NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[]",
             Moved::ArpIp => "NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[]",
             Moved::Source => "NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]",
+            Moved::Ipv6Source => "NXM_NX_IPV6_SRC[]->NXM_NX_IPV6_DST[]",
+            Moved::TargetMac => "NXM_OF_ETH_SRC[]->NXM_NX_ND_TLL[]",
+        }
+    }
+}
+
+/// What is set where a solicitation becomes an advertisement; in this order, for without being a solicitation it has no such fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Advertised {
+    /// Its option is the target's Ethernet address.
+    Option,
+    /// It was asked for, and overrides what was known: flags S and O, and not R, that it is a router.
+    Flags,
+    /// Its type.
+    Type,
+}
+
+impl Advertised {
+    /// All there are, in their order.
+    pub const ALL: [Advertised; 3] = [Advertised::Option, Advertised::Flags, Advertised::Type];
+
+    /// The flags S and O.
+    pub const FLAGS: u32 = 0x6000_0000;
+
+    /// As Open vSwitch prints it.
+    fn text(self) -> &'static str {
+        match self {
+            Advertised::Option => "2->nd_options_type",
+            Advertised::Flags => "1610612736->nd_reserved",
+            Advertised::Type => "136->icmpv6_type",
         }
     }
 }
@@ -82,6 +120,8 @@ impl fmt::Display for Action {
             Action::SetArpReply => f.write_str("set_field:2->arp_op"),
             Action::SetArpMac(mac) => write!(f, "set_field:{mac}->arp_sha"),
             Action::SetArpIp(ip) => write!(f, "set_field:{ip}->arp_spa"),
+            Action::SetIpv6Source(ip) => write!(f, "set_field:{ip}->ipv6_src"),
+            Action::Advertise(what) => write!(f, "set_field:{}", what.text()),
             Action::Back => f.write_str("IN_PORT"),
             Action::Learn(learn) => learn.fmt(f),
         }
@@ -136,6 +176,10 @@ fn parse_action(text: &str) -> Option<Action> {
         ("set_field", Some(("2", "arp_op"))) => Some(Action::SetArpReply),
         ("set_field", Some((value, "arp_sha"))) => value.parse().ok().map(Action::SetArpMac),
         ("set_field", Some((value, "arp_spa"))) => value.parse().ok().map(Action::SetArpIp),
+        ("set_field", Some((value, "ipv6_src"))) => value.parse().ok().map(Action::SetIpv6Source),
+        ("set_field", Some((_, "nd_options_type" | "nd_reserved" | "icmpv6_type"))) => {
+            Advertised::ALL.into_iter().find(|what| what.text() == value).map(Action::Advertise)
+        }
         ("move", Some(_)) => Moved::ALL.into_iter().find(|moved| moved.text() == value).map(Action::Move),
         ("set_field", Some((value, "eth_src"))) => value.parse().ok().map(Action::SetSource),
         ("set_field", Some((value, "eth_dst"))) => value.parse().ok().map(Action::SetDestination),

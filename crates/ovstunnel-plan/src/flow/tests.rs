@@ -19,6 +19,39 @@ fn what_open_vswitch_dumps_is_understood() {
     assert_eq!(line.parse(), Ok(flow));
 }
 
+/// Lines of a dump by Open vSwitch 3.1.0.
+#[test]
+fn what_open_vswitch_dumps_of_answers_by_discovery_is_understood() {
+    let learn = |of: &str| {
+        format!(
+            "learn(table=11,priority=1000,cookie=0x6f7673740c000001,eth_type=0x86dd,nw_proto=58,icmpv6_type=135,{of},load:0x2->NXM_NX_REG1[])"
+        )
+    };
+    let dump = [
+        "priority=1260,icmp6,reg1=0,vlan_tci=0x0000/0x1fff,icmp_type=135 actions=set_field:0x1->reg1,resubmit(,10),resubmit(,11),resubmit(,0)".to_owned(),
+        "table=10, priority=1100,icmp6,dl_src=02:00:00:00:00:01,icmp_type=136,nd_target=fd00::7,nd_tll=00:00:00:00:00:00 actions=drop".to_owned(),
+        format!("table=10, priority=1000,icmp6,icmp_type=136,nd_target=fd00::7 actions={},set_field:0x2->reg1", learn("NXM_NX_ND_TARGET[]")),
+        format!(
+            "table=10, priority=1000,icmp6,ipv6_src=fd00::7,icmp_type=135 actions={},set_field:0x2->reg1",
+            learn("NXM_NX_ND_TARGET[]=NXM_NX_IPV6_SRC[]")
+        ),
+        "table=13, priority=1300,icmp6,ipv6_src=::,icmp_type=135 actions=set_field:0x2->reg1,resubmit(,0)".to_owned(),
+        "table=13, priority=1000,icmp6,icmp_type=135,nd_target=fd00::7 actions=learn(table=12,hard_timeout=120,priority=1000,\
+         cookie=0x6f76736200000004,NXM_OF_IN_PORT[],eth_type=0x86dd,nw_proto=58,icmpv6_type=135,NXM_NX_ND_TARGET[],load:0x2->NXM_NX_REG1[]),\
+         move:NXM_NX_IPV6_SRC[]->NXM_NX_IPV6_DST[],set_field:fd00::7->ipv6_src,move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],\
+         set_field:02:00:00:00:00:07->eth_src,set_field:2->nd_options_type,set_field:1610612736->nd_reserved,set_field:136->icmpv6_type,resubmit(,14)"
+            .to_owned(),
+        "table=14, priority=1000,icmp6,icmp_type=136 actions=move:NXM_OF_ETH_SRC[]->NXM_NX_ND_TLL[],IN_PORT".to_owned(),
+    ];
+    for line in dump {
+        let dumped = format!(" cookie=0x6f7673740a000001, duration=0.013s, n_packets=0, n_bytes=0, {line}");
+        let flow: Flow = dumped.parse().unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert_eq!(flow.to_string().parse(), Ok(flow), "{line}");
+    }
+    let plain = "cookie=0x6f7673740a000001, priority=1000,ipv6,nd_target=fd00::7 actions=drop";
+    assert!(plain.parse::<Flow>().is_err(), "of ICMPv6 alone");
+}
+
 #[test]
 fn what_somebody_changed_is_not_taken_for_ours() {
     for line in [
@@ -103,7 +136,18 @@ fn any_ipv6() -> impl Strategy<Value = Ipv6Match> {
     let net =
         (any::<u128>(), 1..=128u8).prop_map(|(ip, prefix)| ipnet::Ipv6Net::new(ip.into(), prefix).unwrap().trunc());
     (prop::option::of(any::<u8>()), prop::option::of(net), prop::option::of(port))
-        .prop_map(|(proto, dst, dst_port)| Ipv6Match { proto, dst, dst_port })
+        .prop_map(|(proto, dst, dst_port)| Ipv6Match { proto, dst, dst_port, ..Ipv6Match::default() })
+}
+
+fn any_discovery() -> impl Strategy<Value = Ipv6Match> {
+    let (kind, ip) = (prop::option::of(any::<u8>()), || prop::option::of(any::<std::net::Ipv6Addr>()));
+    let option =
+        || prop::option::of(prop_oneof![Just(DiscoveryOption::Missing), any_mac().prop_map(DiscoveryOption::Is)]);
+    (kind, prop::option::of(any_mac()), ip(), ip(), option(), option()).prop_map(
+        |(kind, eth_src, source, target, source_mac, target_mac)| {
+            Ipv6Match::of_discovery(DiscoveryMatch { kind, eth_src, source, target, source_mac, target_mac })
+        },
+    )
 }
 
 fn any_match() -> impl Strategy<Value = Match> {
@@ -112,6 +156,7 @@ fn any_match() -> impl Strategy<Value = Match> {
         Just((None, None, None)),
         any_ipv4().prop_map(|ipv4| (Some(ipv4), None, None)),
         any_ipv6().prop_map(|ipv6| (None, Some(ipv6), None)),
+        any_discovery().prop_map(|ipv6| (None, Some(ipv6), None)),
         prop::sample::select(vec![0x8100, 0x88a8]).prop_map(|tag| (None, None, Some(tag))),
     ];
     let tier = prop::option::of(any::<u32>());
@@ -150,9 +195,12 @@ fn any_action() -> impl Strategy<Value = Action> {
         any::<u32>().prop_map(Action::SetStage),
         any_mac().prop_map(Action::SetArpMac),
         any::<std::net::Ipv4Addr>().prop_map(Action::SetArpIp),
+        any::<std::net::Ipv6Addr>().prop_map(Action::SetIpv6Source),
         prop::sample::select(Moved::ALL.to_vec()).prop_map(Action::Move),
-        any::<u64>().prop_map(|cookie| Action::Learn(Learn::Withdrawn(Cookie(cookie)))),
-        prop::sample::select(vec![Action::SetArpReply, Action::Back, Action::Learn(Learn::Asked)]),
+        prop::sample::select(Advertised::ALL.to_vec()).prop_map(Action::Advertise),
+        any::<(u64, prop::sample::Index)>()
+            .prop_map(|(cookie, at)| Action::Learn(*at.get(&Learn::all(Cookie(cookie))))),
+        prop::sample::select(vec![Action::SetArpReply, Action::Back]),
     ]
 }
 

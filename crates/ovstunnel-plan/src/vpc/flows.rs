@@ -57,7 +57,7 @@ fn answers(desired: &DesiredBridge, layout: &Layout<'_>) -> BTreeSet<Flow> {
         let key = tier.tier.key.get();
         tier.vifs.iter().map(|vif| (*vif, Some(key))).collect::<Vec<_>>()
     };
-    desired.answered().flows(layout.tiers.values().flat_map(of_tier), &desired.tiers_by_ip())
+    desired.answered().flows(layout.tiers.values().flat_map(of_tier), &desired.tiers_by_ip(), false)
 }
 
 /// What happens to a frame for which a table has nothing else.

@@ -1,18 +1,18 @@
 //! What is withdrawn by the switch is kept, recorded, carried into another list, and forgotten when the same is told again. Must not need a switch.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::model::{World, setup};
 use ovstunnel_plan::*;
 
-fn ip(last: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 1, 1, last)
+fn ip(last: u8) -> IpAddr {
+    Ipv4Addr::new(10, 1, 1, last).into()
 }
 
 fn told(lasts: &[u8]) -> Change {
     let mac = |last: u8| format!("02:00:00:00:00:0{last}").parse().unwrap();
-    let known: BTreeMap<Ipv4Addr, Mac> = lasts.iter().map(|last| (ip(*last), mac(*last))).collect();
+    let known: BTreeMap<IpAddr, Mac> = lasts.iter().map(|last| (ip(*last), mac(*last))).collect();
     match setup("b", 5, Some(&[("2", "192.0.2.2")])) {
         Change::SetupBridge(setup) => Change::SetupBridge(SetupBridge { neighbours: Some(known), ..setup }),
         other => other,
@@ -45,7 +45,8 @@ fn learnt(desired: &DesiredBridge, last: u8) -> Flow {
 }
 
 fn of_record(flows: &BTreeSet<Flow>, last: u8) -> bool {
-    flows.iter().any(|flow| flow.table == 11 && flow.matches.arp.is_some_and(|arp| arp.target_ip == Some(ip(last))))
+    let asks = |flow: &Flow| flow.matches.arp.and_then(|arp| arp.target_ip).map(IpAddr::from);
+    flows.iter().any(|flow| flow.table == 11 && asks(flow) == Some(ip(last)))
 }
 
 #[test]
@@ -154,6 +155,44 @@ fn a_mark_that_cannot_be_read_answers_for_nobody() {
         let read = DesiredBridge::from_record(&observed).unwrap();
         assert!(read.neighbours.known.is_empty(), "{mark}");
     }
+}
+
+/// IPv6 is answered for where it passes at all.
+#[test]
+fn what_is_withdrawn_of_ipv6_is_recorded_where_ipv6_passes() {
+    let seven: IpAddr = "fd00::7".parse().unwrap();
+    let told = |ipv6| {
+        let Change::SetupBridge(setup) = told(&[2]) else { panic!("another change") };
+        let known = setup.neighbours.into_iter().flatten().chain([(seven, "02:00:00:00:00:07".parse().unwrap())]);
+        Change::SetupBridge(SetupBridge { neighbours: Some(known.collect()), ipv6: Some(ipv6), ..setup })
+    };
+    let mut world = World::default();
+    world.change(&[told(Ipv6Policy::Drop)]).remove(0).unwrap();
+    let (observed, none) = (world.bridges["b"].clone(), FlowsSeen::none());
+    let drops = DesiredBridge::from_record(&observed).unwrap();
+    let of_discovery = |flow: &Flow| flow.matches.ipv6.is_some_and(|ipv6| ipv6.discovery != DiscoveryMatch::default());
+    assert!(!wanted_flows(&drops, &observed, &none, &effective()).iter().any(of_discovery));
+
+    world.change(&[told(Ipv6Policy::Allow)]).remove(0).unwrap();
+    let observed = world.bridges["b"].clone();
+    let passes = DesiredBridge::from_record(&observed).unwrap();
+    assert_eq!(passes.neighbours.known.get(&seven).map(ToString::to_string).as_deref(), Some("02:00:00:00:00:07"));
+    let mut flows = wanted_flows(&passes, &observed, &none, &effective());
+    assert!(flows.iter().any(of_discovery));
+    // As the switch makes it of somebody else's advertisement, and prints it.
+    let generation = passes.neighbours.generation;
+    let line = format!(
+        "cookie=0x6f7673740c{generation:06x}, duration=1.2s, table=11, n_packets=0, n_bytes=0, priority=1000,icmp6,icmp_type=135,\
+         nd_target=fd00::7 actions=load:0x2->NXM_NX_REG1[]"
+    );
+    let learnt: Flow = line.parse().unwrap();
+    flows.insert(learnt.clone());
+    let plan = plan_bridge(Some(&passes), Some(&observed), &FlowsSeen::known_exactly(flows), &effective());
+    let Some(Step::EditBridge { edits, .. }) = plan.database.first() else { panic!("{plan:?}") };
+    assert_eq!(*edits, [BridgeEdit::SetId(ids::WITHDRAWN.into(), format!("{generation} fd00::7"))]);
+    let mut recorded = observed;
+    recorded.external_ids.insert(ids::WITHDRAWN.into(), format!("{generation} fd00::7"));
+    assert!(wanted_flows(&passes, &recorded, &none, &effective()).contains(&learnt), "put back from the record");
 }
 
 #[test]

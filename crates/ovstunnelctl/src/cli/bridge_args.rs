@@ -288,8 +288,8 @@ pub(super) struct Setup {
     /// The complete set of tunnels is empty: remove all.
     #[arg(long, conflicts_with = "tunnels")]
     pub(super) no_tunnels: bool,
-    /// An address for which the switch answers ARP requests of this host's VMs, and the Ethernet address of the VM's card, for example
-    /// 10.1.1.7=02:00:4c:1d:00:07. Repeat it for each: they are the complete set, and what was withdrawn of them is answered for again.
+    /// An address for which the switch answers requests of this host's VMs (ARP, or neighbour discovery), and the Ethernet address of the VM's
+    /// card, for example 10.1.1.7=02:00:4c:1d:00:07 or fd00::7=02:00:4c:1d:00:07. Repeat it for each: they are the complete set, and what was withdrawn of them is answered for again.
     /// Without any, they stay as they are. Only with `[network] answer_neighbours`.
     #[arg(long = "neighbour", value_name = "IP=MAC", value_parser = values::neighbour)]
     pub(super) neighbours: Vec<PutNeighbour>,

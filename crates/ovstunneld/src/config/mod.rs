@@ -89,7 +89,7 @@ pub struct Network {
     /// Whether networks that drop IPv6 also drop what can have IPv6 behind it where Open vSwitch does not look: MPLS, the VLAN
     /// tag 0x9100 and LLC. No Linux guest takes IPv6 from there; guests lose MPLS, IS-IS and other LLC between each other.
     pub ipv6_drop_opaque: bool,
-    /// Whether the switch answers ARP requests of this host's VMs for addresses that it was told (`neighbours` of
+    /// Whether the switch answers requests of this host's VMs, by ARP and by neighbour discovery, for addresses that it was told (`neighbours` of
     /// `PUT /v1/bridges/{bridge}`), so that they are not flooded. An address for which somebody else is seen is flooded for again.
     pub answer_neighbours: bool,
     /// How the port names of VMs' interfaces begin; at least one, each of 1 to 14 characters.

@@ -4,7 +4,7 @@
 //! state can tell, the writer says.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use ovstunnel_api::{Id, PostTunnel, PutBfd, PutBridge, PutNeighbour};
@@ -86,7 +86,7 @@ pub(super) fn setup_change(bridge: BridgeName, body: &PutBridge, local: &[LocalA
 }
 
 /// The addresses for which the switch answers.
-fn parse_neighbours(told: &[PutNeighbour]) -> Result<BTreeMap<Ipv4Addr, Mac>, ApiError> {
+fn parse_neighbours(told: &[PutNeighbour]) -> Result<BTreeMap<IpAddr, Mac>, ApiError> {
     if told.len() > NEIGHBOURS_MAX {
         let rule = format!("must be at most {NEIGHBOURS_MAX}");
         return Err(ApiError::invalid("neighbours", rule, Some(&told.len().to_string())));

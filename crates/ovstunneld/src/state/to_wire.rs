@@ -1,11 +1,11 @@
 //! From what is observed to the wire's types. Must not judge: states are told as they are.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use ovstunnel_api::{
-    Bfd, BfdState, Bridge, Claim, ClaimSays, Flows, FlowsState, Health, Neighbour, NeighbourState, RefusedTunnel,
-    SecondKind, Tier, Tunnel, TunnelState, Vif, Vpc,
+    Bfd, BfdState, Bridge, Claim, ClaimSays, Flows, FlowsState, Health, Ipv6Policy, Neighbour, NeighbourState,
+    RefusedTunnel, SecondKind, Tier, Tunnel, TunnelState, Vif, Vpc,
 };
 use ovstunnel_plan::{
     BfdInterval, Changed, DesiredBridge, DesiredTunnel, EffectiveSettings, Facts, FlowChange, FlowsSeen,
@@ -100,12 +100,13 @@ fn neighbours_to_wire(
         return Vec::new();
     }
     let told = record.answered().settled(observed, seen);
-    let state = |ip: &Ipv4Addr| match (settings.answer_neighbours, told.withdrawn.contains(ip)) {
+    let answers = |ip: &IpAddr| settings.answer_neighbours && (ip.is_ipv4() || record.ipv6 == Ipv6Policy::Allow);
+    let state = |ip: &IpAddr| match (answers(ip), told.withdrawn.contains(ip)) {
         (false, _) => NeighbourState::Off,
         (true, true) => NeighbourState::Withdrawn,
         (true, false) => NeighbourState::Answered,
     };
-    let one = |(ip, mac): (&Ipv4Addr, &ovstunnel_plan::Mac)| Neighbour {
+    let one = |(ip, mac): (&IpAddr, &ovstunnel_plan::Mac)| Neighbour {
         ip: ip.to_string(),
         mac: mac.to_string(),
         state: state(ip),

@@ -202,6 +202,12 @@ fn bad_addresses_are_refused_and_change_nothing() -> Result<()> {
         (vec![with("10.1.0", "02:00:00:00:00:07")], "neighbours[0].ip", "must be an IPv4 address that a VM can have"),
         (vec![good(), with("224.0.0.5", "02:00:00:00:00:07")], "neighbours[1].ip", "must be an IPv4 address"),
         (vec![with("0.0.0.0", "02:00:00:00:00:07")], "neighbours[0].ip", "must be an IPv4 address"),
+        (vec![with("fe80::1", "02:00:00:00:00:07")], "neighbours[0].ip", "global or unique local IPv6 address"),
+        (
+            vec![with("fd00::7", "02:00:00:00:00:07"), with("fd00:0::7", "02:00:00:00:00:07")],
+            "neighbours[1].ip",
+            "must not stand twice",
+        ),
         (vec![with("10.1.0.7", "03:00:00:00:00:07")], "neighbours[0].mac", "must be the Ethernet address of one card"),
         (vec![good(), good()], "neighbours[1].ip", "must not stand twice"),
         (many.collect(), "neighbours", "must be at most 1000"),

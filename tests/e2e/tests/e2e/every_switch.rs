@@ -9,6 +9,7 @@ use ovstunnel_e2e::{Away, Cloud, Network, NodeConfig, Place};
 use ovstunnel_lab::{Datapath, Host, Probe, Vm, VmSpec, unhurried, wait_until};
 
 use crate::answers::answered_and_withdrawn;
+use crate::answers_discovery::solicited_and_withdrawn;
 use crate::kind_changes::changes_though_switches_die;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -61,6 +62,11 @@ fn a_kind_changes_though_its_switches_die() -> Result<()> {
 #[test]
 fn a_known_address_is_answered_and_withdrawn() -> Result<()> {
     answered_and_withdrawn("known")
+}
+
+#[test]
+fn a_known_ipv6_address_is_answered_and_withdrawn() -> Result<()> {
+    solicited_and_withdrawn("known6")
 }
 
 /// Each is done by `ovs-vsctl` or `ovs-ofctl` on the first host.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod answers;
+mod answers_discovery;
 mod apply;
 mod arbitrary;
 mod bad_input;

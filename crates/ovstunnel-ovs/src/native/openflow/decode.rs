@@ -4,9 +4,12 @@
 //! time-out too, is one that somebody has changed: of that only the cookie is known.
 
 use ipnet::Ipv6Net;
-use ovstunnel_plan::{Action, ArpMatch, Cidr, Cookie, Flow, Ipv4Match, Ipv6Match, Mac, MacMatch, Match, PortMask};
+use ovstunnel_plan::{
+    Action, Advertised, ArpMatch, Cidr, Cookie, DiscoveryMatch, DiscoveryOption, Flow, Ipv4Match, Ipv6Match, Mac,
+    MacMatch, Match, PortMask,
+};
 
-use super::encode::GROUP;
+use super::encode::{GROUP, advertised};
 use super::extension::{read_learn, read_load, read_move};
 use super::wire::{
     APPLY_ACTIONS, ETH_ARP, ETH_IPV4, ETH_IPV6, EXPERIMENTER, IN_PORT, LEARN, LOAD, METER, MOVE, NICIRA, NORMAL,
@@ -53,7 +56,7 @@ fn decode_match(entry: &mut Reader<'_>) -> Option<Match> {
     (kind == 1).then_some(())?;
     let mut fields = Reader(entry.take_bytes(length.checked_sub(4)?)?);
     entry.take_bytes(length.next_multiple_of(8) - length)?;
-    let mut found = Match::default();
+    let (mut found, mut eth_src) = (Match::default(), None);
     while !fields.0.is_empty() {
         let (class, number, size) = (fields.u16()?, fields.u8()?, usize::from(fields.u8()?));
         let value = fields.take_bytes(size)?;
@@ -61,12 +64,20 @@ fn decode_match(entry: &mut Reader<'_>) -> Option<Match> {
             0 => (value, None),
             _ => value.split_at_checked(size / 2).map(|(value, mask)| (value, Some(mask)))?,
         };
-        take_field(&mut found, (class, number >> 1), value, mask)?;
+        take_field((&mut found, &mut eth_src), (class, number >> 1), value, mask)?;
+    }
+    if eth_src.is_some() {
+        found.ipv6.as_mut()?.discovery.eth_src = eth_src;
     }
     Some(found)
 }
 
-fn take_field(found: &mut Match, name: (u16, u8), value: &[u8], mask: Option<&[u8]>) -> Option<()> {
+fn take_field(
+    (found, eth_src): (&mut Match, &mut Option<Mac>),
+    name: (u16, u8),
+    value: &[u8],
+    mask: Option<&[u8]>,
+) -> Option<()> {
     let exactly = || mask.is_none().then_some(Reader(value));
     match name {
         field::IN_PORT => found.in_port = Some(device_port(exactly()?.u32()?)?),
@@ -82,6 +93,8 @@ fn take_field(found: &mut Match, name: (u16, u8), value: &[u8], mask: Option<&[u
             ETH_IPV6 => found.ipv6 = Some(Ipv6Match::default()),
             kind => found.ethertype = Some(kind),
         },
+        // It comes before the type of the frame; only neighbour discovery of ours has one.
+        field::ETH_SRC => eth_src.replace(decode_mac(exactly()?.0)?).is_none().then_some(())?,
         _ => match (&mut found.ipv4, &mut found.ipv6, &mut found.arp) {
             (Some(ipv4), None, None) => take_ipv4_field(ipv4, name, value, mask)?,
             (None, None, Some(arp)) if mask.is_none() => take_arp_field(arp, name, value)?,
@@ -120,9 +133,30 @@ fn take_ipv6_field(ipv6: &mut Ipv6Match, name: (u16, u8), value: &[u8], mask: Op
         field::IP_PROTO if mask.is_none() => ipv6.proto = Some(Reader(value).u8()?),
         field::IPV6_DST => ipv6.dst = Some(decode_net(value, mask)?),
         field::TCP_DST | field::UDP_DST | field::SCTP_DST => ipv6.dst_port = Some(decode_port(value, mask)?),
+        _ if mask.is_none() => take_discovery_field(&mut ipv6.discovery, name, value)?,
         _ => return None,
     }
     Some(())
+}
+
+fn take_discovery_field(discovery: &mut DiscoveryMatch, name: (u16, u8), value: &[u8]) -> Option<()> {
+    match name {
+        field::IPV6_SRC => discovery.source = Some(decode_ipv6(value)?),
+        field::ICMPV6_TYPE => discovery.kind = Some(Reader(value).u8()?),
+        field::ND_TARGET => discovery.target = Some(decode_ipv6(value)?),
+        field::ND_SLL => discovery.source_mac = Some(decode_option(value)?),
+        field::ND_TLL => discovery.target_mac = Some(decode_option(value)?),
+        _ => return None,
+    }
+    Some(())
+}
+
+fn decode_option(value: &[u8]) -> Option<DiscoveryOption> {
+    if value == [0; 6] { Some(DiscoveryOption::Missing) } else { decode_mac(value).map(DiscoveryOption::Is) }
+}
+
+fn decode_ipv6(value: &[u8]) -> Option<std::net::Ipv6Addr> {
+    <[u8; 16]>::try_from(value).ok().map(std::net::Ipv6Addr::from)
 }
 
 fn decode_port(value: &[u8], mask: Option<&[u8]>) -> Option<PortMask> {
@@ -131,9 +165,8 @@ fn decode_port(value: &[u8], mask: Option<&[u8]>) -> Option<PortMask> {
 }
 
 fn decode_net(value: &[u8], mask: Option<&[u8]>) -> Option<Ipv6Net> {
-    let address = |bytes: &[u8]| <[u8; 16]>::try_from(bytes).ok().map(std::net::Ipv6Addr::from);
-    let mask = mask.map_or(Some(std::net::Ipv6Addr::from_bits(u128::MAX)), address)?;
-    Ipv6Net::with_netmask(address(value)?, mask).ok()
+    let mask = mask.map_or(Some(std::net::Ipv6Addr::from_bits(u128::MAX)), decode_ipv6)?;
+    Ipv6Net::with_netmask(decode_ipv6(value)?, mask).ok()
 }
 
 fn decode_cidr(value: &[u8], mask: Option<&[u8]>) -> Option<Cidr> {
@@ -195,9 +228,13 @@ fn decode_action(rest: &mut Reader<'_>) -> Option<Action> {
                 field::ARP_OP if value == [0, 2] => Some(Action::SetArpReply),
                 field::ARP_SHA => decode_mac(value).map(Action::SetArpMac),
                 field::ARP_SPA => Reader(value).u32().map(|ip| Action::SetArpIp(ip.into())),
+                field::IPV6_SRC => decode_ipv6(value).map(Action::SetIpv6Source),
                 field::ETH_SRC => decode_mac(value).map(Action::SetSource),
                 field::ETH_DST => decode_mac(value).map(Action::SetDestination),
-                _ => None,
+                name => {
+                    let is_set = |what: &Advertised| advertised(*what) == (name, value.to_vec());
+                    Advertised::ALL.into_iter().find(is_set).map(Action::Advertise)
+                }
             }
         }
         _ => None,
@@ -232,7 +269,7 @@ mod tests {
     use super::*;
 
     /// One of each match and action.
-    const LINES: [&str; 14] = [
+    const LINES: [&str; 17] = [
         "cookie=0x6f76737400000001,table=0,priority=1000,tun_id=0x3e9,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=drop",
         "cookie=0x6f76737400000002,table=0,priority=1200,in_port=7,actions=meter:7,NORMAL",
         "cookie=0x6f76737400000003,table=2,priority=1100,reg0=0x3e9,tun_id=0,actions=output:1,output:65534,output:4",
@@ -250,6 +287,14 @@ mod tests {
          learn(table=12,hard_timeout=120,priority=1000,cookie=0x6f76736200000004,NXM_OF_IN_PORT[],eth_type=0x806,NXM_OF_ARP_TPA[],load:0x2->NXM_NX_REG1[]),\
          move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[],move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[],set_field:2->arp_op,set_field:02:00:00:00:00:02->arp_sha,\
          set_field:10.1.1.2->arp_spa,move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],IN_PORT",
+        "cookie=0x6f7673740a000007,table=10,priority=1000,icmp6,dl_src=02:00:00:00:00:01,ipv6_src=fd00::7,icmp_type=135,nd_sll=00:00:00:00:00:00,actions=\
+         learn(table=11,priority=1000,cookie=0x6f7673740c000007,eth_type=0x86dd,nw_proto=58,icmpv6_type=135,NXM_NX_ND_TARGET[]=NXM_NX_IPV6_SRC[],load:0x2->NXM_NX_REG1[])",
+        "cookie=0x6f7673740a000007,table=10,priority=1000,icmp6,icmp_type=136,nd_target=fd00::7,nd_tll=02:00:00:00:00:01,actions=\
+         learn(table=11,priority=1000,cookie=0x6f7673740c000007,eth_type=0x86dd,nw_proto=58,icmpv6_type=135,NXM_NX_ND_TARGET[],load:0x2->NXM_NX_REG1[])",
+        "cookie=0x6f7673740b000007,table=13,priority=1000,icmp6,icmp_type=135,nd_target=fd00::7,actions=\
+         learn(table=12,hard_timeout=120,priority=1000,cookie=0x6f76736200000004,NXM_OF_IN_PORT[],eth_type=0x86dd,nw_proto=58,icmpv6_type=135,NXM_NX_ND_TARGET[],load:0x2->NXM_NX_REG1[]),\
+         move:NXM_NX_IPV6_SRC[]->NXM_NX_IPV6_DST[],set_field:fd00::7->ipv6_src,set_field:2->nd_options_type,set_field:1610612736->nd_reserved,\
+         set_field:136->icmpv6_type,move:NXM_OF_ETH_SRC[]->NXM_NX_ND_TLL[]",
         "cookie=0x6f76737400000008,table=4,priority=1000,ip,actions=set_field:02:00:00:00:00:01->eth_src,\
          set_field:02:00:00:00:00:02->eth_dst,set_field:0x3e9->reg0,resubmit(,5)",
     ];
@@ -282,7 +327,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_is_told_panics(flow in 0usize..9, at in 0usize..200, byte in any::<u8>(), cut in 0usize..200) {
+        fn nothing_that_is_told_panics(flow in 0usize..LINES.len(), at in 0usize..200, byte in any::<u8>(), cut in 0usize..200) {
             let mut part = told(&LINES[flow].parse().unwrap(), 0);
             let length = part.len();
             part[at % length] = byte;

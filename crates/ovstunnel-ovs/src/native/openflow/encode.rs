@@ -4,8 +4,8 @@
 //! long for a message is refused.
 
 use ovstunnel_plan::{
-    Action, ArpMatch, Cookie, Flow, FlowChange, Ipv4Match, Ipv6Match, MacMatch, Match, PluginFlow, PluginGroup,
-    PortMask,
+    Action, Advertised, ArpMatch, Cookie, DiscoveryMatch, Flow, FlowChange, Ipv4Match, Ipv6Match, MacMatch, Match,
+    PluginFlow, PluginGroup, PortMask,
 };
 
 use super::extension::{learn_body, move_body};
@@ -99,6 +99,8 @@ impl Fields {
         let Match { in_port, tun_id, tier, stage, untagged, dl_dst, arp, ipv4, ipv6, ethertype } = matches;
         let mut fields = Fields::default();
         in_port.iter().for_each(|number| fields.push_exact(field::IN_PORT, &openflow14_port(*number).to_be_bytes()));
+        let eth_src = ipv6.and_then(|ipv6| ipv6.discovery.eth_src);
+        eth_src.iter().for_each(|mac| fields.push_exact(field::ETH_SRC, &mac.octets()));
         match dl_dst {
             Some(MacMatch::Group) => fields.push_masked(field::ETH_DST, &GROUP, &GROUP),
             Some(MacMatch::Exactly(mac)) => fields.push_exact(field::ETH_DST, &mac.octets()),
@@ -138,14 +140,25 @@ impl Fields {
         self.push_port(*proto, *dst_port);
     }
 
-    fn push_ipv6(&mut self, Ipv6Match { proto, dst, dst_port }: &Ipv6Match) {
+    fn push_ipv6(&mut self, Ipv6Match { proto, dst, dst_port, discovery }: &Ipv6Match) {
         proto.iter().for_each(|proto| self.push_exact(field::IP_PROTO, &[*proto]));
         match dst {
             Some(net) if net.prefix_len() == 128 => self.push_exact(field::IPV6_DST, &net.addr().octets()),
             Some(net) => self.push_masked(field::IPV6_DST, &net.addr().octets(), &net.netmask().octets()),
             None => {}
         }
+        self.push_discovery(discovery);
         self.push_port(*proto, *dst_port);
+    }
+
+    /// All but the source Ethernet address, which is the frame's. What the others need comes before them.
+    fn push_discovery(&mut self, discovery: &DiscoveryMatch) {
+        let DiscoveryMatch { kind, eth_src: _, source, target, source_mac, target_mac } = discovery;
+        source.iter().for_each(|ip| self.push_exact(field::IPV6_SRC, &ip.octets()));
+        kind.iter().for_each(|kind| self.push_exact(field::ICMPV6_TYPE, &[*kind]));
+        target.iter().for_each(|ip| self.push_exact(field::ND_TARGET, &ip.octets()));
+        source_mac.iter().for_each(|mac| self.push_exact(field::ND_SLL, &mac.octets()));
+        target_mac.iter().for_each(|mac| self.push_exact(field::ND_TLL, &mac.octets()));
     }
 
     fn push_port(&mut self, proto: Option<u8>, ports: Option<PortMask>) {
@@ -172,7 +185,7 @@ impl Fields {
     }
 
     fn write_to(&self, body: &mut Bytes) {
-        // Of some dozen bytes each; there are at most eight.
+        // Of some dozen bytes each; there are at most a dozen.
         let length = 4 + u16::try_from(self.0.0.len()).unwrap_or_default();
         body.u16(1).u16(length).bytes(&self.0.0).pad_to_eight();
     }
@@ -203,6 +216,11 @@ fn encode_instructions(body: &mut Bytes, actions: &[Action]) -> Option<()> {
             Action::SetArpReply => set_field(&mut written, field::ARP_OP, &[0, 2]),
             Action::SetArpMac(mac) => set_field(&mut written, field::ARP_SHA, &mac.octets()),
             Action::SetArpIp(ip) => set_field(&mut written, field::ARP_SPA, &ip.octets()),
+            Action::SetIpv6Source(ip) => set_field(&mut written, field::IPV6_SRC, &ip.octets()),
+            Action::Advertise(what) => {
+                let (name, value) = advertised(*what);
+                set_field(&mut written, name, &value);
+            }
             Action::Move(moved) => extension(&mut written, &move_body(*moved)),
             Action::Learn(learn) => extension(&mut written, &learn_body(*learn)),
             Action::Back => encode_output(&mut written, IN_PORT),
@@ -214,6 +232,15 @@ fn encode_instructions(body: &mut Bytes, actions: &[Action]) -> Option<()> {
         body.u16(APPLY_ACTIONS).u16(u16::try_from(8 + written.0.len()).ok()?).zeros(4).bytes(&written.0);
     }
     Some(())
+}
+
+/// The field that is set, and to what.
+pub(super) fn advertised(what: Advertised) -> ((u16, u8), Vec<u8>) {
+    match what {
+        Advertised::Option => (field::ND_OPTIONS_TYPE, vec![2]),
+        Advertised::Flags => (field::ND_RESERVED, Advertised::FLAGS.to_be_bytes().to_vec()),
+        Advertised::Type => (field::ICMPV6_TYPE, vec![DiscoveryMatch::ADVERTISEMENT]),
+    }
 }
 
 fn encode_output(to: &mut Bytes, port: u32) {

@@ -3,7 +3,7 @@
 //! What it does: the bodies behind Nicira's number, to be written and to be compared with what is read. What it must not do: more than the
 //! few of each that a flow can have: nothing in them is free but a cookie.
 
-use ovstunnel_plan::{Cookie, Learn, Moved};
+use ovstunnel_plan::{Cookie, DiscoveryMatch, Learn, Moved};
 
 use super::wire::{Bytes, LEARN, LOAD, MOVE, Reader};
 
@@ -18,6 +18,12 @@ mod header {
     pub const REG1: u32 = 0x0001_0204;
     pub const ARP_SHA: u32 = 0x0001_2206;
     pub const ARP_THA: u32 = 0x0001_2406;
+    pub const IP_PROTO: u32 = 0x0000_0c01;
+    pub const IPV6_SRC: u32 = 0x0001_2610;
+    pub const IPV6_DST: u32 = 0x0001_2810;
+    pub const ICMPV6_TYPE: u32 = 0x0001_2a01;
+    pub const ND_TARGET: u32 = 0x0001_2e10;
+    pub const ND_TLL: u32 = 0x0001_3206;
 }
 
 /// What `learn` takes the value of a field from, and what it does with it, beside the number of bits.
@@ -26,6 +32,8 @@ const MATCH_VALUE: u16 = 1 << 13;
 const LOAD_VALUE: u16 = 1 << 13 | 1 << 11;
 
 const ARP: u16 = 0x0806;
+const IPV6: u16 = 0x86dd;
+const ICMPV6: u16 = 58;
 
 /// All of the one field, into all of the other.
 pub(super) fn move_body(moved: Moved) -> Vec<u8> {
@@ -33,6 +41,8 @@ pub(super) fn move_body(moved: Moved) -> Vec<u8> {
         Moved::ArpMac => (48, header::ARP_SHA, header::ARP_THA),
         Moved::ArpIp => (32, header::ARP_SPA, header::ARP_TPA),
         Moved::Source => (48, header::ETH_SRC, header::ETH_DST),
+        Moved::Ipv6Source => (128, header::IPV6_SRC, header::IPV6_DST),
+        Moved::TargetMac => (48, header::ETH_SRC, header::ND_TLL),
     };
     let mut body = Bytes::default();
     body.u16(MOVE).u16(bits).u16(0).u16(0).u32(from).u32(to);
@@ -41,19 +51,30 @@ pub(super) fn move_body(moved: Moved) -> Vec<u8> {
 
 /// The flow that `learn` makes, without its padding.
 pub(super) fn learn_body(learn: Learn) -> Vec<u8> {
-    let seconds = if learn == Learn::Asked { Learn::ASKED_SECONDS } else { 0 };
+    let seconds = learn.seconds();
     let mut body = Bytes::default();
     body.u16(LEARN).u16(0).u16(seconds).u16(Learn::PRIORITY);
     body.u64(learn.cookie().0).u16(0).u8(learn.table()).zeros(1).zeros(4);
     let field = |body: &mut Bytes, bits: u16, from: u32, to: u32| {
         body.u16(MATCH_FIELD | bits).u32(from).u16(0).u32(to).u16(0);
     };
-    if learn == Learn::Asked {
+    if seconds > 0 {
         field(&mut body, 16, header::IN_PORT, header::IN_PORT);
     }
-    body.u16(MATCH_VALUE | 16).u16(ARP).u32(header::ETH_TYPE).u16(0);
-    let asked = if learn == Learn::Asked { header::ARP_TPA } else { header::ARP_SPA };
-    field(&mut body, 32, asked, header::ARP_TPA);
+    let ethernet_type = if learn.is_ipv6() { IPV6 } else { ARP };
+    body.u16(MATCH_VALUE | 16).u16(ethernet_type).u32(header::ETH_TYPE).u16(0);
+    if learn.is_ipv6() {
+        // A value of one byte has two.
+        body.u16(MATCH_VALUE | 8).u16(ICMPV6).u32(header::IP_PROTO).u16(0);
+        body.u16(MATCH_VALUE | 8).u16(DiscoveryMatch::SOLICITATION.into()).u32(header::ICMPV6_TYPE).u16(0);
+    }
+    let (bits, from, to) = match learn {
+        Learn::Withdrawn(_) => (32, header::ARP_SPA, header::ARP_TPA),
+        Learn::Asked => (32, header::ARP_TPA, header::ARP_TPA),
+        Learn::WithdrawnSource(_) => (128, header::IPV6_SRC, header::ND_TARGET),
+        Learn::WithdrawnTarget(_) | Learn::Solicited => (128, header::ND_TARGET, header::ND_TARGET),
+    };
+    field(&mut body, bits, from, to);
     body.u16(LOAD_VALUE | 32).u32(Learn::GOES_ON).u32(header::REG1).u16(0);
     body.0
 }
@@ -71,7 +92,7 @@ pub(super) fn read_learn(body: &[u8]) -> Option<Learn> {
         body.split_at_checked(written.len())
             .is_some_and(|(start, rest)| start == written && rest.iter().all(|b| *b == 0))
     };
-    [Learn::Withdrawn(cookie), Learn::Asked].into_iter().find(same)
+    Learn::all(cookie).into_iter().find(same)
 }
 
 /// The value that a learnt flow sets register 1 to.

@@ -32,7 +32,15 @@ pub(super) mod field {
     pub const IP_PROTO: (u16, u8) = (0x8000, 10);
     pub const IPV4_SRC: (u16, u8) = (0x8000, 11);
     pub const IPV4_DST: (u16, u8) = (0x8000, 12);
+    pub const IPV6_SRC: (u16, u8) = (0x8000, 26);
     pub const IPV6_DST: (u16, u8) = (0x8000, 27);
+    pub const ICMPV6_TYPE: (u16, u8) = (0x8000, 29);
+    pub const ND_TARGET: (u16, u8) = (0x8000, 31);
+    pub const ND_SLL: (u16, u8) = (0x8000, 32);
+    pub const ND_TLL: (u16, u8) = (0x8000, 33);
+    /// Flags and option of neighbour discovery, as `ovs-ofctl` 3.1 writes them: of Ericsson's class.
+    pub const ND_RESERVED: (u16, u8) = (0x1000, 1);
+    pub const ND_OPTIONS_TYPE: (u16, u8) = (0x1000, 2);
     pub const TCP_DST: (u16, u8) = (0x8000, 14);
     pub const UDP_DST: (u16, u8) = (0x8000, 16);
     pub const SCTP_DST: (u16, u8) = (0x8000, 18);

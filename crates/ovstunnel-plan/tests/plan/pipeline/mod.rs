@@ -86,8 +86,10 @@ fn table(flows: &BTreeSet<Flow>, mut packet: Packet, number: u8, depth: usize, o
             | Action::SetArpReply
             | Action::SetArpMac(_)
             | Action::SetArpIp(_)
+            | Action::SetIpv6Source(_)
+            | Action::Advertise(_)
             | Action::Back
-            | Action::Learn(_) => panic!("a packet here is no ARP"),
+            | Action::Learn(_) => panic!("a packet here asks for no address"),
             Action::SetSource(mac) => packet.dl_src = Some(*mac),
             Action::SetDestination(mac) => packet.dl_dst = Some(*mac),
         }

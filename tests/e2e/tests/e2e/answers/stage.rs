@@ -1,11 +1,11 @@
 //! What the tests of answers are played on: hosts with a VM each in one network, and what is asked and seen there. Must not say what is right.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context, Result, ensure};
-use ovstunnel_api::{BridgeAnswer, Ipv6Policy, NeighbourState, PutBridge, PutNeighbour};
+use ovstunnel_api::{BridgeAnswer, NeighbourState, PutBridge, PutNeighbour};
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, our_flows};
-use ovstunnel_lab::{Content, Host, Kind, MacAddr6, Vm, Wrapped, wait_until};
+use ovstunnel_lab::{Content, Host, Kind, MacAddr6, Vm, VmSpec, Wrapped, wait_until};
 
 use super::SOON;
 
@@ -18,10 +18,21 @@ pub struct Stage {
 
 impl Stage {
     pub fn new(tag: &str, hosts: u16, config: NodeConfig) -> Result<Self> {
+        Self::with_cards(tag, hosts, config, VmSpec::numbered)
+    }
+
+    /// The same with these VMs, by their numbers.
+    pub fn with_cards(tag: &str, hosts: u16, config: NodeConfig, card: impl Fn(u16) -> VmSpec) -> Result<Self> {
+        let network = Network::numbered(1, config.ipv6);
         let cloud = Cloud::with_config(tag, hosts.into(), config)?;
-        let network = Network::numbered(1, Ipv6Policy::Drop);
         cloud.mesh(&network, &Self::members(hosts))?;
-        let vms = (1..=hosts).map(|n| cloud.plug(&network, n.into(), n)).collect::<Result<_>>()?;
+        let plug = |n: u16| {
+            let vif = format!("vif{n}.0");
+            let vm = cloud.node(n.into())?.host().plug_vm(&network.bridge, &vif, card(n).network(&network.bridge))?;
+            cloud.wait_for_rules(&network, n.into())?;
+            Ok(vm)
+        };
+        let vms = (1..=hosts).map(plug).collect::<Result<_>>()?;
         cloud.lab().announce_all()?;
         Ok(Stage { cloud, network, vms })
     }
@@ -73,21 +84,27 @@ impl Stage {
             let vifs = host.vsctl(["list-ports", &self.network.bridge])?;
             let vifs = vifs.lines().filter(|port| port.starts_with("vif")).count();
             let flows = our_flows(host, &self.network.bridge)?;
+            // For each family of addresses that was told.
+            let families =
+                flows.iter().filter(|flow| flow.contains("table=13,") && flow.contains("priority=1300,")).count();
             let asks = flows.iter().filter(|flow| flow.contains("actions=resubmit(,13)")).count();
+            let vifs = vifs * families.max(1);
             ensure!(asks == vifs, "{asks} of {vifs} VIFs:\n{}", flows.join("\n"));
             Ok(())
         })
     }
 
     /// What the daemon of a host says of an address.
-    pub fn state(&self, number: usize, ip: Ipv4Addr) -> Result<NeighbourState> {
+    pub fn state(&self, number: usize, ip: impl Into<IpAddr>) -> Result<NeighbourState> {
+        let ip = ip.into();
         let bridge = self.network.bridge.clone();
         let seen = self.cloud.call(number, move |client| async move { client.bridge(&bridge).await })??;
         let found = seen.neighbours.iter().find(|one| one.ip == ip.to_string());
         Ok(found.with_context(|| format!("{:?}", seen.neighbours))?.state)
     }
 
-    pub fn wait_for_state(&self, number: usize, ip: Ipv4Addr, wanted: NeighbourState) -> Result<()> {
+    pub fn wait_for_state(&self, number: usize, ip: impl Into<IpAddr>, wanted: NeighbourState) -> Result<()> {
+        let ip = ip.into();
         let waited =
             wait_until(format!("{ip} is {wanted:?} on host {number}"), SOON, || match self.state(number, ip)? {
                 state if state == wanted => Ok(()),

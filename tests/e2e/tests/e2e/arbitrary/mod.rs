@@ -2,11 +2,12 @@
 //! they are written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ovstunnel_plan::{
-    Action, ArpMatch, BridgeEdit, BridgeName, Cidr, Cookie, DesiredTunnel, Encap, Epoch, FailMode, Flow, FlowChange,
-    Ipv4Match, Ipv6Match, Learn, Mac, MacMatch, Match, Moved, PortEdit, PortMask, PortName, Step, TunnelKind,
+    Action, Advertised, ArpMatch, BridgeEdit, BridgeName, Cidr, Cookie, DesiredTunnel, DiscoveryMatch, DiscoveryOption,
+    Encap, Epoch, FailMode, Flow, FlowChange, Ipv4Match, Ipv6Match, Learn, Mac, MacMatch, Match, Moved, PortEdit,
+    PortMask, PortName, Step, TunnelKind,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -180,7 +181,7 @@ fn ipv6() -> impl Strategy<Value = Ipv6Match> {
     let proto = option::of(select(vec![6u8, 17, 47, 58, 132]));
     (proto, option::of(nets), option::of(1u16..9000)).prop_map(|(proto, dst, port)| {
         let dst_port = port.filter(|_| matches!(proto, Some(6 | 17 | 132))).map(PortMask::one_port);
-        Ipv6Match { proto, dst: dst.map(|net| net.parse().unwrap()), dst_port }
+        Ipv6Match { proto, dst: dst.map(|net| net.parse().unwrap()), dst_port, ..Ipv6Match::default() }
     })
 }
 
@@ -235,14 +236,62 @@ fn of_arp() -> impl Strategy<Value = (Match, Vec<Action>)> {
         mac().prop_map(Action::SetArpMac),
         mac().prop_map(Action::SetSource),
         address().prop_map(Action::SetArpIp),
-        select(Moved::ALL.to_vec()).prop_map(Action::Move),
+        select(vec![Moved::ArpMac, Moved::ArpIp, Moved::Source]).prop_map(Action::Move),
         prop_oneof![Just(Learn::Asked), cookie().prop_map(Learn::Withdrawn)].prop_map(Action::Learn),
     ];
     (matches, vec(action, 0..9))
 }
 
+fn address6() -> impl Strategy<Value = Ipv6Addr> {
+    select(vec!["fd00::7", "2001:db8::1"]).prop_map(|ip| ip.parse().unwrap())
+}
+
+/// Of neighbour discovery, as the flows are that answer for VMs: solicitations, which become advertisements in another flow.
+fn of_discovery() -> impl Strategy<Value = (Match, Vec<Action>)> {
+    let mac_option = || option::of(prop_oneof![Just(DiscoveryOption::Missing), mac().prop_map(DiscoveryOption::Is)]);
+    let fields = (any::<bool>(), option::of(mac()), option::of(address6()), option::of(address6()), mac_option());
+    let discovery = fields.prop_map(|(asks, eth_src, source, target, mac)| {
+        let kind = if asks { DiscoveryMatch::SOLICITATION } else { DiscoveryMatch::ADVERTISEMENT };
+        let (source_mac, target_mac) = if asks { (mac, None) } else { (None, mac) };
+        DiscoveryMatch { kind: Some(kind), eth_src, source, target, source_mac, target_mac }
+    });
+    let matches = (matches(), discovery, option::of(0u32..3), any::<bool>());
+    let matches = matches.prop_map(|(matches, discovery, stage, untagged)| {
+        let ipv6 = Some(Ipv6Match::of_discovery(discovery));
+        Match { ipv6, stage, untagged, ipv4: None, ethertype: None, ..matches }
+    });
+    let learn = prop_oneof![
+        Just(Learn::Solicited),
+        cookie().prop_map(Learn::WithdrawnSource),
+        cookie().prop_map(Learn::WithdrawnTarget)
+    ];
+    let action = prop_oneof![
+        Just(Action::Back),
+        (1u8..5).prop_map(Action::Resubmit),
+        (1u32..3).prop_map(Action::SetStage),
+        mac().prop_map(Action::SetSource),
+        address6().prop_map(Action::SetIpv6Source),
+        select(vec![Moved::Source, Moved::Ipv6Source]).prop_map(Action::Move),
+        learn.prop_map(Action::Learn),
+    ];
+    let last = prop_oneof![
+        Just(Advertised::ALL.map(Action::Advertise).to_vec()),
+        Just(vec![Action::Move(Moved::TargetMac)]),
+        Just(vec![])
+    ];
+    (matches, vec(action, 0..6), last).prop_map(|(matches, mut actions, last)| {
+        // Of what is set at last each kind of packet has its own.
+        let asks = matches.ipv6.is_some_and(|ipv6| ipv6.discovery.kind == Some(DiscoveryMatch::SOLICITATION));
+        let learns = |action: &Action| matches!(action, Action::Learn(Learn::WithdrawnTarget(_) | Learn::Solicited));
+        let advertises = |action: &Action| matches!(action, Action::Advertise(_));
+        actions.retain(|action| asks || !learns(action));
+        actions.extend(last.into_iter().filter(|action| asks == advertises(action)));
+        (matches, actions)
+    })
+}
+
 fn flow() -> impl Strategy<Value = Flow> {
-    let what = prop_oneof![3 => (matches(), actions()), 1 => of_arp()];
+    let what = prop_oneof![3 => (matches(), actions()), 1 => of_arp(), 1 => of_discovery()];
     (0u8..6, 1u16..=3, cookie(), what).prop_map(|(table, priority, cookie, (matches, actions))| Flow {
         table,
         priority: priority * 1000,
