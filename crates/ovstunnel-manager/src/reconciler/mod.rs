@@ -11,7 +11,7 @@ mod neighbours;
 mod networks;
 mod pass;
 mod probes;
-mod refusals;
+mod rounds;
 mod send;
 mod untold;
 

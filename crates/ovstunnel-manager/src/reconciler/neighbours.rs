@@ -4,46 +4,35 @@
 //! leave, make a bridge, or tell a host that refuses again at once.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use ovstunnel_types::HostNumber;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::Reconciler;
-use super::refusals::Refusals;
+use super::rounds::Rounds;
 use crate::sending::Wire;
 use crate::zone::neighbours::ToTell;
-
-/// How often it is looked at least.
-const LOOKING: Duration = Duration::from_secs(10);
-
-/// The time between two looks at least. What a host was told it has said within it.
-const REST: Duration = Duration::from_secs(1);
-
-/// How many times as long as a look the rest after it is.
-const SHARE: u32 = 20;
 
 impl Reconciler {
     /// Keeps what switches were told of addresses as NICs are recorded. Ends with the task that it runs in.
     pub async fn keep_neighbours(self) {
-        let (mut pulse, mut refused) = (self.0.zone.watch_passes(), Refusals::default());
+        let mut rounds = Rounds::new(&self);
         loop {
             let started = Instant::now();
-            let by_host = self.neighbours_by_host(&mut refused);
+            let by_host = self.neighbours_by_host(&mut rounds);
             let took = started.elapsed();
             let each = by_host.iter().map(async |(host, all)| (*host, self.tell_neighbours(*host, all).await));
             for (host, result) in futures_util::future::join_all(each).await {
                 if let Err(connection) = result {
-                    refused.record(host, connection);
+                    rounds.record_refusal(host, connection);
                 }
             }
-            sleep(REST.max(took.saturating_mul(SHARE))).await;
-            let _ = tokio::time::timeout(LOOKING, pulse.changed()).await;
+            rounds.wait_after(took).await;
         }
     }
 
     /// What is to be told now.
-    fn neighbours_by_host(&self, refused: &mut Refusals) -> BTreeMap<HostNumber, Vec<ToTell>> {
+    fn neighbours_by_host(&self, rounds: &mut Rounds) -> BTreeMap<HostNumber, Vec<ToTell>> {
         let mut by_host: BTreeMap<HostNumber, Vec<ToTell>> = BTreeMap::new();
         if self.0.leader.epoch().is_err() {
             return by_host;
@@ -51,7 +40,7 @@ impl Reconciler {
         for to_tell in self.0.zone.neighbours_to_tell() {
             by_host.entry(to_tell.host).or_default().push(to_tell);
         }
-        refused.leave_out(&mut by_host, self);
+        rounds.leave_out_refused(&mut by_host, self);
         by_host
     }
 

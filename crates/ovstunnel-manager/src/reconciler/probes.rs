@@ -4,26 +4,16 @@
 //! join or a leave, or tell a host that refuses again at once.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use ovstunnel_mesh::bfd::{self, End, Set};
 use ovstunnel_types::HostNumber;
 use time::OffsetDateTime;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::Reconciler;
-use super::refusals::Refusals;
+use super::rounds::Rounds;
 use crate::sending::Wire;
 use crate::zone::Happened;
-
-/// How often it is looked at least.
-const LOOKING: Duration = Duration::from_secs(10);
-
-/// The time between two looks at least. What a host was told it has said within it.
-const REST: Duration = Duration::from_secs(1);
-
-/// How many times as long as a look the rest after it is.
-const SHARE: u32 = 20;
 
 /// Hosts that an event names.
 const NAMED: usize = 8;
@@ -31,19 +21,18 @@ const NAMED: usize = 8;
 impl Reconciler {
     /// Keeps BFD on one tunnel for each two hosts where it `is_wanted`, else on none. Ends with the task that it runs in.
     pub async fn keep_bfd(self, is_wanted: bool) {
-        let (mut pulse, mut refused) = (self.0.zone.watch_passes(), Refusals::default());
+        let mut rounds = Rounds::new(&self);
         loop {
             let started = Instant::now();
-            let sets = self.bfd_sets(is_wanted, &mut refused);
+            let sets = self.bfd_sets(is_wanted, &mut rounds);
             let took = started.elapsed();
-            self.send_bfd(sets, &mut refused).await;
-            sleep(REST.max(took.saturating_mul(SHARE))).await;
-            let _ = tokio::time::timeout(LOOKING, pulse.changed()).await;
+            self.send_bfd(sets, &mut rounds).await;
+            rounds.wait_after(took).await;
         }
     }
 
     /// What is to be told now, by host.
-    fn bfd_sets(&self, is_wanted: bool, refused: &mut Refusals) -> BTreeMap<HostNumber, Vec<Set>> {
+    fn bfd_sets(&self, is_wanted: bool, rounds: &mut Rounds) -> BTreeMap<HostNumber, Vec<Set>> {
         let mut by_host: BTreeMap<HostNumber, Vec<Set>> = BTreeMap::new();
         if self.0.leader.epoch().is_err() {
             return by_host;
@@ -53,19 +42,19 @@ impl Reconciler {
         for set in bfd::bfd_differences(&ends, is_wanted) {
             by_host.entry(set.host).or_default().push(set);
         }
-        refused.leave_out(&mut by_host, self);
+        rounds.leave_out_refused(&mut by_host, self);
         by_host
     }
 
     /// Tells all these hosts side by side.
-    async fn send_bfd(&self, sets: BTreeMap<HostNumber, Vec<Set>>, refused: &mut Refusals) {
+    async fn send_bfd(&self, sets: BTreeMap<HostNumber, Vec<Set>>, rounds: &mut Rounds) {
         let each = sets.into_iter().map(|(host, sets)| async move { (host, self.send_bfd_to(host, &sets).await) });
         let done: Vec<(HostNumber, Result<String, u64>)> = futures_util::future::join_all(each).await;
         let mut told = Vec::new();
         for (host, result) in done {
             match result {
                 Ok(words) => told.push(words),
-                Err(connection) => refused.record(host, connection),
+                Err(connection) => rounds.record_refusal(host, connection),
             }
         }
         if told.is_empty() {

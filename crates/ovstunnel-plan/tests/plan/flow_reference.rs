@@ -143,7 +143,8 @@ fn of_a_change_of_kind() -> BTreeSet<Place> {
 fn of_answers() -> BTreeSet<Place> {
     let mut world = network();
     let bridge = world.bridges.get_mut("b").unwrap();
-    let told = "7 10.1.1.2=02:00:00:00:00:02 10.1.1.3=02:00:00:00:00:03 fd00::2=02:00:00:00:00:02 fd00::3=02:00:00:00:00:03";
+    let told =
+        "7 10.1.1.2=02:00:00:00:00:02 10.1.1.3=02:00:00:00:00:03 fd00::2=02:00:00:00:00:02 fd00::3=02:00:00:00:00:03";
     bridge.external_ids.insert(ids::NEIGHBOURS.into(), told.into());
     bridge.external_ids.insert(ids::WITHDRAWN.into(), "7 10.1.1.3 fd00::3".into());
     bridge.external_ids.insert(ids::IPV6.into(), "allow".into());

@@ -156,7 +156,8 @@ fn the_largest_guest_mtu_passes_and_no_more() -> Result<()> {
     let spec = |n| VmSpec::numbered(n).network("plain").mtu(1500);
     let c = cloud.node(1)?.host().plug_vm("plain", "vif3.0", spec(3))?;
     let d = cloud.node(2)?.host().plug_vm("plain", "vif4.0", spec(4))?;
-    c.ping(d.ip(), 3)?.expect_no_loss()?;
+    // The switch has made its ports just now.
+    wait_until("pings on the plain bridge", SOON, || c.ping(d.ip(), 3)?.expect_no_loss())?;
     let fragmented = passes(&c, &d, 1500 - 28, "do")?;
     println!("{}: df_default=false, 1500 bytes: passed: {fragmented}", cloud.lab().switch());
     ensure!(fragmented == (cloud.lab().switch().datapath() == Datapath::Kernel), "fragments: {fragmented}");
