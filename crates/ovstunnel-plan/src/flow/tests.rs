@@ -21,7 +21,7 @@ fn what_open_vswitch_dumps_is_understood() {
 
 /// Lines of a dump by Open vSwitch 3.1.0.
 #[test]
-fn what_open_vswitch_dumps_of_answers_by_discovery_is_understood() {
+fn what_open_vswitch_dumps_of_discovery_is_understood() {
     let learn = |of: &str| {
         format!(
             "learn(table=11,priority=1000,cookie=0x6f7673740c000001,eth_type=0x86dd,nw_proto=58,icmpv6_type=135,{of},load:0x2->NXM_NX_REG1[])"
