@@ -1,12 +1,13 @@
 //! The manager changes the kind of a live network's tunnels and back: no frame is lost and none comes twice, though it is killed in each phase;
 //! it waits for a host that is silent, and says for which; and while its controller is off it says what it would do.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use ovstunnel_api::{KindStep, PostKind, TunnelKind};
 use ovstunnel_e2e::{program, tunnel_kinds};
-use ovstunnel_lab::{Vm, wait_until};
+use ovstunnel_lab::{Host, Vm, wait_until};
 use ovstunnel_manager_api::{HostState, NetworkKind, PutNetworkKind};
 
 use crate::kind_changes::Traffic;
@@ -137,11 +138,16 @@ fn it_waits_for_a_silent_host_and_names_it_and_goes_back() -> Result<()> {
     let body = PostKind { to: TunnelKind::Vxlan, step: KindStep::Prepare, force: false };
     stage.zone.while_frozen(|| {
         let (watcher, name) = (Watcher::new(stage.cloud.node(3)?.local_client()?)?, bridge.clone());
+        let before = sent_by_https(stage.cloud.node(3)?.host())?;
         stage.cloud.call_on_host(3, move |client| async move { client.post_kind(&bridge, &body).await })??;
         // Whoever watches is told after the answer, and the manager has to find it when it goes on.
         wait_until("who watches to be told", PATIENCE, || {
             let known = watcher.known().bridges.get(&name).and_then(|bridge| bridge.second.clone());
             ensure!(known.is_some_and(|second| second.tunnels.len() == 2), "not yet");
+            // One who watches is told after another: the bridge's tunnels, which are more than a sign of life.
+            let now = sent_by_https(stage.cloud.node(3)?.host())?;
+            let told = before.iter().any(|(peer, count)| now.get(peer).is_some_and(|now| *now > count + 500));
+            ensure!(told, "the manager was told nothing: {before:?}, then {now:?}");
             Ok(())
         })?;
         stage.cloud.node(3)?.kill();
@@ -174,6 +180,16 @@ fn it_waits_for_a_silent_host_and_names_it_and_goes_back() -> Result<()> {
 }
 
 /// Waits until all have both kinds, and the next step waits for host 3 alone.
+/// Bytes that a host's daemon has sent by each open connection to its port for HTTPS, by the other end.
+fn sent_by_https(host: &Host) -> Result<BTreeMap<String, u64>> {
+    let told = host.run("ss", ["--tcp", "--info", "--oneline", "--no-header", "--numeric", "sport", "=", ":8443"])?;
+    let sent = |line: &str| {
+        let count = line.split_whitespace().find_map(|word| word.strip_prefix("bytes_sent:"))?;
+        Some((line.split_whitespace().nth(4)?.to_owned(), count.parse().ok()?))
+    };
+    Ok(told.lines().filter_map(sent).collect())
+}
+
 fn wait_for_third(stage: &Stage, step: KindStep) -> Result<()> {
     wait_until("the change to wait for host 3", PATIENCE, || {
         let there = progress(stage)?;
