@@ -25,14 +25,29 @@ pub fn program(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The path of a program of the tests' own, which no package has: built with them.
+///
+/// # Errors
+/// When it was not.
+pub fn helper(name: &str) -> Result<PathBuf> {
+    let path = own_folder()?.join(name);
+    ensure!(path.exists(), "there is no program {}", path.display());
+    Ok(path)
+}
+
 fn folder() -> Result<PathBuf> {
     if let Some(folder) = std::env::var_os(BIN_DIR) {
         return Ok(folder.into());
     }
-    // target/debug/deps/some_test-1234 or target/debug/some-program: the programs are in target/debug.
+    let folder = own_folder()?;
+    build(&folder)?;
+    Ok(folder)
+}
+
+/// Where cargo puts programs: target/debug, of target/debug/deps/some_test-1234 or target/debug/some-program.
+fn own_folder() -> Result<PathBuf> {
     let own = std::env::current_exe().context("this program's own path")?;
     let folder = own.ancestors().skip(1).find(|dir| !dir.ends_with("deps")).context("the folder of this program")?;
-    build(folder)?;
     Ok(folder.to_owned())
 }
 

@@ -40,7 +40,7 @@ mod zone;
 
 pub use agent::{Agent, Ran};
 pub use away::Away;
-pub use binaries::program;
+pub use binaries::{helper, program};
 pub use browser::{Browser, Views};
 pub use checker::{Fault, Reading, read as read_switches};
 pub use cloud::{Cloud, Network, key_of};

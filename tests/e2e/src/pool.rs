@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::program;
+use crate::helper;
 
 const POOL: &str = "11111111-0000-4000-8000-000000000001";
 
@@ -63,7 +63,7 @@ impl Pool {
     fn add_host(&self, number: usize) -> Result<()> {
         let dir = self.host_dir(number);
         std::fs::create_dir_all(&dir)?;
-        symlink(program("xe-stand-in")?, dir.join("xe"))?;
+        symlink(helper("xe-stand-in")?, dir.join("xe"))?;
         symlink(self.dir.path().join("pool.json"), dir.join("pool.json"))?;
         let inventory = format!("PRODUCT_BRAND='x'\nINSTALLATION_UUID='{}'\n", host_uuid(number));
         std::fs::write(dir.join("inventory"), inventory).context("the inventory")
