@@ -79,7 +79,7 @@ pub enum NeighbourState {
     Answered,
     /// Somebody else has been seen with the address: requests are flooded until the addresses are told anew.
     Withdrawn,
-    /// The configuration has no address answered for (`[network] answer_neighbours`), or it is of IPv6, which the bridge drops.
+    /// The configuration has no address answered for (`[network] answer_neighbours`), or it is of IPv6, and the bridge drops that or has the kernel datapath.
     Off,
 }
 

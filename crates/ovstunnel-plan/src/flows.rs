@@ -70,7 +70,8 @@ fn network_flows(
     }
     if settings.answer_neighbours {
         let vifs = vif_ports.iter().map(|port| (*port, None));
-        flows.extend(desired.neighbours.flows(vifs, &BTreeMap::new(), desired.ipv6 == Ipv6Policy::Allow));
+        let datapath = observed.map_or(&settings.datapath_type, |observed| &observed.datapath_type);
+        flows.extend(desired.neighbours.flows(vifs, &BTreeMap::new(), desired.answers_ipv6(datapath)));
     }
     for port in vif_ports {
         let from_vif = Match { in_port: Some(port), dl_dst: Some(MacMatch::Group), ..Match::default() };

@@ -12,7 +12,8 @@ use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::{
-    Action, Cookie, DesiredBridge, Flow, FlowsSeen, Learn, Mac, Match, Nic, ObservedBridge, Purpose, Settings, ids,
+    Action, Cookie, DesiredBridge, Flow, FlowsSeen, Ipv6Policy, Learn, Mac, Match, Nic, ObservedBridge, Purpose,
+    Settings, ids,
 };
 
 /// The tables: who says that an address is his; what is withdrawn; who has asked lately; the answers; the end of an answer by neighbour
@@ -222,6 +223,12 @@ fn answered(ip: IpAddr, owner: Match, asks: Match, actions: Vec<Action>) -> [Flo
 }
 
 impl DesiredBridge {
+    /// Whether its switch can answer for IPv6 addresses: IPv6 passes, and the datapath is that of user space. The kernel's refuses to
+    /// set what makes a solicitation an advertisement (docs/ovs-facts.md).
+    pub fn answers_ipv6(&self, datapath_type: &str) -> bool {
+        self.ipv6 == Ipv6Policy::Allow && datapath_type == "netdev"
+    }
+
     /// The addresses for which its switch answers: those that it was told, or those of the cards in a VPC's topology, of which each is a list
     /// of its own.
     pub fn answered(&self) -> Neighbours {

@@ -174,6 +174,10 @@ fn what_is_withdrawn_of_ipv6_is_recorded_where_ipv6_passes() {
     assert!(!wanted_flows(&drops, &observed, &none, &effective()).iter().any(of_discovery));
 
     world.change(&[told(Ipv6Policy::Allow)]).remove(0).unwrap();
+    let kernels = world.bridges["b"].clone();
+    let passes = DesiredBridge::from_record(&kernels).unwrap();
+    assert!(!wanted_flows(&passes, &kernels, &none, &effective()).iter().any(of_discovery), "the kernel cannot");
+    world.bridges.get_mut("b").unwrap().datapath_type = "netdev".into();
     let observed = world.bridges["b"].clone();
     let passes = DesiredBridge::from_record(&observed).unwrap();
     assert_eq!(passes.neighbours.known.get(&seven).map(ToString::to_string).as_deref(), Some("02:00:00:00:00:07"));

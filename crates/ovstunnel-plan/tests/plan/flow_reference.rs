@@ -148,6 +148,7 @@ fn of_answers() -> BTreeSet<Place> {
     bridge.external_ids.insert(ids::NEIGHBOURS.into(), told.into());
     bridge.external_ids.insert(ids::WITHDRAWN.into(), "7 10.1.1.3 fd00::3".into());
     bridge.external_ids.insert(ids::IPV6.into(), "allow".into());
+    bridge.datapath_type = "netdev".into();
     let settings = Settings { answer_neighbours: true, ..settings() };
     let settings = EffectiveSettings::for_switch(&settings, Capabilities::ALL);
     let desired = DesiredBridge::from_record(&world.bridges["b"]).unwrap();

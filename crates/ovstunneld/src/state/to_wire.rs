@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use ovstunnel_api::{
-    Bfd, BfdState, Bridge, Claim, ClaimSays, Flows, FlowsState, Health, Ipv6Policy, Neighbour, NeighbourState,
-    RefusedTunnel, SecondKind, Tier, Tunnel, TunnelState, Vif, Vpc,
+    Bfd, BfdState, Bridge, Claim, ClaimSays, Flows, FlowsState, Health, Neighbour, NeighbourState, RefusedTunnel,
+    SecondKind, Tier, Tunnel, TunnelState, Vif, Vpc,
 };
 use ovstunnel_plan::{
     BfdInterval, Changed, DesiredBridge, DesiredTunnel, EffectiveSettings, Facts, FlowChange, FlowsSeen,
@@ -100,7 +100,8 @@ fn neighbours_to_wire(
         return Vec::new();
     }
     let told = record.answered().settled(observed, seen);
-    let answers = |ip: &IpAddr| settings.answer_neighbours && (ip.is_ipv4() || record.ipv6 == Ipv6Policy::Allow);
+    let answers =
+        |ip: &IpAddr| settings.answer_neighbours && (ip.is_ipv4() || record.answers_ipv6(&observed.datapath_type));
     let state = |ip: &IpAddr| match (answers(ip), told.withdrawn.contains(ip)) {
         (false, _) => NeighbourState::Off,
         (true, true) => NeighbourState::Withdrawn,
