@@ -158,7 +158,7 @@ impl Neighbours {
     }
 
     /// The addresses that a bridge can answer for.
-    pub fn answerable(&self, with_ipv6: bool) -> impl Iterator<Item = (&IpAddr, &Mac)> {
+    fn answerable(&self, with_ipv6: bool) -> impl Iterator<Item = (&IpAddr, &Mac)> {
         self.known.iter().filter(move |(ip, _)| with_ipv6 || ip.is_ipv4())
     }
 
