@@ -48,7 +48,8 @@ pub struct PutBridge {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!(crate::example::put_neighbour()))]
 pub struct PutNeighbour {
-    /// A VM's address: IPv4, or a global or unique local one of IPv6, which is answered for where the bridge lets IPv6 pass.
+    /// A VM's address: IPv4, or a global or unique local one of IPv6, which is answered for where the bridge lets IPv6 pass and its datapath
+    /// is `netdev`: the kernel's cannot make such an answer.
     #[schema(
         pattern = "^(([1-9]|[1-9][0-9]|1[013-9][0-9]|12[0-689]|2[01][0-9]|22[0-3])([.](25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}|([23][0-9A-Fa-f]{3}|[Ff][CcDd][0-9A-Fa-f]{2})((:[0-9A-Fa-f]{1,4}){7}|(:[0-9A-Fa-f]{1,4}){0,5}::([0-9A-Fa-f]{1,4})?|(:[0-9A-Fa-f]{1,4}){0,3}::([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){0,2})?|(:[0-9A-Fa-f]{1,4})?::([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){0,4})?))$"
     )]

@@ -93,13 +93,15 @@ impl Advertised {
 
     /// The flags S and O.
     pub const FLAGS: u32 = 0x6000_0000;
+}
 
-    /// As Open vSwitch prints it.
-    fn text(self) -> &'static str {
+/// As Open vSwitch prints it.
+impl fmt::Display for Advertised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Advertised::Option => "2->nd_options_type",
-            Advertised::Flags => "1610612736->nd_reserved",
-            Advertised::Type => "136->icmpv6_type",
+            Advertised::Option => f.write_str("2->nd_options_type"),
+            Advertised::Flags => write!(f, "{}->nd_reserved", Self::FLAGS),
+            Advertised::Type => f.write_str("136->icmpv6_type"),
         }
     }
 }
@@ -121,7 +123,7 @@ impl fmt::Display for Action {
             Action::SetArpMac(mac) => write!(f, "set_field:{mac}->arp_sha"),
             Action::SetArpIp(ip) => write!(f, "set_field:{ip}->arp_spa"),
             Action::SetIpv6Source(ip) => write!(f, "set_field:{ip}->ipv6_src"),
-            Action::Advertise(what) => write!(f, "set_field:{}", what.text()),
+            Action::Advertise(what) => write!(f, "set_field:{what}"),
             Action::Back => f.write_str("IN_PORT"),
             Action::Learn(learn) => learn.fmt(f),
         }
@@ -178,7 +180,7 @@ fn parse_action(text: &str) -> Option<Action> {
         ("set_field", Some((value, "arp_spa"))) => value.parse().ok().map(Action::SetArpIp),
         ("set_field", Some((value, "ipv6_src"))) => value.parse().ok().map(Action::SetIpv6Source),
         ("set_field", Some((_, "nd_options_type" | "nd_reserved" | "icmpv6_type"))) => {
-            Advertised::ALL.into_iter().find(|what| what.text() == value).map(Action::Advertise)
+            Advertised::ALL.into_iter().find(|what| what.to_string() == value).map(Action::Advertise)
         }
         ("move", Some(_)) => Moved::ALL.into_iter().find(|moved| moved.text() == value).map(Action::Move),
         ("set_field", Some((value, "eth_src"))) => value.parse().ok().map(Action::SetSource),

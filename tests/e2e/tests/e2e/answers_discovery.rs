@@ -9,7 +9,7 @@ use ovstunnel_api::{Ipv6Policy, NeighbourState, PutNeighbour};
 use ovstunnel_e2e::NodeConfig;
 use ovstunnel_lab::{Content, Datapath, Kind, MacAddr6, Vm, VmSpec, Wrapped, wait_until};
 
-use crate::answers::stage::{Stage, lower, run};
+use crate::answers::stage::{Copies, Stage, copies_in_64_hosts, lower, run};
 
 const SOON: Duration = Duration::from_secs(20);
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
@@ -22,10 +22,17 @@ fn ip(vm: u16) -> Ipv6Addr {
     Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, vm)
 }
 
+fn config() -> NodeConfig {
+    NodeConfig { answer_neighbours: true, ipv6: Ipv6Policy::Allow, ..NodeConfig::default() }
+}
+
+fn card(number: u16) -> VmSpec {
+    VmSpec::numbered(number).ipv6(ip(number))
+}
+
 /// Hosts with a VM each, which have IPv6 addresses that each host was told.
 fn stage(tag: &str, hosts: u16) -> Result<Stage> {
-    let config = NodeConfig { answer_neighbours: true, ipv6: Ipv6Policy::Allow, ..NodeConfig::default() };
-    let stage = Stage::with_cards(tag, hosts, config, |number| VmSpec::numbered(number).ipv6(ip(number)))?;
+    let stage = Stage::with_cards(tag, hosts, config(), card)?;
     let told: Vec<PutNeighbour> = stage.vms.iter().zip(1..).map(|(vm, number)| told(ip(number), vm)).collect();
     for number in 1..=stage.vms.len() {
         stage.put(number, stage.body(number, told.clone())?)?;
@@ -159,6 +166,38 @@ fn an_ipv6_address_that_another_card_takes_is_withdrawn() -> Result<()> {
     // Others are still answered for.
     expect_answered(&stage, next, ip(1))?;
     lab.expect_no_duplicates()
+}
+
+#[test]
+fn a_vm_with_an_ipv6_address_that_moves_goes_on() -> Result<()> {
+    let stage = stage("ndmoves", 3)?;
+    let (asks, moves) = (stage.vm(1), stage.vm(2));
+    assert_eq!(ping_anew(asks, ip(2))?, lower(moves.mac()));
+    moves.migrate(stage.host(3)?, &stage.network.bridge, "vif9.0")?;
+    stage.wait_for_answers(3)?;
+    stage.forget_asked()?;
+    wait_until("pings to the VM at its new place", SOON, || ping_anew(asks, ip(2)).map(drop))?;
+    expect_answered(&stage, asks, ip(2))?;
+    stage.wait_for_state(1, ip(2), NeighbourState::Answered)?;
+    // From its new place it asks, and is answered; what it advertises there withdraws nothing.
+    expect_answered(&stage, moves, ip(1))?;
+    stage.cloud.lab().deliver(moves, message(ADVERTISEMENT, ip(2), ALL_NODES, ip(2), moves))?.expect_once()?;
+    for number in 1..=3 {
+        stage.wait_for_state(number, ip(2), NeighbourState::Answered)?;
+    }
+    expect_answered(&stage, asks, ip(2))?;
+    stage.cloud.lab().expect_no_duplicates()
+}
+
+#[test]
+fn of_64_hosts_none_hears_an_answered_solicitation() -> Result<()> {
+    let far = PutNeighbour { ip: ip(99).to_string(), mac: "02:00:00:00:00:63".to_owned() };
+    // The kernel of this VM has no IPv6 address, and so says nothing of its own.
+    let copies = copies_in_64_hosts("nd64", config(), far, |asks| {
+        [ip(99), ip(98)].map(|wanted| solicitation(asks, ip(1), wanted))
+    })?;
+    assert_eq!(copies, Copies { untold: 63, told: 0, other: 63 });
+    Ok(())
 }
 
 /// What must hold on each switch, in little time. Who has taken an address and does not advertise it is heard once he asks for anything.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context, Result, ensure};
-use ovstunnel_api::{BridgeAnswer, NeighbourState, PutBridge, PutNeighbour};
+use ovstunnel_api::{BridgeAnswer, Id, NeighbourState, PutBridge, PutNeighbour, PutTunnel};
 use ovstunnel_e2e::{Cloud, Network, NodeConfig, our_flows};
 use ovstunnel_lab::{Content, Host, Kind, MacAddr6, Vm, VmSpec, Wrapped, wait_until};
 
@@ -192,4 +192,52 @@ pub fn run(vm: &Vm, words: &[&str]) -> Result<String> {
 
 pub fn lower(mac: MacAddr6) -> String {
     mac.to_string().to_lowercase()
+}
+
+/// Copies in the tunnels of a host of one frame.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Copies {
+    /// Before the address was told that the frame asks for.
+    pub untold: u64,
+    /// Once it was told.
+    pub told: u64,
+    /// Of a frame that asks for another address then.
+    pub other: u64,
+}
+
+/// What a VM on one real host of a network of 64 asks, for an address that is told and for another, is copied so often. The other hosts
+/// are known to its host's neighbour table alone.
+pub fn copies_in_64_hosts(
+    tag: &str,
+    config: NodeConfig,
+    told: PutNeighbour,
+    asking: impl Fn(&Vm) -> [Kind; 2],
+) -> Result<Copies> {
+    let stage = Stage::new(tag, 1, config)?;
+    let (host, asks) = (stage.host(1)?, stage.vm(1));
+    let remote = |n: u8| Ipv4Addr::from_bits(host.ip().to_bits() & 0xffff_ff00 | u32::from(n));
+    let mut tunnels = Vec::new();
+    for n in 101..=163_u8 {
+        host.appctl(["tnl/neigh/set", "br-phy", &remote(n).to_string(), &format!("02:00:00:00:00:{n:02x}")])?;
+        tunnels.push(PutTunnel { to: Id::Number(n.into()), remote_ip: remote(n).to_string(), from: None });
+    }
+    let body = stage.body(1, vec![told])?;
+    stage.put(1, PutBridge { tunnels: Some(tunnels.clone()), neighbours: None, ..body.clone() })?;
+    let copies = |frame| -> Result<u64> {
+        let before = sent(host)?;
+        stage.cloud.lab().deliver(asks, frame)?;
+        Ok(sent(host)? - before)
+    };
+    let [known, unknown] = asking(asks);
+    let untold = copies(known)?;
+    stage.put(1, PutBridge { tunnels: Some(tunnels), ..body })?;
+    stage.wait_for_answers(1)?;
+    Ok(Copies { untold, told: copies(known)?, other: copies(unknown)? })
+}
+
+/// Frames that a host has sent by its network card: one for each copy in a tunnel.
+fn sent(host: &Host) -> Result<u64> {
+    let ports = host.ofctl(["dump-ports", "br-phy", "eth0"])?;
+    let count = ports.split("tx pkts=").nth(1).and_then(|rest| rest.split(',').next());
+    Ok(count.context(ports.clone())?.trim().parse()?)
 }
