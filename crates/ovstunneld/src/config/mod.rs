@@ -143,7 +143,7 @@ pub struct Tunnel {
     /// For `"certificates"`: its private key, which root alone can read.
     #[serde(deserialize_with = "ipsec::some_path")]
     pub ipsec_private_key: Option<PathBuf>,
-    /// For `"certificates"`: certificate of the CA that has signed those of all hosts.
+    /// For `"certificates"`: certificate of the CA that has signed those of all hosts. strongSwan reads such in `/etc/ipsec.d/cacerts` alone.
     #[serde(deserialize_with = "ipsec::some_path")]
     pub ipsec_ca_cert: Option<PathBuf>,
     /// How long nothing may have come from a host until the tunnels to it are removed, from `"10s"` to `"365d"`; `"24h"` is recommended where

@@ -7,12 +7,16 @@ use std::net::IpAddr;
 
 use ovstunnel_api::Finding;
 use ovstunnel_plan::{DesiredBridge, Encap, InTheWay, ObservedBridge};
+use ovstunnel_types::Ipsec;
 
 use super::finding::{About, fail, ok, or_ok, warn};
 use crate::host::Root;
 
 /// What `ovs-monitor-ipsec` writes into Open vSwitch's folder.
 const PID_FILE: &str = "ovs-monitor-ipsec.pid";
+
+/// Where strongSwan reads certificates of CAs, and nowhere else: the section that `ovs-monitor-ipsec` writes for `ca_cert` has no `auto=add`, without which it is ignored.
+const CAS: &str = "/etc/ipsec.d/cacerts";
 
 /// Hosts that have a finding of their own.
 const TOLD: usize = 10;
@@ -24,6 +28,8 @@ pub(super) struct Facts {
     pub in_the_way: Vec<InTheWay>,
     /// `ovs-monitor-ipsec` runs.
     pub monitor: bool,
+    /// The file with the CA's certificate, where the IKE daemon does not read that certificate.
+    pub unread_ca: Option<String>,
     /// The other hosts.
     pub remotes: Vec<IpAddr>,
     /// Between which addresses the kernel has keys; or why that is not known.
@@ -32,13 +38,22 @@ pub(super) struct Facts {
     pub passed_by: Vec<(String, String)>,
 }
 
-/// Whether the process is there that this file names.
-pub(super) fn monitor_runs(root: &Root, rundir: &std::path::Path) -> bool {
-    let pid = std::fs::read_to_string(rundir.join(PID_FILE)).unwrap_or_default();
+/// The command line of `ovs-monitor-ipsec`, if it runs.
+pub(super) fn monitor(root: &Root, rundir: &std::path::Path) -> Option<String> {
+    let pid = std::fs::read_to_string(rundir.join(PID_FILE)).ok()?;
     let pid = pid.trim();
-    !pid.is_empty()
-        && pid.bytes().all(|byte| byte.is_ascii_digit())
-        && root.read_whole(&format!("/proc/{pid}/cmdline")).is_some_and(|words| words.contains("ovs-monitor-ipsec"))
+    let is_number = !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit());
+    let words = root.read_whole(&format!("/proc/{}/cmdline", is_number.then_some(pid)?))?;
+    words.contains("ovs-monitor-ipsec").then_some(words)
+}
+
+/// The file with the CA's certificate, where that `ovs-monitor-ipsec` has a strongSwan that does not read it.
+pub(super) fn unread_ca(root: &Root, monitor: &str, ipsec: &Ipsec) -> Option<String> {
+    let Ipsec::Certificates(files) = ipsec else { return None };
+    let ca = root.read_whole(&files.ca_cert).filter(|_| monitor.contains("strongswan"))?;
+    let read =
+        root.folder_names(CAS).iter().any(|name| root.read_whole(&format!("{CAS}/{name}")).as_ref() == Some(&ca));
+    (!read).then(|| files.ca_cert.clone())
 }
 
 /// The bridges whose tunnels go where IPsec does not look.
@@ -68,6 +83,10 @@ pub(super) fn check_ipsec(facts: &Facts) -> Vec<Finding> {
         let remedy = "`systemctl enable --now openvswitch-ipsec`, of the package openvswitch-ipsec";
         findings.push(fail("ipsec", reason, remedy));
     }
+    findings.extend(facts.unread_ca.iter().map(|file| {
+        let reason = format!("the CA's certificate {file} is not in {CAS}, and strongSwan reads none from elsewhere: it takes no other host's certificate, and nothing passes");
+        warn("ipsec", reason, format!("`cp {file} {CAS}/ && ipsec rereadcacerts`, on each host")).about(file)
+    }));
     findings.extend(facts.passed_by.iter().map(|(bridge, why)| {
         let reason = format!("tunnels of bridge {bridge} are not encrypted: {why}");
         let remedy = "make the bridge anew, without `[tunnel] dst_port` and on the kernel datapath, or have `[tunnel] ipsec = \"off\"`";
@@ -112,14 +131,17 @@ fn without_keys(remotes: &[IpAddr], keys: &BTreeSet<(IpAddr, IpAddr)>) -> Vec<Fi
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use ovstunnel_api::Level;
+    use ovstunnel_types::IpsecFiles;
 
     use super::*;
 
     fn good() -> Facts {
         let [a, b] = [1, 2].map(|n| IpAddr::from([192, 0, 2, n]));
         let keys = Ok([(a, b), (b, a)].into());
-        Facts { in_the_way: vec![], monitor: true, remotes: vec![b], keys, passed_by: vec![] }
+        Facts { in_the_way: vec![], monitor: true, unread_ca: None, remotes: vec![b], keys, passed_by: vec![] }
     }
 
     #[test]
@@ -140,10 +162,38 @@ mod tests {
         );
         let (level, words) = told(Facts { passed_by: vec![("xapi1".into(), "why".into())], ..good() });
         assert!(level == Level::Fail && words.contains("xapi1 are not encrypted: why"), "{words}");
+        let (level, words) = told(Facts { unread_ca: Some("/etc/keys/ca.crt".into()), ..good() });
+        assert!(level == Level::Warn && words.contains("/etc/keys/ca.crt is not in /etc/ipsec.d/cacerts"), "{words}");
         let (_, words) = told(Facts { keys: Err("no ip".into()), ..good() });
         assert!(words.contains("is not known: no ip"), "{words}");
         let other = InTheWay { key: "ipsec_skb_mark", there: "0/1".into(), wanted: "1/1".into() };
         let (level, words) = told(Facts { in_the_way: vec![other], ..good() });
         assert!(level == Level::Fail && words.contains("is \"0/1\", which somebody else has set"), "{words}");
+    }
+    #[test]
+    fn strongswan_reads_cas_in_one_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::at_folder(folder.path());
+        let write = |file: &str, text: &str| {
+            let file = folder.path().join(file);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        };
+        write("etc/keys/ca.crt", "ours");
+        write("etc/ipsec.d/cacerts/other.crt", "another");
+        let file = |name: &str| format!("/etc/keys/{name}");
+        let files = IpsecFiles { certificate: file("1.crt"), private_key: file("1.key"), ca_cert: file("ca.crt") };
+        let ipsec = Ipsec::Certificates(Arc::new(files));
+        let monitor = "/usr/bin/python3 ovs-monitor-ipsec --ike-daemon=strongswan";
+        assert_eq!(unread_ca(&root, monitor, &ipsec), Some(file("ca.crt")));
+        assert_eq!(
+            unread_ca(&root, "ovs-monitor-ipsec --ike-daemon=libreswan", &ipsec),
+            None,
+            "it is told by the path"
+        );
+        assert_eq!(unread_ca(&root, monitor, &Ipsec::Off), None);
+        // A copy will do.
+        write("etc/ipsec.d/cacerts/tunnels.crt", "ours");
+        assert_eq!(unread_ca(&root, monitor, &ipsec), None);
     }
 }

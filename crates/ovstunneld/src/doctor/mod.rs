@@ -277,9 +277,12 @@ impl Doctor {
         if !now.settings.tunnel_options.ipsec.is_on() || now.switch.real_switch().is_none() {
             return Vec::new();
         }
+        let monitor = ipsec::monitor(&Root::at_folder("/"), &self.config().ovs.rundir);
+        let ipsec = &now.settings.tunnel_options.ipsec;
         ipsec::check_ipsec(&ipsec::Facts {
             in_the_way: now.switch.observer().read(|db| ipsec_in_the_way(&db.view(), now.settings)),
-            monitor: ipsec::monitor_runs(&Root::at_folder("/"), &self.config().ovs.rundir),
+            unread_ca: monitor.as_ref().and_then(|words| ipsec::unread_ca(&self.root, words, ipsec)),
+            monitor: monitor.is_some(),
             remotes: facts::remote_addresses(&now.bridges),
             keys: ovstunnel_ovs::security_associations().await,
             passed_by: ipsec::passed_by(bridges),
