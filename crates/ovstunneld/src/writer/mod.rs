@@ -202,7 +202,7 @@ impl Task {
             self.executor.reconciled.send_if_modified(|reconciled| reconciled.take().is_some());
         }
         self.settle_outcome().await;
-        if self.has_come_up() {
+        if matches!(self.known(), Known::Nothing | Known::LookFailed) {
             drop(self.reconcile_all("Open vSwitch has come up").await);
         }
         // What changed while it could not be reached.
@@ -214,18 +214,39 @@ impl Task {
     /// own time, and meanwhile what changes is followed.
     async fn switch_changed(&mut self) {
         self.settle_outcome().await;
-        if self.has_come_up() && !self.executor.resync.is_waiting() {
+        if self.known() == Known::Nothing {
             drop(self.reconcile_all("Open vSwitch has come up").await);
         }
         self.repair_touched().await;
     }
 
-    /// Whether the switch can be worked with and has not been looked at since it came up.
-    fn has_come_up(&self) -> bool {
+    /// Asks once: between two questions the switch may come up.
+    fn known(&self) -> Known {
         let health = self.executor.switch.watch_health().borrow().clone();
         self.executor.flows.enter_generation(health.generation);
-        health.first_trouble().is_none() && *self.executor.reconciled.borrow() != Some(health.generation)
+        if health.first_trouble().is_some() {
+            Known::Away
+        } else if *self.executor.reconciled.borrow() == Some(health.generation) {
+            Known::All
+        } else if self.executor.resync.is_waiting() {
+            Known::LookFailed
+        } else {
+            Known::Nothing
+        }
     }
+}
+
+/// What is known of the switch as it runs now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// It cannot be worked with.
+    Away,
+    /// It has come up, and was not looked at.
+    Nothing,
+    /// It has come up, and a look has failed, which is tried again in its own time.
+    LookFailed,
+    /// All of it was looked at since it came up.
+    All,
 }
 
 fn interval_of(interval: Duration) -> tokio::time::Interval {

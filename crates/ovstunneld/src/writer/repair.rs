@@ -15,7 +15,7 @@ use super::batch::Desired;
 use super::executed::Executed;
 use super::outcome::Refused;
 use super::repairs::{Repairs, tunnels_in_error};
-use super::{Planned, Suspicion, TakenOver, TakeoverState, Task, WriteError};
+use super::{Known, Planned, Suspicion, TakenOver, TakeoverState, Task, WriteError};
 
 /// What a look at everything found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,9 +135,7 @@ impl Task {
     /// up and not been looked at, what was touched stays noted; where that look has failed it is tried again in its own time, and
     /// meanwhile what changes is followed.
     pub(super) async fn repair_touched(&mut self) {
-        let health = self.executor.switch.watch_health().borrow().clone();
-        let unseen = *self.executor.reconciled.borrow() != Some(health.generation);
-        if health.first_trouble().is_some() || (unseen && !self.executor.resync.is_waiting()) {
+        if matches!(self.known(), Known::Away | Known::Nothing) {
             return;
         }
         let (touched, itself) = (self.take_touched(), self.executor.switch.observer().take_touched_itself());
@@ -155,8 +153,7 @@ impl Task {
     /// Has all managed bridges, by their flows and the MTU of their own devices, follow the underlay. A switch that cannot be reached, or has just come up, is
     /// looked at as a whole in any case.
     pub(super) async fn follow_underlay(&mut self) {
-        let health = self.executor.switch.watch_health().borrow().clone();
-        if health.first_trouble().is_some() || *self.executor.reconciled.borrow() != Some(health.generation) {
+        if self.known() != Known::All {
             return;
         }
         let Ok(_turn) = self.executor.wait_turn().await.inspect_err(|busy| tracing::warn!(%busy, "repair postponed"))
