@@ -100,14 +100,16 @@ impl Ends<'_> {
     /// That each frame gets through once, encrypted.
     fn expect_encrypted(&self, lab: &Lab, when: &str) -> Result<()> {
         let [a, b] = &self.vms;
-        // What was agreed on may be agreed on anew once a change is noticed: all of it is tried until then.
+        // What was agreed on may be agreed on anew once a change is noticed: all of it is tried until then. From both ends: a host whose
+        // IKE daemon has died agrees anew when it sends, and until then the other one sends by keys that only it has.
         wait_until(format!("frames to arrive encrypted {when}"), AGREED, || {
             let before = self.encrypted()?;
-            a.ping(b.ip(), 10)?.expect_no_loss()?;
+            let pings = [a.ping(b.ip(), 10)?, b.ping(a.ip(), 10)?];
+            pings.iter().try_for_each(|ping| ping.expect_no_loss())?;
             let probes = lab.every_flooded_kind();
             lab.deliver_all(&probes)?.iter().try_for_each(|delivery| delivery.expect_once())?;
             let encrypted = self.encrypted()? - before;
-            ensure!(encrypted >= 20, "{encrypted} encrypted");
+            ensure!(encrypted >= 40, "{encrypted} encrypted");
             Ok(())
         })?;
         ensure!(self.in_clear()? == 0, "in clear {when}");
@@ -244,6 +246,11 @@ fn switch_off(ends: &Ends<'_>, tunnel: &str) -> Result<()> {
         let ids = node.host().vsctl(["get", "Open_vSwitch", ".", "external_ids"])?;
         ensure!(!ids.contains("ovstunnel-ipsec"), "{ids}");
         if number == 2 {
+            wait_until("host 2 to send in clear", AGREED, || {
+                b.ping(a.ip(), 5)?;
+                ensure!(ends.in_clear()? > 0, "it still has keys");
+                Ok(())
+            })?;
             let lost = b.ping(a.ip(), 5)?;
             ensure!(lost.received == 0, "host 1 takes what is in clear: {lost:?}");
         }
