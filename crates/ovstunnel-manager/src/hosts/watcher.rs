@@ -65,6 +65,8 @@ enum Ended {
     NoSnapshot,
     #[error("the manager leads under another epoch now, and connects anew to say so")]
     Epoch,
+    #[error("its daemon is of another version now, and is asked anew what it can do")]
+    Replaced,
 }
 
 /// How often a certificate is looked at anew that will end soon: it may have been renewed.
@@ -85,6 +87,17 @@ pub(super) struct Watcher<F> {
     pub writers: Writers,
     /// In whose rounds the host is asked what its tunnels have counted.
     pub counting: Counting,
+}
+
+/// What an old daemon has said so far.
+#[derive(Default)]
+struct Polled {
+    /// Its version.
+    daemon: Option<String>,
+    bridges: Option<Vec<ovstunnel_api::Bridge>>,
+    health: Option<ovstunnel_api::Health>,
+    /// How often its bridges have changed.
+    changes: u64,
 }
 
 /// What who listens tells who asks for the address.
@@ -264,14 +277,14 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
         Ok((picture, at))
     }
 
-    /// Asks an old daemon again and again.
+    /// Asks an old daemon again and again, until another takes its place: between two questions no connection ends by that.
     async fn poll_daemon(&self) -> Ended {
-        let (mut before, mut version, mut again) = (None, 0, None);
+        let (mut polled, mut again) = (Polled::default(), None);
         let mut tick = tokio::time::interval(POLL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            match self.poll_once(&mut before, &mut version).await {
+            match self.poll_once(&mut polled).await {
                 Ok(()) => {
                     if let Err(ended) = self.ask_for_the_address().await {
                         return ended;
@@ -283,24 +296,25 @@ impl<F: Fn() -> Option<Client>> Watcher<F> {
         }
     }
 
-    async fn poll_once(&self, before: &mut Option<Vec<ovstunnel_api::Bridge>>, version: &mut u64) -> Result<(), Ended> {
+    async fn poll_once(&self, polled: &mut Polled) -> Result<(), Ended> {
         let ready = self.client.readyz().await?;
-        let bridges = self.client.bridges().await?.bridges;
-        if before.as_ref() != Some(&bridges) {
-            *version += 1;
-            let told = Told {
-                daemon: Some(ready.version),
-                capabilities: Vec::new(),
-                health: ready.health.unwrap_or_else(unknown_health),
-                watched: false,
-            };
+        if polled.daemon.get_or_insert_with(|| ready.version.clone()) != &ready.version {
+            return Err(Ended::Replaced);
+        }
+        let (bridges, health) = (self.client.bridges().await?.bridges, ready.health.unwrap_or_else(unknown_health));
+        if polled.bridges.as_ref() != Some(&bridges) {
+            polled.changes += 1;
+            let (capabilities, daemon) = (Vec::new(), Some(ready.version));
             self.zone.host_connected(
                 self.number,
-                told,
-                Picture::new(&bridges, self.zone.origin())?.snapshot_at("polled", *version),
+                Told { daemon, capabilities, health: health.clone(), watched: false },
+                Picture::new(&bridges, self.zone.origin())?.snapshot_at("polled", polled.changes),
             );
-            *before = Some(bridges);
+            polled.bridges = Some(bridges);
+        } else if polled.health.as_ref() != Some(&health) {
+            self.zone.host_health(self.number, health.clone());
         }
+        polled.health = Some(health);
         self.zone.host_alive(self.number);
         Ok(())
     }

@@ -1,8 +1,17 @@
 //! `GET /v1/watch` of the manager: what is told is what the other routes answer, each change once and in order.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
 use crate::common;
 
-use crate::common::{Bench, bench, client, host, physical, put, refused, set_up, until};
+use crate::common::{Bench, bench, client, host, host_changed, physical, put, refused, set_up, until};
+use axum::Json;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use ovstunnel_api::{Code, Position};
 use ovstunnel_client::Watch;
 use ovstunnel_manager_api::{HostState, Isolation, PutNetwork, ZoneEvent};
@@ -155,4 +164,52 @@ async fn who_watches_is_counted_and_told_the_end() {
     })
     .await;
     until("nobody to watch", async || (bench.watched().counts().current_readers() == 0).then_some(())).await;
+}
+
+/// What the daemon of a host is at the moment.
+const OLD: u8 = 0;
+const OLD_AND_DEGRADED: u8 = 1;
+const NEW: u8 = 2;
+
+/// A daemon of the version before those that tell of changes, until it is replaced.
+async fn as_it_is(State(what): State<Arc<AtomicU8>>, request: Request, next: Next) -> Response {
+    let (what, path) = (what.load(Ordering::SeqCst), request.uri().path().to_owned());
+    if what != NEW && path == "/v1/watch" {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let answer = next.run(request).await;
+    if what == NEW || path != "/readyz" {
+        return answer;
+    }
+    let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+    let mut ready: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    ready["version"] = "0.1.0".into();
+    if what == OLD_AND_DEGRADED {
+        ready["health"] = serde_json::json!({"state": "degraded", "reasons": [{
+            "what": "vswitchd", "subject": "ovs-vswitchd", "severity": "degraded", "evidence": "it hangs", "remedy": "restart it",
+        }]});
+    }
+    Json(ready).into_response()
+}
+
+/// An upgrade takes less time than passes between two questions: nothing is heard of it but another version.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_was_asked_again_and_again_is_watched_once_it_is_replaced() {
+    let bench = bench().await;
+    let (what, own) = (Arc::new(AtomicU8::new(OLD)), bench.dir.path().join("pki").join("host"));
+    let layer = from_fn_with_state(Arc::clone(&what), as_it_is);
+    let host = host_changed(bench.dir.path(), 1, &own, |app| app.layer(layer)).await;
+    bench.manager.put_host("h1", &put(&host.url, Some(1)), false).await.unwrap();
+    let seen = async |words: &str, is_so: &dyn Fn(&ovstunnel_manager_api::Host) -> bool| {
+        until(words, async || bench.manager.host("h1").await.ok().filter(|host| is_so(host))).await
+    };
+    let old = seen("the old daemon", &|host| host.daemon.as_deref() == Some("0.1.0")).await;
+    assert!(!old.watched && old.cannot.iter().any(|lacks| lacks.capability == "watch"), "{old:?}");
+    // Its health is told though its bridges stay as they are.
+    what.store(OLD_AND_DEGRADED, Ordering::SeqCst);
+    seen("its trouble", &|host| host.state == HostState::Degraded).await;
+    what.store(NEW, Ordering::SeqCst);
+    let new = seen("the new daemon", &|host| host.watched && host.state == HostState::Ok).await;
+    assert_eq!(new.daemon.as_deref(), Some(env!("CARGO_PKG_VERSION")));
+    assert!(!new.cannot.iter().any(|lacks| lacks.capability == "watch"), "{new:?}");
 }
