@@ -194,7 +194,7 @@ async fn as_it_is(State(what): State<Arc<AtomicU8>>, request: Request, next: Nex
 
 /// An upgrade takes less time than passes between two questions: nothing is heard of it but another version.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_that_was_asked_again_and_again_is_watched_once_it_is_replaced() {
+async fn a_polled_daemon_is_watched_once_it_is_replaced() {
     let bench = bench().await;
     let (what, own) = (Arc::new(AtomicU8::new(OLD)), bench.dir.path().join("pki").join("host"));
     let layer = from_fn_with_state(Arc::clone(&what), as_it_is);
