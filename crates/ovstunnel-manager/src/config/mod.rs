@@ -193,7 +193,7 @@ impl Default for Hosts {
 
 impl Default for Events {
     fn default() -> Self {
-        Events { keep: Duration::from_secs(30 * 86_400), most: 2_000_000 }
+        Events { keep: Duration::from_secs(30 * 86_400), most: 1_500_000 }
     }
 }
 

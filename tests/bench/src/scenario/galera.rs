@@ -20,7 +20,7 @@ const SEED: u64 = 1;
 const NODES: usize = 3;
 
 /// How many events are kept at most, as the manager's configuration has it.
-const KEPT: f64 = 2_000_000.0;
+const KEPT: f64 = 1_500_000.0;
 
 pub fn run(scale: &Scale) -> Result<Found> {
     crate::progress(&format!("{NODES} nodes of Galera, and {} hollow hosts", grouped(scale.zone.hosts)));

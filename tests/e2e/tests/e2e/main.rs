@@ -80,6 +80,7 @@ mod vpc_updates;
 mod vpc_xapi;
 mod watch;
 mod ways_out;
+mod wireguard;
 mod witness;
 mod zone;
 mod zone_acts;
