@@ -58,6 +58,7 @@ mod probe_kills;
 mod promises;
 mod repeats;
 mod replicas;
+mod replicas_random;
 mod router_guest;
 #[path = "../../../cases/runner.rs"]
 mod runner;

@@ -64,7 +64,7 @@ impl Stage {
     }
 
     /// A VM on each of the first two hosts, which floods every 20 ms.
-    fn streams(&self) -> Result<Vec<Stream>> {
+    pub(crate) fn streams(&self) -> Result<Vec<Stream>> {
         let network = network();
         let every = unhurried(Duration::from_millis(20));
         let stream = |host: u16| {
