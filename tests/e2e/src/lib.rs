@@ -64,7 +64,8 @@ pub use replicas::{Preparing, Replicas};
 pub use requests::{problem, tunnel_to, tunnels_to};
 pub use rule_watch::{RuleCame, RuleWatch};
 pub use rules::{
-    exact_rules, expect_tunnels, our_flows, tunnel_kinds, underlay_flows, wait_for_exact_rules, wait_for_underlay_flows,
+    exact_rules, expect_tunnels, our_flows, packets_below, tunnel_kinds, underlay_flows, wait_for_exact_rules,
+    wait_for_underlay_flows,
 };
 pub use simulated::Simulated;
 pub use snapshot::{Snapshot, database_file};

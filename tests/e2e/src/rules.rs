@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use ovstunnel_api::{Ipv6Policy, TunnelKind};
-use ovstunnel_lab::{Host, wait_until};
+use ovstunnel_lab::{BR_PHY, Host, wait_until};
 
 use crate::Network;
 
@@ -124,4 +124,14 @@ fn ports(host: &Host, bridge: &str) -> Result<BTreeSet<String>> {
 fn in_port(flow: &str) -> Option<String> {
     let rest = flow.split("in_port=").nth(1)?;
     Some(rest.split([',', ' ']).next()?.trim_matches('"').to_owned())
+}
+
+/// How many packets a flow of the bridge below has counted, of these matches; the largest number where there are several such flows.
+///
+/// # Errors
+/// When there is none, or the switch does not answer.
+pub fn packets_below(host: &Host, what: &str) -> Result<u64> {
+    let flows = host.ofctl(["dump-flows", BR_PHY, what])?;
+    let counts = flows.split("n_packets=").skip(1).filter_map(|rest| rest.split(',').next()?.parse::<u64>().ok());
+    counts.max().with_context(|| format!("no flow for {what}: {flows}"))
 }

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ovstunnel_api::{Ipv6Policy, Level};
-use ovstunnel_e2e::{Cloud, Network, NodeConfig};
+use ovstunnel_e2e::{Cloud, Network, NodeConfig, packets_below};
 use ovstunnel_lab::{BR_PHY, DEADLINE, Daemon, Host, Lab, Signal, Vm, run, wait_until};
 use tempfile::TempDir;
 
-use super::{needs_the_kernel_datapath, packets};
+use super::needs_the_kernel_datapath;
 
 /// The rules that an operator is told to have.
 const GUARD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/ipsec/guard.nft");
@@ -79,11 +79,11 @@ struct Ends<'a> {
 
 impl Ends<'_> {
     fn in_clear(&self) -> Result<u64> {
-        packets(self.cloud.node(1)?.host(), self.clear)
+        packets_below(self.cloud.node(1)?.host(), self.clear)
     }
 
     fn encrypted(&self) -> Result<u64> {
-        packets(self.cloud.node(1)?.host(), ESP)
+        packets_below(self.cloud.node(1)?.host(), ESP)
     }
 
     /// That nothing gets through, and nothing is on the wire.
@@ -266,7 +266,7 @@ fn switch_off(ends: &Ends<'_>, tunnel: &str) -> Result<()> {
         node.host().run("nft", ["delete", "table", "inet", "ovstunnel_ipsec"])?;
     }
     wait_until("pings in clear", AGREED, || a.ping(b.ip(), 3)?.expect_no_loss())?;
-    ensure!(packets(host, ends.clear)? > 0, "what is in clear is not counted");
+    ensure!(packets_below(host, ends.clear)? > 0, "what is in clear is not counted");
     Ok(())
 }
 
