@@ -102,6 +102,8 @@ pub(crate) async fn run_program<S: AsRef<OsStr>>(
 
     let group = GroupGuard(child.id());
     let outcome = tokio::select! {
+        // A command that has ended did so, however late that is seen.
+        biased;
         ended = serve_child(&mut child, stdin) => ended.map_err(|error| format!("could not be waited for ({error})")),
         () = tokio::time::sleep(deadline) => Err("did not end and was killed".to_owned()),
         reason = in_vain => Err(format!("waited in vain and was killed ({reason})")),

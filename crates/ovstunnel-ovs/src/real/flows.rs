@@ -145,6 +145,7 @@ impl RealSwitch {
 
     pub(crate) async fn printed_flows(&self, bridge: &str) -> Result<String, CommitError> {
         let printed = tokio::select! {
+            biased;
             printed = self.print_tables(bridge) => printed,
             reason = self.wait_gone(Needs::Vswitchd) => Err(std::io::Error::other(reason)),
         };

@@ -35,6 +35,9 @@ const SHARE: u32 = 16 << 20;
 /// Answers of so many bytes are not counted: those that say no, say.
 const NOT_COUNTED: usize = 1024;
 
+/// Looks of one address that are made at once: how much room they take is known when they are.
+const MADE_AT_ONCE: usize = 8;
+
 /// How long an answer may wait for room.
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -51,6 +54,7 @@ pub(super) struct Answers {
 struct Share {
     room: Arc<Semaphore>,
     size: u32,
+    making: Semaphore,
     /// Looks whose answers wait for room. While there are some, the next ones are not even made: they take turns.
     waiting: AtomicUsize,
     turn: tokio::sync::Mutex<()>,
@@ -68,6 +72,8 @@ pub(super) struct Outgoing {
     share: Arc<Share>,
     /// What its client does with them.
     pub(super) reading: Arc<Reading>,
+    /// The connection has ended: its looks are not made any more. hyper would go on with those that wait for room.
+    pub(super) gone: CancellationToken,
 }
 
 /// The room that an answer has: of its share and of the whole, or none where it is small.
@@ -108,7 +114,13 @@ impl Answers {
     /// For a connection from this address, or from this host, whose share is everything.
     pub(super) fn for_address(&self, address: Option<IpAddr>) -> Arc<Outgoing> {
         let share = address.map_or_else(|| Share::of_size(ALL), |address| self.share_of(counting_address(address)));
-        Outgoing { all: Arc::clone(&self.all), share, reading: Reading::new(self.stop.clone()).into() }.into()
+        Outgoing {
+            all: Arc::clone(&self.all),
+            share,
+            reading: Reading::new(self.stop.clone()).into(),
+            gone: CancellationToken::new(),
+        }
+        .into()
     }
 
     fn share_of(&self, address: IpAddr) -> Arc<Share> {
@@ -125,8 +137,8 @@ impl Answers {
 
 impl Share {
     fn of_size(size: u32) -> Arc<Self> {
-        let room = Arc::new(Semaphore::new(size as usize));
-        Share { room, size, waiting: AtomicUsize::new(0), turn: tokio::sync::Mutex::new(()) }.into()
+        let (room, making) = (Arc::new(Semaphore::new(size as usize)), Semaphore::new(MADE_AT_ONCE));
+        Share { room, size, making, waiting: AtomicUsize::new(0), turn: tokio::sync::Mutex::new(()) }.into()
     }
 
     /// Counts one that waits, for as long as what is given lives.
@@ -155,8 +167,8 @@ impl Outgoing {
     ) -> Result<Response<Body>, NoRoom> {
         let made = match *request.method() {
             Method::GET | Method::HEAD => {
-                let look = tokio::time::timeout(WAIT, self.answer_read(&mut app, request));
-                look.await.ok().flatten().ok_or(NoRoom)?
+                let look = self.gone.run_until_cancelled(self.answer_read(&mut app, request));
+                tokio::time::timeout(WAIT, look).await.ok().flatten().flatten().ok_or(NoRoom)?
             }
             // Without room it is told all the same: what it tells of is done, and its client is one that may do it.
             _ => match make_answer(&mut app, request).await {
@@ -178,11 +190,17 @@ impl Outgoing {
     /// The answer to a look, with the room for it.
     async fn answer_read(&self, app: &mut Router, request: Request<Body>) -> Option<Made> {
         let (parts, body) = request.into_parts();
+        // The semaphore is never closed.
+        let mut making = self.share.making.acquire().await.ok()?;
         let _turn = match self.share.waiting.load(Ordering::Relaxed) {
             0 => None,
-            _ => Some(self.share.turn.lock().await),
+            _ => {
+                drop(making);
+                let turn = self.share.turn.lock().await;
+                making = self.share.making.acquire().await.ok()?;
+                Some(turn)
+            }
         };
-        // From the making of an answer to here nothing waits: at a time there is one for each thread.
         let (head, bytes) = match make_answer(app, Request::from_parts(parts.clone(), body)).await {
             Made::Whole(head, bytes, _) => (head, bytes),
             endless => return Some(endless),
@@ -193,6 +211,7 @@ impl Outgoing {
         let size = bytes.len();
         drop((head, bytes));
         let _waiting = self.share.count_waiting();
+        drop(making);
         let part = self.take_room(size).await?;
         Some(match make_answer(app, Request::from_parts(parts, Body::empty())).await {
             Made::Whole(head, bytes, _) => Made::Whole(head, bytes, part),

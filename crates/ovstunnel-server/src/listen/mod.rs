@@ -56,6 +56,10 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a client may read nothing of the answers that it has asked for.
 pub const UNREAD_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// After a client's time is over, so long is looked for what it has sent: where this process had no processor, its timers are
+/// told of before its sockets are.
+const LATE_LOOK: Duration = Duration::from_millis(100);
+
 /// How long requests in flight may go on after the end was asked for.
 pub const GRACE: Duration = Duration::from_secs(10);
 

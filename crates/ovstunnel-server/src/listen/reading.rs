@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::UNREAD_TIMEOUT;
+use super::{LATE_LOOK, UNREAD_TIMEOUT};
 
 /// Bytes that are handed to a connection at once; in [`UNREAD_TIMEOUT`] it must have read as many.
 pub(super) const CHUNK: usize = 64 << 10;
@@ -82,12 +82,19 @@ impl Reading {
 
     /// Ends when the client has an answer to read and has read nothing for too long.
     pub(super) async fn is_stuck(&self) {
+        let mut judged = None;
         loop {
             let moved = Some(self.under_way()).filter(|it| it.answers > 0).map(|it| it.moved);
-            match moved.map(|moved| moved + UNREAD_TIMEOUT) {
+            match moved {
                 None => self.begun.notified().await,
-                Some(end) if Instant::now() >= end => return,
-                Some(end) => tokio::time::sleep_until(end).await,
+                Some(moved) if moved.elapsed() < UNREAD_TIMEOUT => {
+                    tokio::time::sleep_until(moved + UNREAD_TIMEOUT).await
+                }
+                Some(_) if judged == moved => return,
+                Some(_) => {
+                    judged = moved;
+                    tokio::time::sleep(LATE_LOOK).await;
+                }
             }
         }
     }

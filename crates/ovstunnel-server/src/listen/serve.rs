@@ -23,7 +23,7 @@ use super::endless::Cut;
 use super::expect;
 use super::refusals::Reason;
 use super::room::Place;
-use super::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, Life, Peer, UNREAD_TIMEOUT};
+use super::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, LATE_LOOK, Life, Peer, UNREAD_TIMEOUT};
 use crate::problem::ApiError;
 use ovstunnel_types::text::foreign_message;
 
@@ -35,6 +35,10 @@ const MAX_HEADER_BYTES: usize = 32 * 1024;
 
 /// A client that is gone without a word is noticed after this on HTTP/2.
 const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// How long such a client may take to answer a ping. hyper looks at the clock before it looks for the answer: while this process
+/// has had no processor for so long, it ends clients that have answered.
+const PONG_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long an idle connection that has to go is told so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -88,6 +92,7 @@ where
     let asked = Arc::new(AtomicBool::new(false));
     let Terms { place, outgoing } = terms;
     let who = peer.to_string();
+    let _gone = outgoing.gone.clone().drop_guard();
     let service = {
         let (asked, place, outgoing) = (Arc::clone(&asked), place.clone(), Arc::clone(&outgoing));
         service_fn(move |request: http::Request<Incoming>| {
@@ -110,6 +115,7 @@ where
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let silent = async {
         tokio::time::sleep(HANDSHAKE_TIMEOUT).await;
+        tokio::time::sleep(LATE_LOOK).await;
         if asked.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
@@ -121,7 +127,9 @@ where
         }
     };
     let mut stuck = pin!(outgoing.reading.is_stuck());
+    // What the client has sent is looked at before any deadline is judged: where this process came to it late, it is not the client's.
     let rest = tokio::select! {
+        biased;
         ended = connection.as_mut() => return note_end(ended),
         () = silent => return tracing::debug!("closed a connection: no request came in time"),
         () = stuck.as_mut() => return end_unread(life, &who),
@@ -132,6 +140,7 @@ where
     };
     connection.as_mut().graceful_shutdown();
     tokio::select! {
+        biased;
         ended = connection => note_end(ended),
         () = stuck => end_unread(life, &who),
         () = outgoing.reading.is_held_up(LAST_WORDS) => {}
@@ -166,7 +175,7 @@ fn hyper_builder(http2: bool) -> Builder<TokioExecutor> {
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEADER_BYTES as u32)
         .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(HANDSHAKE_TIMEOUT);
+        .keep_alive_timeout(PONG_TIMEOUT);
     if http2 { builder.http2_only() } else { builder.http1_only() }
 }
 

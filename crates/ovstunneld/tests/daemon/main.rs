@@ -47,6 +47,7 @@ mod shutdown;
 mod sim;
 mod simulate;
 mod start;
+mod starved;
 mod strangers;
 mod takeover;
 mod unread;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Daemon, Identity, PATIENCE, Session, request};
 use ovstunnel_server::listen::UNREAD_TIMEOUT;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -15,16 +15,28 @@ const MEMORY: u64 = 192 << 20;
 /// Streams of one connection.
 const STREAMS: u32 = 64;
 
+/// How a client begins with HTTP/2.
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// A frame of HTTP/2.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// The kind, the flags and the payload of the next frame.
+pub async fn read_frame(mut read: impl AsyncRead + Unpin) -> std::io::Result<(u8, u8, Vec<u8>)> {
+    let mut head = [0; 9];
+    read.read_exact(&mut head).await?;
+    let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+    read.read_exact(&mut payload).await?;
+    Ok((head[3], head[4], payload))
 }
 
 /// The beginning of a client that lets no byte of an answer come, and its requests.
 fn greedy(path: &str) -> Vec<u8> {
     let window_of_nothing = [0, 4, 0, 0, 0, 0];
-    let mut all = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", frame(4, 0, 0, &window_of_nothing).as_slice()].concat();
+    let mut all = [PREFACE, frame(4, 0, 0, &window_of_nothing).as_slice()].concat();
     // GET, https, the path, and an authority.
     let length = u8::try_from(path.len()).unwrap();
     let head = [&[0x82, 0x87, 0x04, length], path.as_bytes(), &[0x41, 1, b'x']].concat();
@@ -36,14 +48,10 @@ fn greedy(path: &str) -> Vec<u8> {
 
 /// Answers pings until the daemon ends the connection.
 async fn alive(mut read: ReadHalf<TlsStream<TcpStream>>, mut write: WriteHalf<TlsStream<TcpStream>>) {
-    let mut head = [0; 9];
-    while read.read_exact(&mut head).await.is_ok() {
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut payload = vec![0; length as usize];
-        let answer = match (read.read_exact(&mut payload).await, head[3], head[4] & 1) {
-            (Err(_), ..) => return,
-            (_, 4, 0) => frame(4, 1, 0, &[]),
-            (_, 6, 0) => frame(6, 1, 0, &payload),
+    while let Ok((kind, flags, payload)) = read_frame(&mut read).await {
+        let answer = match (kind, flags & 1) {
+            (4, 0) => frame(4, 1, 0, &[]),
+            (6, 0) => frame(6, 1, 0, &payload),
             _ => continue,
         };
         if write.write_all(&answer).await.is_err() {
@@ -87,7 +95,10 @@ async fn unread_answers_are_bounded_and_end_connections() {
     // All that while others are answered, large answers too, and the memory is bounded.
     let mut most = 0;
     let honest = [127, 0, 0, 9].into();
+    let mut between = tokio::time::interval(Duration::from_millis(500));
     while connections.iter().any(|connection| !connection.is_finished()) {
+        // One by one, and a moment apart: the time is measured here, not how much a build for tests can do.
+        between.tick().await;
         let answer = daemon.ask_from(honest, &identity, &request("GET /v1/bridges", &[], b"")).await.unwrap();
         assert_eq!(answer.status, 200);
         // `as_of` of each bridge loses the zeros at its end.
