@@ -3,6 +3,7 @@
 //! What it does: makes them, starts, kills and ends them, on loopback of the fabric's namespace, or of this one. What it must not do: know who uses them.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -23,6 +24,17 @@ const STATE: usize = 13600;
 
 /// The password of the managers' user, which is to stand nowhere but in their configuration.
 pub const PASSWORD: &str = "geheim";
+
+/// At how many addresses of loopback a server listens: one for each manager, so that one of them can be cut off.
+const MANAGERS: usize = 9;
+
+/// The table of nftables that cuts managers off.
+const CUT: &str = "cut";
+
+/// At which address manager number `manager` finds its server.
+fn address(manager: usize) -> Ipv4Addr {
+    Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + manager as u32)
+}
 
 /// The servers, numbered from 1.
 #[derive(Debug)]
@@ -73,8 +85,10 @@ impl Databases {
         let (folder, socket) = (self.folder(number), self.socket(number));
         fs::create_dir_all(folder.join("data"))?;
         let (data, port) = (folder.join("data"), PORT + number - 1);
+        let all: Vec<String> = (1..=MANAGERS).map(|manager| address(manager).to_string()).collect();
+        let all = all.join(",");
         let mut text = format!(
-            "[mariadbd]\nuser=mysql\ndatadir={}\nsocket={}\nport={port}\nbind-address=127.0.0.1\nskip-name-resolve\n",
+            "[mariadbd]\nuser=mysql\ndatadir={}\nsocket={}\nport={port}\nbind-address={all}\nskip-name-resolve\n",
             data.display(),
             socket.display()
         );
@@ -159,10 +173,41 @@ impl Databases {
         Ok(())
     }
 
+    /// Has a server stand still.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn freeze(&mut self, number: usize) -> Result<()> {
+        self.running(number)?.pause()
+    }
+
+    /// Has it go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn thaw(&mut self, number: usize) -> Result<()> {
+        self.running(number)?.resume()
+    }
+
+    /// Loses all packets between these managers and their server, silently, until what is given goes.
+    ///
+    /// # Errors
+    /// When nftables does not take it.
+    pub fn cut(&self, managers: &[usize]) -> Result<Cut> {
+        let all: Vec<String> = managers.iter().map(|manager| address(*manager).to_string()).collect();
+        let all = all.join(", ");
+        let rules = format!(
+            "table inet {CUT} {{ chain output {{ type filter hook output priority 0; ip daddr {{ {all} }} drop; ip saddr {{ {all} }} drop; }}; }}"
+        );
+        let cut = Cut(self.netns.clone());
+        run(cut.nft(&rules), DEADLINE).context("nft")?;
+        Ok(cut)
+    }
+
     /// The address of the one that manager number `manager` uses.
     pub fn url(&self, manager: usize) -> String {
         let port = PORT + manager.wrapping_sub(1) % self.daemons.len();
-        format!("mysql://ovs:{PASSWORD}@127.0.0.1:{port}/zone")
+        format!("mysql://ovs:{PASSWORD}@{}:{port}/zone", address(manager))
     }
 
     /// The size of what a server has of a table of the zone, bytes.
@@ -178,6 +223,10 @@ impl Databases {
         self.daemons.get_mut(number.wrapping_sub(1)).with_context(|| format!("there is no database {number}"))
     }
 
+    fn running(&mut self, number: usize) -> Result<&mut Daemon> {
+        self.slot(number)?.as_mut().with_context(|| format!("database {number} does not run"))
+    }
+
     fn folder(&self, number: usize) -> PathBuf {
         self.dir.join(format!("database{number}"))
     }
@@ -190,5 +239,28 @@ impl Databases {
 impl Drop for Databases {
     fn drop(&mut self) {
         self.daemons.iter_mut().filter_map(Option::take).for_each(|mut daemon| daemon.kill());
+    }
+}
+
+/// Managers that are cut off from their servers; they are not when this goes.
+#[derive(Debug)]
+pub struct Cut(Option<String>);
+
+impl Cut {
+    fn nft(&self, rules: &str) -> Command {
+        let mut command = Command::new(if self.0.is_some() { "ip" } else { "nft" });
+        if let Some(netns) = &self.0 {
+            command.args(["netns", "exec", netns, "nft"]);
+        }
+        command.arg(rules);
+        command
+    }
+}
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        if let Err(error) = run(self.nft(&format!("delete table inet {CUT}")), DEADLINE) {
+            eprintln!("managers stay cut off: {error:#}");
+        }
     }
 }

@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use nix::sys::signal::Signal;
 use ovstunnel_client::{ClientError, DEFAULT_TIMEOUT, Manager as Client};
 use ovstunnel_lab::{Daemon, unhurried, wait_until};
 use ovstunnel_manager_api::Overview;
 use ovstunnel_pki::{Authority, Leaf, Role};
 use time::OffsetDateTime;
 
-use crate::databases::Databases;
+use crate::databases::{Cut, Databases};
 use crate::zone::NAME;
 use crate::{Cloud, program};
 
@@ -81,6 +80,30 @@ impl Replicas {
     /// When there is none of this number.
     pub fn kill_database(&mut self, number: usize) -> Result<()> {
         self.databases.kill(number)
+    }
+
+    /// Has the database, or this node of it, stand still.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn freeze_database(&mut self, number: usize) -> Result<()> {
+        self.databases.freeze(number)
+    }
+
+    /// Has it go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn thaw_database(&mut self, number: usize) -> Result<()> {
+        self.databases.thaw(number)
+    }
+
+    /// Loses all packets between these managers and their database, silently, until what is given goes.
+    ///
+    /// # Errors
+    /// When nftables does not take it.
+    pub fn cut_off(&self, managers: &[usize]) -> Result<Cut> {
+        self.databases.cut(managers)
     }
 
     fn configure(&self, cloud: &Cloud, number: usize) -> Result<()> {
@@ -173,7 +196,7 @@ impl Replicas {
     /// # Errors
     /// When it does not run.
     pub fn thaw(&mut self, number: usize) -> Result<()> {
-        self.running(number)?.signal(Signal::SIGCONT)
+        self.running(number)?.resume()
     }
 
     /// Ends all managers with SIGTERM.

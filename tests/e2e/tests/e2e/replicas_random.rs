@@ -1,5 +1,5 @@
-//! Random faults of three managers on one database: at random moments of a call the one that leads is killed or stands still, another one is
-//! killed, the database is, or both are. After each of them one manager leads, every host has its epoch and takes nothing that is written
+//! Random faults of three managers on one database: at random moments of a call the one that leads is killed, stands still, or is cut off from the
+//! database; another one is killed; the database is, stands still, or is cut off from all of them; or the database and the one that leads at once. After each of them one manager leads, every host has its epoch and takes nothing that is written
 //! under the one before, and each NIC that was answered for is there. Must not count on who follows whom.
 
 use std::time::Duration;
@@ -19,13 +19,26 @@ const AWAY: Duration = Duration::from_secs(13);
 enum Fault {
     KillLeader,
     FreezeLeader,
+    CutLeader,
     KillFollower,
     KillDatabase,
+    FreezeDatabase,
+    CutAll,
     KillBoth,
+    FreezeBoth,
 }
 
-const ALL: [Fault; 5] =
-    [Fault::KillLeader, Fault::FreezeLeader, Fault::KillFollower, Fault::KillDatabase, Fault::KillBoth];
+const ALL: [Fault; 9] = [
+    Fault::KillLeader,
+    Fault::FreezeLeader,
+    Fault::CutLeader,
+    Fault::KillFollower,
+    Fault::KillDatabase,
+    Fault::FreezeDatabase,
+    Fault::CutAll,
+    Fault::KillBoth,
+    Fault::FreezeBoth,
+];
 
 #[test]
 fn after_each_random_fault_one_manager_writes() -> Result<()> {
@@ -37,7 +50,8 @@ fn after_each_random_fault_one_manager_writes() -> Result<()> {
     let mut dice = Dice::new(seed);
     for turn in 0..faults {
         // Each kind once, and then as the dice fall.
-        let fault = ALL[usize::try_from(if turn < 5 { turn } else { dice.below(5) })?];
+        let kinds = ALL.len() as u64;
+        let fault = ALL[usize::try_from(if turn < kinds { turn } else { dice.below(kinds) })?];
         epoch = one_fault(&mut stage, &mut dice, fault, epoch)
             .with_context(|| format!("fault {turn} of seed {seed}: {fault:?}"))?;
     }
@@ -89,6 +103,12 @@ fn carry_out(stage: &mut Stage, dice: &mut Dice, fault: Fault, leader: usize) ->
             stage.managers.thaw(leader)?;
             next.map(Some)
         }
+        Fault::CutLeader => {
+            let cut = stage.managers.cut_off(&[leader])?;
+            let next = another(stage);
+            drop(cut);
+            next.map(Some)
+        }
         Fault::KillFollower => {
             let follower = leader % 3 + 1;
             stage.managers.kill(follower)?;
@@ -101,6 +121,27 @@ fn carry_out(stage: &mut Stage, dice: &mut Dice, fault: Fault, leader: usize) ->
             dice.pause(AWAY);
             stage.managers.start_database(1)?;
             Ok(None)
+        }
+        Fault::FreezeDatabase => {
+            stage.managers.freeze_database(1)?;
+            dice.pause(AWAY);
+            stage.managers.thaw_database(1)?;
+            Ok(None)
+        }
+        Fault::CutAll => {
+            let cut = stage.managers.cut_off(&[1, 2, 3])?;
+            dice.pause(AWAY);
+            drop(cut);
+            Ok(None)
+        }
+        Fault::FreezeBoth => {
+            stage.managers.freeze(leader)?;
+            stage.managers.freeze_database(1)?;
+            dice.pause(AWAY);
+            stage.managers.thaw_database(1)?;
+            let next = another(stage);
+            stage.managers.thaw(leader)?;
+            next.map(Some)
         }
         Fault::KillBoth => {
             stage.managers.kill(leader)?;
