@@ -105,9 +105,11 @@ fn carry_out(stage: &mut Stage, dice: &mut Dice, fault: Fault, leader: usize) ->
         }
         Fault::CutLeader => {
             let cut = stage.managers.cut_off(&[leader])?;
-            let next = another(stage);
+            let next = another(stage)?;
+            let old = stage.managers.overview(&stage.cloud, leader)?;
+            ensure!(!old.leads, "m{leader} still leads beside m{next}: {old:?}");
             drop(cut);
-            next.map(Some)
+            Ok(Some(next))
         }
         Fault::KillFollower => {
             let follower = leader % 3 + 1;
