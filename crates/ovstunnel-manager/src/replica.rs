@@ -19,7 +19,7 @@ use crate::reconciler::Reconciler;
 use crate::records::Records;
 use crate::zone::{Happened, Zone, format_time};
 
-/// How often a manager that does not lead asks for the lease.
+/// How often a manager asks for the lease that does not lead, or was not answered.
 const ASKS: Duration = Duration::from_secs(1);
 
 /// How long the database may take for it.
@@ -157,6 +157,8 @@ impl Replica {
                     Some(leader) => self.renew_lease(leader, &parts).await,
                     None => self.poll_leader(&parts).await,
                 };
+                // A lease lives for two renewals: one that did not come is not waited for as long as the next.
+                let pause = if done.is_ok() && self.leads() { RENEWAL } else { ASKS };
                 self.record_database(done.err());
                 let hurry = async {
                     match &leader {
@@ -165,7 +167,7 @@ impl Replica {
                     }
                 };
                 tokio::select! {
-                    () = sleep(if self.leads() { RENEWAL } else { ASKS }) => {}
+                    () = sleep(pause) => {}
                     () = hurry => {}
                 }
             },

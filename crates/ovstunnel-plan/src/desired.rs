@@ -3,14 +3,13 @@
 //! What it does: writes the record into `external_ids` and reads it back. What it must not do: remember anything itself;
 //! the database is the only record (docs/ARCHITECTURE.md, invariant 3).
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::desired_tunnel::recorded_encap;
 use crate::{
-    BfdInterval, BridgeKind, BridgeMtu, BridgeName, Encap, GreKey, HostId, Ipv6Policy, NO_VLAN, Neighbours,
-    NetworkUuid, ObservedBridge, ObservedPort, PortName, RemoteIp, Second, TunnelEndpoint, TunnelOptions, Underlay,
-    UplinkName,
+    BridgeKind, BridgeMtu, BridgeName, DesiredTunnel, Encap, GreKey, HostId, Ipv6Policy, Neighbours, NetworkUuid,
+    ObservedBridge, PortName, RemoteIp, Second, TunnelOptions, Underlay, UplinkName,
 };
 
 /// Keys of `external_ids` and `other_config`. Part of the public contract.
@@ -150,125 +149,6 @@ impl Default for Settings {
     }
 }
 
-/// A tunnel that must be there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DesiredTunnel {
-    /// The name of its port: made of the ids when it was created, and kept when this host gets another id.
-    pub name: PortName,
-    /// Id of this host.
-    pub from: HostId,
-    /// Id of the host at the other end.
-    pub to: HostId,
-    /// Its kind and UDP port: those of its bridge.
-    pub encap: Encap,
-    /// Key of its network.
-    pub key: GreKey,
-    /// Address of the other end.
-    pub remote_ip: RemoteIp,
-    /// Address of this end, where the configuration says which: it is the same for all tunnels of the host to
-    /// addresses of its family.
-    pub local_ip: Option<RemoteIp>,
-    /// What its packets have, where the configuration says so: it is the same for all tunnels of the host, and is not recorded.
-    pub options: TunnelOptions,
-    /// How often BFD sends, where it is to run.
-    pub bfd: Option<BfdInterval>,
-    /// It is the second of its pair of hosts while the kind changes: it receives, and nothing is flooded into it.
-    pub second: bool,
-}
-
-impl DesiredTunnel {
-    /// A tunnel that is not there yet.
-    pub fn new(from: HostId, to: HostId, key: GreKey, remote_ip: RemoteIp, encap: Encap) -> Self {
-        let name = PortName::tunnel_port(key, &from, &to);
-        let options = TunnelOptions::default();
-        DesiredTunnel { name, from, to, encap, key, remote_ip, local_ip: None, options, bfd: None, second: false }
-    }
-
-    /// The same with what the configuration says of all tunnels.
-    pub fn with_settings(&self, settings: &Settings) -> Cow<'_, Self> {
-        let local_ip = settings.local_ip.filter(|local| local.get().is_ipv4() == self.remote_ip.get().is_ipv4());
-        if (local_ip, &settings.tunnel_options) == (self.local_ip, &self.options) {
-            return Cow::Borrowed(self);
-        }
-        Cow::Owned(DesiredTunnel { local_ip, options: settings.tunnel_options.clone(), ..self.clone() })
-    }
-
-    /// The name of its port.
-    pub fn port_name(&self) -> PortName {
-        self.name.clone()
-    }
-
-    /// Where it leads: what makes it one tunnel to Open vSwitch.
-    pub fn endpoint(&self) -> TunnelEndpoint {
-        TunnelEndpoint { kind: self.encap.kind(), remote_ip: self.remote_ip.get(), key: self.key.get() }
-    }
-
-    /// The marks of its port.
-    pub fn external_ids(&self) -> Vec<(&'static str, String)> {
-        let mut marks = vec![
-            (ids::FROM, self.from.to_string()),
-            (ids::TO, self.to.to_string()),
-            (ids::KEY, self.key.to_string()),
-            (ids::REMOTE_IP, self.remote_ip.to_string()),
-        ];
-        marks.extend((self.encap != Encap::GRE).then(|| (ids::ENCAP, self.encap.to_string())));
-        marks.extend(self.second.then(|| (ids::SECOND, "true".to_owned())));
-        marks.extend(self.local_ip.as_ref().map(|ip| (ids::LOCAL_IP, ip.to_string())));
-        marks.extend(self.bfd.map(|interval| (ids::BFD, interval.to_string())));
-        marks
-    }
-
-    /// The options of its interface.
-    pub fn interface_options(&self) -> Vec<(&'static str, String)> {
-        let mut options = self.encap.interface_options(self.key, self.remote_ip, self.local_ip);
-        options.extend(self.options.interface_options());
-        options.extend(self.options.ipsec.interface_options(self.remote_ip));
-        options
-    }
-
-    /// The tunnel that a port's marks record; nothing where the port is not ours or its marks cannot be read.
-    ///
-    /// What of the marks cannot be read is told from the port's name, which nobody can change, and from its options.
-    pub fn from_record(port: &ObservedPort) -> Option<Self> {
-        if !port.is_tunnel_of_ours() {
-            return None;
-        }
-        let parts: Vec<&str> = port.name.strip_prefix('t').map(|rest| rest.split('-').collect()).unwrap_or_default();
-        let named = |n: usize| if parts.len() == 3 { parts.get(n).copied() } else { None };
-        let options = port.interface().and_then(|interface| interface.options.get("remote_ip"));
-        Some(DesiredTunnel {
-            name: port.name.parse().ok()?,
-            from: first_readable([port.external_ids.get(ids::FROM).map(String::as_str), named(1)])?,
-            to: first_readable([port.external_ids.get(ids::TO).map(String::as_str), named(2)])?,
-            encap: recorded_encap(&port.external_ids).unwrap_or_default(),
-            key: first_readable([port.external_ids.get(ids::KEY).map(String::as_str), named(0)])?,
-            remote_ip: first_readable([port.external_ids.get(ids::REMOTE_IP), options].map(|t| t.map(String::as_str)))?,
-            local_ip: port.external_ids.get(ids::LOCAL_IP).and_then(|text| text.parse().ok()),
-            options: TunnelOptions::default(),
-            bfd: port.external_ids.get(ids::BFD).and_then(|text| text.parse().ok()),
-            // Where the mark has been lost, the VLAN that no frame is in says it.
-            second: port.external_ids.contains_key(ids::SECOND) || port.vlan.tag == Some(NO_VLAN),
-        })
-    }
-}
-
-/// What a mark says of the kind of tunnels; nothing where there is none, or none that can be read.
-fn recorded_encap(external_ids: &BTreeMap<String, String>) -> Option<Encap> {
-    external_ids.get(ids::ENCAP).and_then(|text| text.parse().ok())
-}
-
-/// The first text that is a value.
-fn first_readable<T: std::str::FromStr, const N: usize>(texts: [Option<&str>; N]) -> Option<T> {
-    texts.into_iter().flatten().find_map(|text| text.parse().ok())
-}
-
-impl ObservedPort {
-    /// Whether a port is marked as a tunnel of ours: any of our marks will do, for one may have been lost.
-    pub fn is_tunnel_of_ours(&self) -> bool {
-        [ids::KEY, ids::FROM, ids::TO, ids::REMOTE_IP].iter().any(|id| self.external_ids.contains_key(*id))
-    }
-}
-
 /// Whether a bridge is ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -341,10 +221,9 @@ impl DesiredBridge {
     /// A bridge is of one kind: its own mark says which, and where that has been lost, its tunnels' marks, if all say the same.
     /// What has no mark is GRE (docs/adr/0050-a-bridge-is-of-one-tunnel-kind.md).
     pub(crate) fn recorded_tunnels(bridge: &ObservedBridge) -> (Option<Encap>, BTreeMap<PortName, DesiredTunnel>) {
-        let recorded = |port: &ObservedPort| Some((port.name.parse().ok()?, DesiredTunnel::from_record(port)?));
-        let first = |(_, tunnel): &(PortName, DesiredTunnel)| !tunnel.second;
-        let mut tunnels: BTreeMap<PortName, DesiredTunnel> =
-            bridge.ports.values().filter_map(recorded).filter(first).collect();
+        let first = bridge.ports.values().filter(|port| !port.is_marked_second());
+        let first = first.filter_map(DesiredTunnel::from_record);
+        let mut tunnels: BTreeMap<PortName, DesiredTunnel> = first.map(|tunnel| (tunnel.port_name(), tunnel)).collect();
         let by_tunnels = || {
             let first = tunnels.values().next()?.encap;
             Some(if tunnels.values().all(|tunnel| tunnel.encap == first) { first } else { Encap::GRE })

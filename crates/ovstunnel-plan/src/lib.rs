@@ -15,6 +15,7 @@ mod changed;
 mod cookie;
 mod desired;
 mod desired_cache;
+mod desired_tunnel;
 mod effective;
 mod flow;
 mod flows;
@@ -32,6 +33,7 @@ mod spanning_tree;
 mod stages;
 mod step;
 mod transition;
+mod tunnel_edits;
 mod underlay;
 mod uplink;
 mod visible;
@@ -49,8 +51,9 @@ pub use change::{
 pub use change_set::{ChangeSet, finish_takeover, takeover_begun};
 pub use changed::Changed;
 pub use cookie::{Cookie, Purpose};
-pub use desired::{DesiredBridge, DesiredTunnel, Mark, NO_HOST, Settings, ids};
+pub use desired::{DesiredBridge, Mark, NO_HOST, Settings, ids};
 pub use desired_cache::DesiredCache;
+pub use desired_tunnel::DesiredTunnel;
 pub use effective::{Capabilities, EffectiveSettings};
 pub use flow::{
     Action, Advertised, ArpMatch, DiscoveryMatch, DiscoveryOption, Flow, FlowParseError, Ipv4Match, Ipv6Match, Learn,

@@ -6,10 +6,11 @@ use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bridge_mtu::{mtu_edits, wanted_mtu};
+use crate::tunnel_edits::tunnel_edits;
 use crate::{
     BridgeEdit, BridgeKind, BridgeName, BridgePlan, BridgeSpec, Cookie, DesiredBridge, DesiredTunnel,
-    EffectiveSettings, Encap, FailMode, FlowChange, FlowsSeen, Mark, ObservedBridge, ObservedInterface, ObservedPort,
-    PortEdit, Step, TunnelEndpoint, Vlan, adopt, bfd, bridge_flows, ids, second, wanted_flows,
+    EffectiveSettings, FailMode, FlowChange, FlowsSeen, Mark, ObservedBridge, ObservedInterface, ObservedPort,
+    PortEdit, Step, TunnelEndpoint, Vlan, adopt, bridge_flows, ids, second, wanted_flows,
 };
 
 /// What makes one bridge what it must be.
@@ -255,45 +256,6 @@ fn edit_steps(bridge: &DesiredBridge, tunnel: &DesiredTunnel, port: &ObservedPor
     let make = PortEdit::MakeTunnel(tunnel.encap.kind());
     let back = std::iter::once(make.clone()).chain(edits.into_iter().filter(|edit| *edit != make));
     vec![step(vec![PortEdit::Detach], before, None), step(back.collect(), None, Some(after))]
-}
-
-fn tunnel_edits(tunnel: &DesiredTunnel, port: &ObservedPort) -> Vec<PortEdit> {
-    let mut edits = Vec::new();
-    for (key, value) in tunnel.external_ids() {
-        if port.external_ids.get(key) != Some(&value) {
-            edits.push(PortEdit::SetId(key.to_owned(), value));
-        }
-    }
-    let no_encap = tunnel.encap == Encap::GRE && port.external_ids.contains_key(ids::ENCAP);
-    edits.extend(no_encap.then(|| PortEdit::DropId(ids::ENCAP.to_owned())));
-    let no_local_ip = tunnel.local_ip.is_none() && port.external_ids.contains_key(ids::LOCAL_IP);
-    edits.extend(no_local_ip.then(|| PortEdit::DropId(ids::LOCAL_IP.to_owned())));
-    let was_second = !tunnel.second && port.external_ids.contains_key(ids::SECOND);
-    edits.extend(was_second.then(|| PortEdit::DropId(ids::SECOND.to_owned())));
-    let was_watched = port.external_ids.contains_key(ids::BFD);
-    edits.extend((tunnel.bfd.is_none() && was_watched).then(|| PortEdit::DropId(ids::BFD.to_owned())));
-    edits.extend((!port.protected).then_some(PortEdit::Protect));
-    let vlan = if tunnel.second { PortEdit::ReceiveOnly } else { PortEdit::NoVlan };
-    edits.extend((port.vlan != second::vlan_of(tunnel)).then_some(vlan));
-    let Some(interface) = port.interface() else { return edits };
-    edits.extend(
-        (interface.tunnel_kind() != Some(tunnel.encap.kind())).then_some(PortEdit::MakeTunnel(tunnel.encap.kind())),
-    );
-    edits.extend(bfd::bfd_edits(tunnel.bfd, was_watched, interface).into_iter().map(|(key, value)| match value {
-        Some(value) => PortEdit::SetBfd(key.to_owned(), value),
-        None => PortEdit::DropBfd(key.to_owned()),
-    }));
-    let mut options = tunnel.interface_options();
-    options.sort_unstable();
-    for key in interface.options.keys().filter(|key| options.iter().all(|(wanted, _)| wanted != key)) {
-        edits.push(PortEdit::DropOption(key.clone()));
-    }
-    for (key, value) in options {
-        if interface.options.get(key) != Some(&value) {
-            edits.push(PortEdit::SetOption(key.to_owned(), value));
-        }
-    }
-    edits
 }
 
 fn add_step(bridge: &BridgeName, tunnel: &DesiredTunnel) -> Step {

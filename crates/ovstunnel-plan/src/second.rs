@@ -33,8 +33,8 @@ impl Second {
         let tunnels: BTreeMap<PortName, DesiredTunnel> = bridge
             .ports
             .values()
+            .filter(|port| port.is_marked_second())
             .filter_map(DesiredTunnel::from_record)
-            .filter(|tunnel| tunnel.second)
             .map(|tunnel| (tunnel.port_name(), tunnel))
             .collect();
         let marked = bridge.external_ids.get(ids::SECOND).and_then(|text| text.parse().ok());
@@ -54,7 +54,7 @@ pub(crate) fn vlan_of(tunnel: &DesiredTunnel) -> Vlan {
 impl ObservedPort {
     /// Whether it is marked as a second tunnel of ours, by which nothing is sent.
     pub fn is_second_of_ours(&self) -> bool {
-        DesiredTunnel::from_record(self).is_some_and(|tunnel| tunnel.second)
+        self.is_marked_second() && DesiredTunnel::from_record(self).is_some()
     }
 }
 

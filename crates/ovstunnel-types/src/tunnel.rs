@@ -153,17 +153,18 @@ impl Encap {
         }
     }
 
-    /// The options of the Interface of a tunnel.
-    pub fn interface_options(
+    /// The options of the Interface of a tunnel, one by one.
+    pub fn each_option(
         self,
-        key: GreKey,
-        remote_ip: RemoteIp,
-        local_ip: Option<RemoteIp>,
-    ) -> Vec<(&'static str, String)> {
-        let mut options = vec![("key", key.to_string()), ("remote_ip", remote_ip.to_string())];
-        options.extend(local_ip.map(|ip| ("local_ip", ip.to_string())));
-        options.extend(self.dst_port.map(|port| ("dst_port", port.to_string())));
-        options
+        key: &GreKey,
+        remote_ip: &RemoteIp,
+        local_ip: Option<&RemoteIp>,
+        option: &mut impl FnMut(&'static str, &dyn fmt::Display),
+    ) {
+        option("key", key);
+        option("remote_ip", remote_ip);
+        local_ip.into_iter().for_each(|ip| option("local_ip", ip));
+        self.dst_port.iter().for_each(|port| option("dst_port", port));
     }
 }
 
@@ -288,8 +289,13 @@ mod tests {
         for text in ["", "GRE", "gre:47", "vxlan:", "vxlan:0", "vxlan:65536", "stt"] {
             assert!(text.parse::<Encap>().is_err(), "{text}");
         }
-        let (key, ip) = ("5".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        assert_eq!(other.interface_options(key, ip, None).last(), Some(&("dst_port", "8472".to_owned())));
-        assert_eq!(Encap::of_kind(TunnelKind::Geneve).interface_options(key, ip, None).len(), 2);
+        let options = |encap: Encap| {
+            let (key, ip) = ("5".parse().unwrap(), "192.0.2.2".parse().unwrap());
+            let mut options = Vec::new();
+            encap.each_option(&key, &ip, None, &mut |key, value| options.push((key, value.to_string())));
+            options
+        };
+        assert_eq!(options(other).last(), Some(&("dst_port", "8472".to_owned())));
+        assert_eq!(options(Encap::of_kind(TunnelKind::Geneve)).len(), 2);
     }
 }

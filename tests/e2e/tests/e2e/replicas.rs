@@ -12,7 +12,7 @@ use ovstunnel_manager_api::{
     HostState, Isolation, Mode, NicAnswer, NicOutcome, PutHost, PutNetwork, PutNic, PutPhysicalNetwork,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const HOSTS: usize = 3;
 

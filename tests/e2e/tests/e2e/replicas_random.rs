@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ovstunnel_e2e::{Dice, Replicas, number};
+use ovstunnel_lab::wait_until;
 
-use crate::replicas::{HOSTS, Stage};
+use crate::replicas::{HOSTS, PATIENCE, Stage};
 
 /// How many faults there are, where nothing else is said.
 const FAULTS: u64 = 10;
@@ -71,7 +72,7 @@ fn one_fault(stage: &mut Stage, dice: &mut Dice, fault: Fault, epoch: u64) -> Re
     dice.pause(Duration::from_secs(1));
     let next = carry_out(stage, dice, fault, leader)?;
     let answers = caller.finish();
-    let (now, newest) = stage.managers.wait_for_leader(&stage.cloud, None)?;
+    let (now, newest) = wait_for_word(stage)?;
     ensure!(newest >= before && (now == leader || newest > before), "m{now} {newest} after m{leader} {before}");
     if let Some(next) = next {
         ensure!(next != leader && newest > before, "m{next} leads after m{leader} under {newest}, not {before}");
@@ -81,10 +82,19 @@ fn one_fault(stage: &mut Stage, dice: &mut Dice, fault: Fault, epoch: u64) -> Re
     for (id, code) in answers.iter().filter(|(_, code)| (200..300).contains(code)) {
         ensure!(there.nics.iter().any(|nic| nic.id == *id), "{id} was answered with {code}, and is lost");
     }
-    for host in 1..=HOSTS {
-        stage.prepare(now, host)?;
-    }
     Ok(newest)
+}
+
+/// Waits until one manager leads and prepares a NIC on each host. A lease may end after its database has come back, before it is renewed: for that
+/// moment a client is told to come again.
+fn wait_for_word(stage: &Stage) -> Result<(usize, u64)> {
+    wait_until("one manager to lead and to prepare NICs", PATIENCE, || {
+        let (now, epoch) = stage.managers.wait_for_leader(&stage.cloud, None)?;
+        (1..=HOSTS).try_for_each(|host| stage.prepare(now, host))?;
+        let (still, newest) = stage.managers.wait_for_leader(&stage.cloud, None)?;
+        ensure!((still, newest) == (now, epoch), "m{still} {newest}, and m{now} {epoch} before");
+        Ok((now, epoch))
+    })
 }
 
 /// Does it and what ends it. Gives who leads then, where another one has to.
