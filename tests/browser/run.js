@@ -3,7 +3,7 @@
 // Started by crates/ovstunnel-manager/tests/browser.rs with PAGE_URL, PAGE_PKI (certificates of eve, a viewer, olga, an operator, and ada, an
 // admin) and PAGE_LINK. PAGE_PICTURES=FOLDER keeps a picture of each view. Ends with 1 where something is not as it must be, having said what.
 "use strict";
-const { url, DEADLINE, SHAPES, AxeBuilder, fault, expect, context, listen, look, signInByLink, run } = require("./page.js");
+const { url, DEADLINE, SHAPES, axe, fault, expect, context, listen, look, signInByLink, run } = require("./page.js");
 
 const views = [
   ["overview", "/"],
@@ -107,7 +107,7 @@ const signIn = async (browser) => {
   listen(page, () => "sign-in");
   const first = await page.goto(`${url}/networks`, { timeout: DEADLINE });
   expect("sign-in", first.status() === 403 && (await page.textContent("h1")) === "Who are you?", "a stranger is not asked who they are");
-  const found = await new AxeBuilder({ page }).analyze();
+  const found = await axe(page);
   for (const one of found.violations) fault("sign-in", `axe ${one.id}`);
   await signInByLink(page);
   expect("sign-in", (await page.textContent("footer")).includes("by link, operator"), "the link does not let in");

@@ -28,6 +28,9 @@ pub const PASSWORD: &str = "geheim";
 /// At how many addresses of loopback a server listens: one for each manager, so that one of them can be cut off.
 const MANAGERS: usize = 9;
 
+/// A server's folder for what it needs for a moment: two that are installed at once in one folder take each other's files away.
+const TEMPORARY: &str = "tmp";
+
 /// The table of nftables that cuts managers off.
 const CUT: &str = "cut";
 
@@ -84,6 +87,7 @@ impl Databases {
     fn configure(&self, number: usize, count: usize) -> Result<()> {
         let (folder, socket) = (self.folder(number), self.socket(number));
         fs::create_dir_all(folder.join("data"))?;
+        fs::create_dir_all(folder.join(TEMPORARY))?;
         let (data, port) = (folder.join("data"), PORT + number - 1);
         let all: Vec<String> = (1..=MANAGERS).map(|manager| address(manager).to_string()).collect();
         let all = all.join(",");
@@ -108,16 +112,16 @@ impl Databases {
 
     /// The tables of a server's own; nodes that join are given them.
     fn install(&self) -> Result<()> {
-        let install = ["--no-defaults", "--user=mysql", "--auth-root-authentication-method=normal"];
-        let data = format!("--datadir={}", self.folder(1).join("data").display());
-        let mut command = Command::new("mariadb-install-db");
-        command.args(install).arg(data);
-        run(command, DEADLINE).context("`scripts/setup` installs it")?;
         for number in 1..=self.daemons.len() {
             let mut command = Command::new("chown");
             command.args(["-R", "mysql:mysql"]).arg(self.folder(number));
             run(command, DEADLINE)?;
         }
+        let install = ["--no-defaults", "--user=mysql", "--auth-root-authentication-method=normal"];
+        let data = format!("--datadir={}", self.folder(1).join("data").display());
+        let mut command = Command::new("mariadb-install-db");
+        command.args(install).arg(data).env("TMPDIR", self.folder(1).join(TEMPORARY));
+        run(command, DEADLINE).context("`scripts/setup` installs it")?;
         Ok(())
     }
 
@@ -140,7 +144,7 @@ impl Databases {
             None => Command::new("mariadbd"),
         };
         let file = format!("--defaults-file={}", self.folder(number).join("my.cnf").display());
-        command.arg(file).args(arguments);
+        command.arg(file).args(arguments).env("TMPDIR", self.folder(number).join(TEMPORARY));
         let daemon = Daemon::start("mariadbd", command, &self.folder(number).join("log"))?;
         *self.slot(number)? = Some(daemon);
         Ok(())

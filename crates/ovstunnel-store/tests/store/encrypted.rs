@@ -179,12 +179,13 @@ async fn mariadb_is_trusted_by_its_certificate_alone() {
     let folder = TempDir::new().unwrap();
     let files = Files::new(folder.path());
     let (data, socket) = (format!("--datadir={}", shown(&folder.path().join("data"))), folder.path().join("s"));
-    let install = ["--no-defaults", "--user=root", &data, "--auth-root-authentication-method=normal"];
+    let tmpdir = format!("--tmpdir={}", shown(folder.path()));
+    let install = ["--no-defaults", "--user=root", &data, &tmpdir, "--auth-root-authentication-method=normal"];
     run("mariadb-install-db", &text(&install));
     let (port, at) = (free_port(), format!("--socket={}", shown(&socket)));
     let spawn = |tls: &[String]| {
         let listen = format!("--port={port}");
-        let mut all = text(&["--no-defaults", "--user=root", &data, &at, &listen, "--bind-address=127.0.0.1"]);
+        let mut all = text(&["--no-defaults", "--user=root", &data, &tmpdir, &at, &listen, "--bind-address=127.0.0.1"]);
         all.push("--skip-name-resolve".into());
         all.extend_from_slice(tls);
         start("mariadbd", &all, TempDir::new().unwrap())

@@ -94,11 +94,16 @@ async fn mariadb_keeps_the_contract() {
     let socket = folder.path().join("s").display().to_string();
     let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let datadir = format!("--datadir={data}");
-    let install = ["--no-defaults", "--user=root", &datadir, "--auth-root-authentication-method=normal"];
+    // In one folder two that are installed at once take each other's files away.
+    let tmpdir = format!("--tmpdir={}", folder.path().display());
+    let install = ["--no-defaults", "--user=root", &datadir, &tmpdir, "--auth-root-authentication-method=normal"];
     run("mariadb-install-db", &text(&install));
     let at = format!("--socket={socket}");
-    let _server =
-        start("mariadbd", &text(&["--no-defaults", "--user=root", &datadir, &at, "--skip-networking"]), folder);
+    let _server = start(
+        "mariadbd",
+        &text(&["--no-defaults", "--user=root", &datadir, &tmpdir, &at, "--skip-networking"]),
+        folder,
+    );
     let url = |name: &str| format!("mysql://root@localhost/{name}?socket={socket}");
     let options: sqlx::mysql::MySqlConnectOptions = url("").parse().unwrap();
     let admin = tokio::sync::Mutex::new(connected(&options).await);
