@@ -105,7 +105,8 @@ fn run_command(cli: &Cli) -> Result<ExitCode, Failure> {
 }
 
 fn build_runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).event_interval(ovstunnel_server::listen::EVENT_INTERVAL).enable_all().build()
 }
 
 async fn run_doctor(file: Option<&Path>, wanted: Doctor) -> Result<ExitCode, Failure> {

@@ -56,6 +56,10 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a client may read nothing of the answers that it has asked for.
 pub const UNREAD_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// For a runtime's `event_interval`: sockets and timers are looked at after so many tasks. With tokio's own 61, of which each makes a large answer,
+/// a newcomer's handshake is over its time before a byte of it was read.
+pub const EVENT_INTERVAL: u32 = 4;
+
 /// After a client's time is over, so long is looked for what it has sent: where this process had no processor, its timers are
 /// told of before its sockets are.
 const LATE_LOOK: Duration = Duration::from_millis(100);

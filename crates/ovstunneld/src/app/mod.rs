@@ -72,6 +72,7 @@ fn run_command(cli: &Cli) -> Result<(), Failure> {
     let logging = Arc::new(logging::init_logging(PROGRAM, &config.log)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
+        .event_interval(ovstunnel_server::listen::EVENT_INTERVAL)
         .max_blocking_threads(BLOCKING_THREADS)
         .thread_stack_size(STACK)
         .enable_all()
