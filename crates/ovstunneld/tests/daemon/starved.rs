@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::common::{Daemon, PATIENCE, answer, request};
-use crate::unread::{PREFACE, frame, read_frame};
+use crate::unread::{PREFACE, frame, look, read_frame};
 use nix::sys::signal::Signal;
 use ovstunnel_server::listen::HANDSHAKE_TIMEOUT;
 use tokio::io::AsyncWriteExt;
@@ -16,15 +16,11 @@ const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 
+/// What both ask for.
+const BRIDGES: &str = "/v1/bridges";
+
 /// `:status: 200` of HPACK's static table.
 const OK: u8 = 0x88;
-
-/// A request for the bridges, as a stream of this number.
-fn look(stream: u32) -> Vec<u8> {
-    let path = b"/v1/bridges";
-    // GET, https, the path, and an authority.
-    frame(HEADERS, 5, stream, &[&[0x82, 0x87, 0x04, path.len() as u8], path.as_slice(), &[0x41, 1, b'x']].concat())
-}
 
 /// The status of the next answer.
 async fn next_status(asked: &mut TlsStream<TcpStream>) -> u8 {
@@ -46,7 +42,7 @@ async fn clients_of_a_daemon_that_stood_still_are_not_ended_for_it() {
     let from = IpAddr::from([127, 0, 0, 1]);
     // One that the daemon asks for a sign of life.
     let mut asked = daemon.connect_http2(from, &identity).await;
-    asked.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[]), &look(1)].concat()).await.unwrap();
+    asked.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[]), &look(1, BRIDGES)].concat()).await.unwrap();
     assert_eq!(next_status(&mut asked).await, OK);
     let ping = async {
         loop {
@@ -60,7 +56,7 @@ async fn clients_of_a_daemon_that_stood_still_are_not_ended_for_it() {
     let mut new = daemon.connect(Some(&identity)).await.unwrap();
 
     daemon.signal(Signal::SIGSTOP);
-    asked.write_all(&[frame(PING, 1, 0, &ping), look(3)].concat()).await.unwrap();
+    asked.write_all(&[frame(PING, 1, 0, &ping), look(3, BRIDGES)].concat()).await.unwrap();
     new.write_all(&request("GET /v1/bridges", &[], b"")).await.unwrap();
     // What is waited for is that time passes.
     tokio::time::sleep(HANDSHAKE_TIMEOUT + Duration::from_secs(1)).await;

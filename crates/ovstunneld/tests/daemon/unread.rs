@@ -37,13 +37,17 @@ pub async fn read_frame(mut read: impl AsyncRead + Unpin) -> std::io::Result<(u8
 fn greedy(path: &str) -> Vec<u8> {
     let window_of_nothing = [0, 4, 0, 0, 0, 0];
     let mut all = [PREFACE, frame(4, 0, 0, &window_of_nothing).as_slice()].concat();
-    // GET, https, the path, and an authority.
-    let length = u8::try_from(path.len()).unwrap();
-    let head = [&[0x82, 0x87, 0x04, length], path.as_bytes(), &[0x41, 1, b'x']].concat();
     for n in 0..STREAMS {
-        all.extend(frame(1, 0x05, 2 * n + 1, &head));
+        all.extend(look(2 * n + 1, path));
     }
     all
+}
+
+/// A request for a path, as a stream of this number.
+pub fn look(stream: u32, path: &str) -> Vec<u8> {
+    // GET, https, the path, and an authority.
+    let length = u8::try_from(path.len()).unwrap();
+    frame(1, 0x05, stream, &[&[0x82, 0x87, 0x04, length], path.as_bytes(), &[0x41, 1, b'x']].concat())
 }
 
 /// Answers pings until the daemon ends the connection.
