@@ -152,26 +152,22 @@ impl Replica {
         match self.0.leader.clone() {
             None if !self.0.is_shared => {}
             Some(leader) if !self.0.is_shared => leader.keep_lease().await,
-            leader => loop {
-                let done = match &leader {
-                    Some(leader) => self.renew_lease(leader, &parts).await,
-                    None => self.poll_leader(&parts).await,
-                };
-                // A lease lives for two renewals: one that did not come is not waited for as long as the next.
-                let pause = if done.is_ok() && self.leads() { RENEWAL } else { ASKS };
-                self.record_database(done.err());
-                let hurry = async {
-                    match &leader {
-                        Some(leader) => leader.early_renewal().await,
-                        None => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    () = sleep(pause) => {}
-                    () = hurry => {}
-                }
-            },
+            leader => {
+                let leader = leader.as_ref();
+                keep_asking(|| self.ask_for_lease(leader, &parts), || early_renewal(leader)).await;
+            }
         }
+    }
+
+    /// Asks for the lease, or who has it. True where this manager has it.
+    async fn ask_for_lease(&self, leader: Option<&Leader>, parts: &Parts) -> bool {
+        let done = match leader {
+            Some(leader) => self.renew_lease(leader, parts).await,
+            None => self.poll_leader(parts).await,
+        };
+        let has_lease = done.is_ok() && self.leads();
+        self.record_database(done.err());
+        has_lease
     }
 
     /// What keeps the database from being asked, if anything does.
@@ -308,7 +304,57 @@ impl Replica {
     }
 }
 
+/// Asks for the lease again and again, and before its time where it is to hurry. `ask` says whether this manager has it.
+async fn keep_asking<A, H>(ask: impl Fn() -> A, hurry: impl Fn() -> H)
+where
+    A: Future<Output = bool>,
+    H: Future<Output = ()>,
+{
+    loop {
+        // A lease lives for two renewals: after one that did not come, the next is not waited for as long.
+        let pause = if ask().await { RENEWAL } else { ASKS };
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = hurry() => {}
+        }
+    }
+}
+
+async fn early_renewal(leader: Option<&Leader>) {
+    match leader {
+        Some(leader) => leader.early_renewal().await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn in_time<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let late = || StoreError::Unavailable { reason: format!("it did not answer within {ANSWER:?}") };
     timeout(ANSWER, asked).await.unwrap_or_else(|_| Err(late()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_did_not_answer_is_asked_again_after_a_second() {
+        let answers = [true, false, false, true, true];
+        let (asked, hurry) = (RefCell::new(Vec::new()), Notify::new());
+        let began = Instant::now();
+        let ask = async || {
+            let mut asked = asked.borrow_mut();
+            asked.push(began.elapsed().as_secs());
+            if asked.len() == answers.len() {
+                hurry.notify_one();
+            }
+            answers.get(asked.len() - 1).copied().unwrap_or(true)
+        };
+        let _ = timeout(Duration::from_secs(12), keep_asking(&ask, || hurry.notified())).await;
+        // The fifth was followed at once by one that was in a hurry.
+        assert_eq!(*asked.borrow(), [0, 3, 4, 5, 8, 8, 11]);
+    }
 }
