@@ -15,6 +15,7 @@ mod nics;
 mod ovn;
 mod peers;
 mod programs;
+mod replicas;
 mod restart;
 mod start;
 mod sweeps;
@@ -47,6 +48,7 @@ pub fn run(scenario: Scenario, scale: &Scale) -> Result<Found> {
         Scenario::Peers => Ok(Found { lines: [peers::run(scale)?, ovn::run(scale)?].concat(), curves: vec![] }),
         Scenario::Manager => manager::run(scale),
         Scenario::Sweeps => sweeps::run(scale),
+        Scenario::Replicas => replicas::run(scale),
         Scenario::Galera => galera::run(scale),
     }
 }

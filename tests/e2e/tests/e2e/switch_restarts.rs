@@ -80,8 +80,17 @@ fn a_hundred_bridges_have_their_flows_back() -> Result<()> {
     make_devices(host, &vifs)?;
     let plugs = networks.iter().zip(&vifs).map(|(network, vif)| format!("-- add-port {} {vif}", network.bridge));
     host.vsctl(plugs.collect::<Vec<_>>().join(" ").split(' '))?;
-    wait_until("the rules of all VIFs", PATIENCE, || all_in_sync(&cloud))?;
     let flows = |network: &Network| ovstunnel_e2e::our_flows(host, &network.bridge);
+    // All is in sync, too, before the daemon has seen the VIFs.
+    let has_rule = |network: &Network| {
+        let flows = flows(network)?;
+        ensure!(flows.iter().any(|flow| flow.contains("in_port=1,")), "{} has {flows:?}", network.bridge);
+        Ok(())
+    };
+    wait_until("the rules of all VIFs", PATIENCE, || {
+        all_in_sync(&cloud)?;
+        networks.iter().try_for_each(has_rule)
+    })?;
     let before = networks.iter().map(flows).collect::<Result<Vec<_>>>()?;
 
     host.kill_vswitchd();
