@@ -52,7 +52,7 @@ pub fn run(scale: &Scale) -> Result<Found> {
     let bytes = resident as f64;
     let what = format!("memory with {tunnels} tunnels in the mirror, child processes counted");
     let memory = Line::new("bridges", what, Unit::Bytes, bytes, 1);
-    lines.push(memory.goal(Goal::at_most(bytes / 1e6, 40.0, "MB", "resident")));
+    lines.push(memory.goal(Goal::at_most(bytes / 1e6, 30.0, "MB", "resident")));
     lines.extend(super::healing::lines(&cloud, &node, &networks, scale)?);
     Ok(Found { lines, curves: vec![] })
 }
@@ -152,7 +152,9 @@ fn looks(cloud: &Cloud, node: &Node, pid: u32, scale: &Scale) -> Result<Vec<Line
     let wall = Line::new("bridges", "the same: elapsed time", Unit::Seconds, time.median(), time.len());
     // A megabyte is a million bytes.
     #[allow(clippy::cast_precision_loss)]
-    let peak = Line::new("bridges", "the same: most memory at any moment", Unit::Bytes, most as f64, cpu.len());
+    let most = most as f64;
+    let peak = Line::new("bridges", "the same: most memory at any moment", Unit::Bytes, most, cpu.len());
+    let peak = peak.goal(Goal::at_most(most / 1e6, 60.0, "MB", "resident, its commands counted"));
     Ok(vec![line, wall, peak])
 }
 
